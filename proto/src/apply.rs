@@ -1,0 +1,43 @@
+//! Keeps a copy of an execution current from the events of a Watch.
+
+use crate::v1::{EventType, Execution, ExecutionEvent, State};
+
+/// Brings `execution` from the revision before `event` to the one after it.
+///
+/// An event that is not the next one is ignored, so that a client may apply what it sees twice.
+/// Returns whether the event was applied.
+pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
+    if event.revision != execution.revision + 1 {
+        return false;
+    }
+    execution.revision = event.revision;
+    execution.state = event.state;
+    execution.update_time = event.time;
+    // These three describe the present state, so an event that does not mention them ends them.
+    execution.waiting = event.waiting.clone();
+    execution.obstacle = if event.r#type() == EventType::Delayed {
+        event.message.clone()
+    } else {
+        String::new()
+    };
+    if event.r#type() == EventType::RunCreated {
+        execution.start_time = event.time;
+    }
+    if matches!(event.state(), State::Succeeded | State::Failed | State::Cancelled)
+        && execution.end_time.is_none()
+    {
+        execution.end_time = event.time;
+    }
+    replace(&mut execution.run, event.run.as_ref());
+    replace(&mut execution.progress, event.progress.as_ref());
+    replace(&mut execution.failure, event.failure.as_ref());
+    replace(&mut execution.cancellation, event.cancellation.as_ref());
+    replace(&mut execution.clearance, event.clearance.as_ref());
+    true
+}
+
+fn replace<T: Clone>(field: &mut Option<T>, new: Option<&T>) {
+    if let Some(new) = new {
+        *field = Some(new.clone());
+    }
+}

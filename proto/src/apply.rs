@@ -23,8 +23,10 @@ pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
     if event.r#type() == EventType::RunCreated {
         execution.start_time = event.time;
     }
-    if matches!(event.state(), State::Succeeded | State::Failed | State::Cancelled)
-        && execution.end_time.is_none()
+    if matches!(
+        event.state(),
+        State::Succeeded | State::Failed | State::Cancelled
+    ) && execution.end_time.is_none()
     {
         execution.end_time = event.time;
     }

@@ -1,1 +1,9 @@
-//! x
+//! The gRPC execution service: the shell around [`wfe_core`].
+//!
+//! A reader's order: [`service`] (one file per call), [`store`] and [`tekton`] (what it stands on),
+//! [`reconcile`] (what goes on after a call was answered), [`grpc`] (the door), [`config`] and
+//! [`server`] (how it is put together).
+
+pub mod clock;
+pub mod store;
+pub mod tekton;

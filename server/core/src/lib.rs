@@ -1,1 +1,28 @@
-//! x
+//! The decisions of the execution service.
+//!
+//! Everything here is a function of its arguments: no clock, no randomness, no I/O. The server loads
+//! what is stored, calls a function of this crate, and writes what it answers in one transaction.
+//!
+//! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] (who may
+//! run on a target), [`start`] and [`settle`] (the two decisions that a transaction takes),
+//! [`observe`] and [`failure`] (what a run tells).
+
+pub mod actor;
+pub mod event;
+pub mod execution;
+pub mod facts;
+pub mod failure;
+pub mod ids;
+pub mod invalid;
+pub mod lock;
+pub mod observe;
+pub mod progress;
+pub mod request;
+pub mod settle;
+pub mod start;
+pub mod target;
+pub mod transition;
+pub mod workflow;
+
+#[cfg(test)]
+mod testing;

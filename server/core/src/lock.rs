@@ -1,0 +1,142 @@
+//! The lock of a target: one execution at a time, the others in order of acceptance.
+
+use jiff::Timestamp;
+
+use crate::{
+    execution::{Gate, Hold, PlannedRun},
+    ids::{Epoch, ExecutionId, RunName},
+    target::TargetKey,
+};
+
+/// What is stored of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetState {
+    /// The target.
+    pub key: TargetKey,
+    /// The epoch of the last hold; 0 when it was never held.
+    pub epoch: Epoch,
+    /// Who holds it.
+    pub holder: Option<Holder>,
+}
+
+impl TargetState {
+    /// A target that nobody used yet.
+    pub fn unused(key: TargetKey) -> Self {
+        Self {
+            key,
+            epoch: Epoch::default(),
+            holder: None,
+        }
+    }
+}
+
+/// Who holds a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What the cluster knows of a target that our records do not: runs that carry its hash.
+///
+/// A run of somebody else counts as a holder, so that a lost database or a second installation
+/// cannot act on a target twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForeignRuns {
+    /// Name of a live run that is not one of our executions.
+    pub live: Option<String>,
+    /// The greatest epoch in the names of all runs of the target.
+    pub last_epoch: Epoch,
+}
+
+/// The answer of the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It may run, as this.
+    Admitted(PlannedRun),
+    /// It may not run now.
+    Held(Hold),
+}
+
+/// Decides whether the next execution may hold the target. `ahead` counts those that were accepted
+/// before it and still wait.
+pub fn admit(target: &TargetState, ahead: usize, foreign: &ForeignRuns) -> Admission {
+    let held = |holder: Option<ExecutionId>, message: String| {
+        Admission::Held(Hold {
+            gate: Gate::Lock,
+            holder,
+            until: None,
+            message,
+        })
+    };
+    if let Some(holder) = &target.holder {
+        return held(
+            Some(holder.execution),
+            format!(
+                "execution {} holds {} since {}",
+                holder.execution, target.key, holder.since
+            ),
+        );
+    }
+    if let Some(run) = &foreign.live {
+        return held(
+            None,
+            format!(
+                "PipelineRun {run}, which is not ours, acts on {} and is still alive",
+                target.key
+            ),
+        );
+    }
+    if ahead > 0 {
+        return held(
+            None,
+            format!("{ahead} accepted before it wait for {}", target.key),
+        );
+    }
+    Admission::Admitted(plan(target, foreign))
+}
+
+/// The run of the next hold. Epochs in the cluster count too: a name that was ever used is not used
+/// again.
+pub fn plan(target: &TargetState, foreign: &ForeignRuns) -> PlannedRun {
+    let epoch = target.epoch.max(foreign.last_epoch).next();
+    PlannedRun {
+        name: RunName::new(&target.key, epoch),
+        epoch,
+    }
+}
+
+/// The target once `execution` holds it.
+pub fn held_by(
+    target: &TargetState,
+    execution: ExecutionId,
+    run: &PlannedRun,
+    now: Timestamp,
+) -> TargetState {
+    TargetState {
+        key: target.key.clone(),
+        epoch: run.epoch,
+        holder: Some(Holder {
+            execution,
+            since: now,
+        }),
+    }
+}
+
+/// The target after `execution` gave it up; `None` when that one does not hold it under `epoch`, for
+/// then there is nothing that it may release.
+pub fn released(target: &TargetState, execution: ExecutionId, epoch: Epoch) -> Option<TargetState> {
+    let holds = target
+        .holder
+        .is_some_and(|holder| holder.execution == execution);
+    (holds && target.epoch == epoch).then(|| TargetState {
+        key: target.key.clone(),
+        epoch: target.epoch,
+        holder: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! How far a run is.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How far a run is, counted in tasks of its pipeline, finally tasks included.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Tasks of the pipeline; 0 until the pipeline is resolved.
+    pub total: u32,
+    /// Tasks that ended well.
+    pub succeeded: u32,
+    /// Tasks that failed or were cancelled.
+    pub failed: u32,
+    /// Tasks that will not run.
+    pub skipped: u32,
+    /// The tasks in the order of the pipeline.
+    pub tasks: Vec<TaskProgress>,
+    /// Reason of the run's condition, as Tekton says it.
+    pub reason: String,
+    /// Message of the run's condition, shortened.
+    pub message: String,
+}
+
+/// One task of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskProgress {
+    /// Name of the task in the pipeline.
+    pub name: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its newest TaskRun, once there is one.
+    pub task_run: Option<String>,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Attempts made, this one included.
+    pub attempts: u32,
+    /// Its steps, once their containers are known.
+    pub steps: Vec<StepProgress>,
+    /// Reason of its condition, as Tekton says it.
+    pub reason: String,
+}
+
+/// One step of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepProgress {
+    /// Name of the step.
+    pub name: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When its container started.
+    pub started_at: Option<Timestamp>,
+    /// When its container ended.
+    pub ended_at: Option<Timestamp>,
+    /// Exit code of its container, once it ended.
+    pub exit_code: Option<i32>,
+    /// Why its container waits or ended, as the kubelet says it.
+    pub reason: String,
+}
+
+/// Where a task or a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It has not started.
+    Pending,
+    /// It runs.
+    Running,
+    /// It ended well.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// It will not run.
+    Skipped,
+    /// It was stopped.
+    Cancelled,
+}
+
+/// `text` in at most `limit` bytes, cut between characters, control characters replaced: what a
+/// system says goes into records and onto terminals.
+pub fn shorten(text: &str, limit: usize) -> String {
+    let mut short = String::with_capacity(text.len().min(limit));
+    for c in text.chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        if short.len() + c.len_utf8() > limit {
+            break;
+        }
+        short.push(c);
+    }
+    short
+}
+
+/// At most this many bytes of a message are kept.
+pub const MAX_MESSAGE_BYTES: usize = 1024;

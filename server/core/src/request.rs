@@ -1,0 +1,214 @@
+//! What a caller asks for: the request as it is kept, and how two requests are compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{CorrelationId, RequestId},
+    invalid::{Invalid, Violation, Violations},
+    target::TargetKey,
+    workflow::BundleWorkflow,
+};
+
+/// Name of the parameter that carries the target to the workflow.
+pub const TARGET_PARAMETER: &str = "TARGET_RESOURCE";
+
+/// At most this many parameters.
+pub const MAX_PARAMETERS: usize = 256;
+/// At most this many bytes in one parameter's value.
+pub const MAX_PARAMETER_BYTES: usize = 32 * 1024;
+/// At most this many bytes in the names and values of all parameters.
+pub const MAX_PARAMETERS_BYTES: usize = 256 * 1024;
+/// At most this many Secrets, and as many ConfigMaps.
+pub const MAX_WORKSPACES: usize = 32;
+
+/// A request to run a workflow on a target. What Start was given, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRequest {
+    /// Identifies the request.
+    pub request_id: RequestId,
+    /// What to run.
+    pub workflow: BundleWorkflow,
+    /// What it is run on.
+    pub target: TargetKey,
+    /// The target as the caller wrote it.
+    pub target_as_given: String,
+    /// Parameters as the caller gave them, without [`TARGET_PARAMETER`].
+    pub parameters: BTreeMap<String, String>,
+    /// Names that the workflow declares; `None` passes every parameter on.
+    pub declared: Option<BTreeSet<String>>,
+    /// Service account of the run; `None` is Tekton's default.
+    pub service_account: Option<String>,
+    /// Secrets given as workspaces.
+    pub secrets: Vec<String>,
+    /// ConfigMaps given as workspaces.
+    pub config_maps: Vec<String>,
+    /// Ties executions of one incident together.
+    pub correlation_id: Option<CorrelationId>,
+    /// When the execution must be over.
+    pub deadline: Option<Timestamp>,
+    /// What to do when the target is locked.
+    pub when_locked: WhenLocked,
+    /// Which catalogue entry it is.
+    pub identity: WorkflowIdentity,
+    /// The Kubernetes object that asked.
+    pub source: Option<Source>,
+}
+
+/// What to do when another execution holds the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenLocked {
+    /// Refuse and name the holder.
+    Reject,
+    /// Queue in order of acceptance.
+    Wait,
+    /// Answer with the holder.
+    Attach,
+}
+
+/// Which entry of a workflow catalogue is run; for the record only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowIdentity {
+    /// Id in the catalogue.
+    pub id: String,
+    /// Name in the catalogue.
+    pub name: String,
+    /// Version in the catalogue.
+    pub version: String,
+}
+
+/// The Kubernetes object on whose account a request is made; for the record only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+}
+
+impl StartRequest {
+    /// The parameters that reach the run, without [`TARGET_PARAMETER`].
+    pub fn effective_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters
+            .iter()
+            .filter(|(name, _)| {
+                self.declared
+                    .as_ref()
+                    .is_none_or(|names| names.contains(*name))
+            })
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The first field, in the names of the contract, in which a repeated request differs from the
+    /// accepted one. `None` when they are the same request.
+    pub fn first_difference(&self, accepted: &Self) -> Option<&'static str> {
+        // Destructured in full, so that a new field cannot be forgotten.
+        let Self {
+            request_id,
+            workflow,
+            target,
+            target_as_given: _,
+            parameters,
+            declared,
+            service_account,
+            secrets,
+            config_maps,
+            correlation_id,
+            deadline,
+            when_locked,
+            identity,
+            source,
+        } = self;
+        let differs = [
+            ("request_id", *request_id != accepted.request_id),
+            ("bundle", *workflow != accepted.workflow),
+            ("target", target.target != accepted.target.target),
+            ("cluster_id", target.cluster != accepted.target.cluster),
+            ("parameters", *parameters != accepted.parameters),
+            ("declared_parameters", *declared != accepted.declared),
+            (
+                "service_account",
+                *service_account != accepted.service_account,
+            ),
+            ("secrets", *secrets != accepted.secrets),
+            ("config_maps", *config_maps != accepted.config_maps),
+            ("correlation_id", *correlation_id != accepted.correlation_id),
+            ("deadline", *deadline != accepted.deadline),
+            ("when_locked", *when_locked != accepted.when_locked),
+            ("workflow_identity", *identity != accepted.identity),
+            ("source", *source != accepted.source),
+        ];
+        differs
+            .into_iter()
+            .find_map(|(field, differs)| differs.then_some(field))
+    }
+}
+
+/// Checks parameters, and takes [`TARGET_PARAMETER`] out when it says what `target_as_given` says.
+pub fn check_parameters(
+    mut parameters: BTreeMap<String, String>,
+    target_as_given: &str,
+) -> Result<BTreeMap<String, String>, Violations> {
+    let mut wrong = Violations(Vec::new());
+    if let Some(value) = parameters.remove(TARGET_PARAMETER)
+        && value != target_as_given
+    {
+        let rule = "is set by the service from `target`: leave it out";
+        wrong.0.push(violation(TARGET_PARAMETER, rule));
+    }
+    if parameters.len() > MAX_PARAMETERS {
+        wrong
+            .0
+            .push(Invalid::new("must have at most 256 entries").at("parameters"));
+    }
+    let mut total = 0;
+    let mut seen = BTreeMap::new();
+    for (name, value) in &parameters {
+        total += name.len() + value.len();
+        if !is_parameter_name(name) {
+            let rule =
+                "a name has 1 to 253 characters of A-Z a-z 0-9 . _ - and starts with a letter or _";
+            wrong.0.push(violation(name, rule));
+        }
+        if value.len() > MAX_PARAMETER_BYTES {
+            wrong.0.push(violation(name, "a value has at most 32 KiB"));
+        }
+        if value.contains('\0') {
+            wrong
+                .0
+                .push(violation(name, "a value must not hold a NUL character"));
+        }
+        // Tekton compares the names of a run's parameters without case.
+        if let Some(twin) = seen.insert(name.to_ascii_lowercase(), name) {
+            wrong.0.push(violation(
+                name,
+                &format!("differs from {twin} by case only"),
+            ));
+        }
+    }
+    if total > MAX_PARAMETERS_BYTES {
+        wrong
+            .0
+            .push(Invalid::new("must have at most 256 KiB in all").at("parameters"));
+    }
+    wrong.into_result(parameters)
+}
+
+fn violation(name: &str, rule: &str) -> Violation {
+    let shown: String = name.chars().take(64).collect();
+    Invalid::new(rule).at(format!("parameters[{shown:?}]"))
+}
+
+fn is_parameter_name(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let rest = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.len() <= 253 && name.starts_with(first) && name.chars().all(rest)
+}
+
+#[cfg(test)]
+mod tests;

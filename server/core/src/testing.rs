@@ -1,0 +1,142 @@
+//! Builders for the tests of this crate.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    actor::Actor,
+    execution::{
+        Cancellation, CreatedRun, Execution, Gate, Hold, PlannedRun, RunRef, State, StateCode, Stop,
+    },
+    failure::{Failure, FailureReason},
+    ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
+    progress::Progress,
+    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    target::TargetKey,
+    workflow::BundleWorkflow,
+};
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+pub(crate) fn mk_id(n: u128) -> ExecutionId {
+    ExecutionId::new(Uuid::from_u128(n))
+}
+
+pub(crate) fn mk_key(target: &str) -> TargetKey {
+    TargetKey {
+        cluster: ClusterId::local(),
+        target: target.parse().unwrap(),
+    }
+}
+
+pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
+    StartRequest {
+        request_id: request_id.parse().unwrap(),
+        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+        target: mk_key(target),
+        target_as_given: target.to_owned(),
+        parameters: BTreeMap::new(),
+        declared: None,
+        service_account: None,
+        secrets: Vec::new(),
+        config_maps: Vec::new(),
+        correlation_id: None,
+        deadline: None,
+        when_locked: WhenLocked::Reject,
+        identity: WorkflowIdentity::default(),
+        source: None,
+    }
+}
+
+pub(crate) fn mk_planned(epoch: u64) -> PlannedRun {
+    let epoch = Epoch(epoch);
+    PlannedRun {
+        name: RunName::new(&mk_key("pod/x"), epoch),
+        epoch,
+    }
+}
+
+pub(crate) fn mk_created(epoch: u64) -> CreatedRun {
+    CreatedRun {
+        planned: mk_planned(epoch),
+        uid: "uid-1".to_owned(),
+        created_at: at(1),
+        progress: Progress::default(),
+    }
+}
+
+pub(crate) fn mk_cancellation() -> Cancellation {
+    Cancellation {
+        reason: "not needed".to_owned(),
+        actor: Actor::anonymous(None),
+        requested_at: at(2),
+    }
+}
+
+pub(crate) fn mk_failure() -> Failure {
+    Failure::before_execution(
+        FailureReason::Unknown,
+        "Raw",
+        "it broke",
+        "It broke.".to_owned(),
+        at(3),
+    )
+}
+
+pub(crate) fn mk_hold() -> Hold {
+    Hold {
+        gate: Gate::Lock,
+        holder: None,
+        until: None,
+        message: "held".to_owned(),
+    }
+}
+
+pub(crate) fn mk_state(code: StateCode) -> State {
+    let run = mk_created(1);
+    match code {
+        StateCode::Waiting => State::Waiting { hold: mk_hold() },
+        StateCode::Starting => State::Starting {
+            run: mk_planned(1),
+            obstacle: None,
+        },
+        StateCode::Running => State::Running { run },
+        StateCode::Cancelling => State::Cancelling {
+            run: RunRef::Created(run),
+            stop: Stop::Requested(mk_cancellation()),
+            obstacle: None,
+        },
+        StateCode::Succeeded => State::Succeeded {
+            run,
+            late_cancel: None,
+            ended_at: at(4),
+        },
+        StateCode::Failed => State::Failed {
+            run: Some(RunRef::Created(run)),
+            failure: mk_failure(),
+            late_cancel: None,
+            ended_at: at(4),
+        },
+        StateCode::Cancelled => State::Cancelled {
+            run: Some(RunRef::Created(run)),
+            cancellation: mk_cancellation(),
+            ended_at: at(4),
+        },
+    }
+}
+
+pub(crate) fn mk_execution(n: u128, state: State) -> Execution {
+    Execution {
+        id: mk_id(n),
+        request: mk_request(&format!("request-{n}"), "pod/x"),
+        actor: Actor::anonymous(None),
+        created_at: at(0),
+        revision: Revision(2),
+        updated_at: at(0),
+        state,
+    }
+}

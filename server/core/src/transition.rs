@@ -1,0 +1,536 @@
+//! How an execution moves.
+//!
+//! | from       | input            | to                                                        |
+//! |------------|------------------|-----------------------------------------------------------|
+//! | Waiting    | Admit            | Starting                                                  |
+//! | Waiting    | Cancel           | Cancelled                                                 |
+//! | Waiting    | Deadline         | Failed                                                    |
+//! | Starting   | Obstruct         | Starting                                                  |
+//! | Starting   | Admit            | Starting, under another name: the first one was taken     |
+//! | Starting   | Refuse           | Failed                                                    |
+//! | Starting   | RunExists        | Running                                                   |
+//! | Starting   | Cancel, Deadline | Cancelling                                                |
+//! | Running    | Progress         | Running                                                   |
+//! | Running    | RunEnded         | Succeeded, Failed, or Cancelling when it was cancelled    |
+//! | Running    | RunLost          | Failed                                                    |
+//! | Running    | Cancel, Deadline | Cancelling                                                |
+//! | Cancelling | Obstruct         | Cancelling                                                |
+//! | Cancelling | RunExists        | Cancelling, now with a run                                |
+//! | Cancelling | Progress         | Cancelling                                                |
+//! | Cancelling | Cancel           | Cancelling, unchanged: the first request stands           |
+//! | Cancelling | Quiet            | Cancelled, Succeeded or Failed, whichever really happened |
+//! | terminal   | Cancel           | unchanged: a late cancel is no error                      |
+//!
+//! Everything else is an [`IllegalTransition`]. Inputs that change nothing give [`Step::Same`].
+
+use jiff::Timestamp;
+
+use crate::{
+    actor::Actor,
+    event::{Event, EventKind},
+    execution::{Cancellation, CreatedRun, Execution, PlannedRun, RunRef, State, StateCode, Stop},
+    failure::{Failure, FailureReason},
+    observe::RunEnd,
+    progress::{MAX_MESSAGE_BYTES, Progress, shorten},
+};
+
+/// What can happen to an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The gates are open; it holds its target and will run as this.
+    Admit(PlannedRun),
+    /// Something is in the way for now.
+    Obstruct(String),
+    /// The run cannot be created, and trying again would not help.
+    Refuse(Failure),
+    /// The run exists.
+    RunExists {
+        /// UID of the PipelineRun.
+        uid: String,
+        /// When it was created.
+        created_at: Timestamp,
+    },
+    /// The run was seen to be this far.
+    Progress(Progress),
+    /// The run is over.
+    RunEnded {
+        /// How it ended.
+        end: RunEnd,
+        /// How far it came.
+        progress: Progress,
+    },
+    /// The run is gone and did not end.
+    RunLost,
+    /// Somebody asks it to stop.
+    Cancel(Cancellation),
+    /// Its deadline passed.
+    Deadline(Timestamp),
+    /// Nothing of the run is alive, and nothing can come.
+    Quiet {
+        /// How the run ended; `None` when it does not exist.
+        end: Option<RunEnd>,
+        /// How far it came, when it was seen.
+        progress: Option<Progress>,
+    },
+}
+
+impl Input {
+    /// The name of the input.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Admit(_) => "Admit",
+            Self::Obstruct(_) => "Obstruct",
+            Self::Refuse(_) => "Refuse",
+            Self::RunExists { .. } => "RunExists",
+            Self::Progress(_) => "Progress",
+            Self::RunEnded { .. } => "RunEnded",
+            Self::RunLost => "RunLost",
+            Self::Cancel(_) => "Cancel",
+            Self::Deadline(_) => "Deadline",
+            Self::Quiet { .. } => "Quiet",
+        }
+    }
+}
+
+/// The input is not possible in this state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{input} is not possible while {state:?}")]
+pub struct IllegalTransition {
+    /// The state.
+    pub state: StateCode,
+    /// The name of the input.
+    pub input: &'static str,
+}
+
+/// What an input does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing changes.
+    Same,
+    /// The execution as it is then, and the event that says so.
+    Changed(Box<Change>),
+}
+
+/// A change of one execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The execution after it.
+    pub execution: Execution,
+    /// What happened, in order; at least one.
+    pub events: Vec<Event>,
+}
+
+/// Moves `execution` by `input`.
+pub fn next(
+    execution: &Execution,
+    input: Input,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Step, IllegalTransition> {
+    let illegal = IllegalTransition {
+        state: execution.state.code(),
+        input: input.name(),
+    };
+    let moved = match &execution.state {
+        State::Waiting { .. } => from_waiting(input, now),
+        State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input),
+        State::Running { run } => from_running(run, input, actor, now),
+        State::Cancelling {
+            run,
+            stop,
+            obstacle,
+        } => from_cancelling(run, stop, obstacle.as_deref(), input, now),
+        State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
+            matches!(input, Input::Cancel(_)).then_some(Move::Stay)
+        }
+    };
+    match moved {
+        None => Err(illegal),
+        Some(Move::Stay) => Ok(Step::Same),
+        Some(Move::To(state, kind)) => Ok(Step::Changed(Box::new(change(
+            execution,
+            *state,
+            kind,
+            actor.clone(),
+            now,
+        )))),
+    }
+}
+
+enum Move {
+    Stay,
+    To(Box<State>, EventKind),
+}
+
+impl Move {
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "what every arm of the table gives"
+    )]
+    fn to(state: State, kind: EventKind) -> Option<Self> {
+        Some(Self::To(Box::new(state), kind))
+    }
+}
+
+fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
+    match input {
+        Input::Admit(run) => Move::to(
+            State::Starting {
+                run: run.clone(),
+                obstacle: None,
+            },
+            EventKind::Admitted { run },
+        ),
+        Input::Cancel(cancellation) => cancelled(None, cancellation, now),
+        Input::Deadline(_) => failed(
+            None,
+            Failure::deadline("it still waited for its target"),
+            None,
+            now,
+        ),
+        Input::Obstruct(_)
+        | Input::Refuse(_)
+        | Input::RunExists { .. }
+        | Input::Progress(_)
+        | Input::RunEnded { .. }
+        | Input::RunLost
+        | Input::Quiet { .. } => None,
+    }
+}
+
+fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Option<Move> {
+    match input {
+        Input::Obstruct(text) => {
+            let text = shorten(&text, MAX_MESSAGE_BYTES);
+            if obstacle == Some(text.as_str()) {
+                return Some(Move::Stay);
+            }
+            Move::to(
+                State::Starting {
+                    run: run.clone(),
+                    obstacle: Some(text.clone()),
+                },
+                EventKind::Delayed { obstacle: text },
+            )
+        }
+        Input::Admit(other) if other.epoch > run.epoch => Move::to(
+            State::Starting {
+                run: other.clone(),
+                obstacle: None,
+            },
+            EventKind::Admitted { run: other },
+        ),
+        Input::Refuse(failure) => {
+            let ended_at = failure.at;
+            let state = State::Failed {
+                run: Some(RunRef::Planned(run.clone())),
+                failure: failure.clone(),
+                late_cancel: None,
+                ended_at,
+            };
+            Move::to(
+                state,
+                EventKind::Failed {
+                    failure,
+                    progress: None,
+                },
+            )
+        }
+        Input::RunExists { uid, created_at } => {
+            let run = created(run, uid, created_at);
+            Move::to(
+                State::Running { run: run.clone() },
+                EventKind::RunCreated { run },
+            )
+        }
+        Input::Cancel(cancellation) => {
+            cancelling(RunRef::Planned(run.clone()), Stop::Requested(cancellation))
+        }
+        Input::Deadline(at) => cancelling(RunRef::Planned(run.clone()), Stop::Deadline { at }),
+        Input::Admit(_)
+        | Input::Progress(_)
+        | Input::RunEnded { .. }
+        | Input::RunLost
+        | Input::Quiet { .. } => None,
+    }
+}
+
+fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -> Option<Move> {
+    match input {
+        Input::Progress(progress) if progress == run.progress => Some(Move::Stay),
+        Input::Progress(progress) => {
+            let run = CreatedRun {
+                progress: progress.clone(),
+                ..run.clone()
+            };
+            Move::to(State::Running { run }, EventKind::Progressed { progress })
+        }
+        Input::RunEnded { end, progress } => {
+            let run = CreatedRun {
+                progress,
+                ..run.clone()
+            };
+            match end {
+                RunEnd::Succeeded { at } => succeeded(run, None, at),
+                RunEnd::Failed(failure) => {
+                    let at = failure.at;
+                    failed(Some(RunRef::Created(run)), failure, None, at)
+                }
+                // Somebody stopped the run behind our back. Its children may be alive, so it is
+                // over only when they are not.
+                RunEnd::Cancelled { .. } => {
+                    let cancellation = Cancellation {
+                        reason: "the PipelineRun was cancelled from outside".to_owned(),
+                        actor: actor.clone(),
+                        requested_at: now,
+                    };
+                    cancelling(RunRef::Created(run), Stop::Requested(cancellation))
+                }
+            }
+        }
+        Input::RunLost => {
+            let failure = Failure::lost(run, now);
+            failed(Some(RunRef::Created(run.clone())), failure, None, now)
+        }
+        Input::Cancel(cancellation) => {
+            cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation))
+        }
+        Input::Deadline(at) => cancelling(RunRef::Created(run.clone()), Stop::Deadline { at }),
+        Input::Admit(_)
+        | Input::Obstruct(_)
+        | Input::Refuse(_)
+        | Input::RunExists { .. }
+        | Input::Quiet { .. } => None,
+    }
+}
+
+fn from_cancelling(
+    run: &RunRef,
+    stop: &Stop,
+    obstacle: Option<&str>,
+    input: Input,
+    now: Timestamp,
+) -> Option<Move> {
+    let stay = |run: RunRef, obstacle: Option<String>, kind: EventKind| {
+        Move::to(
+            State::Cancelling {
+                run,
+                stop: stop.clone(),
+                obstacle,
+            },
+            kind,
+        )
+    };
+    match (input, run) {
+        (Input::Cancel(_) | Input::Deadline(_), _) => Some(Move::Stay),
+        (Input::Obstruct(text), _) => {
+            let text = shorten(&text, MAX_MESSAGE_BYTES);
+            if obstacle == Some(text.as_str()) {
+                return Some(Move::Stay);
+            }
+            stay(
+                run.clone(),
+                Some(text.clone()),
+                EventKind::Delayed { obstacle: text },
+            )
+        }
+        (Input::RunExists { uid, created_at }, RunRef::Planned(planned)) => {
+            let run = created(planned, uid, created_at);
+            stay(
+                RunRef::Created(run.clone()),
+                None,
+                EventKind::RunCreated { run },
+            )
+        }
+        (Input::Progress(progress), RunRef::Created(run)) => {
+            if progress == run.progress {
+                return Some(Move::Stay);
+            }
+            let run = CreatedRun {
+                progress: progress.clone(),
+                ..run.clone()
+            };
+            stay(
+                RunRef::Created(run),
+                None,
+                EventKind::Progressed { progress },
+            )
+        }
+        (Input::Quiet { end, progress }, _) => quiet(run, stop, end, progress, now),
+        (Input::RunExists { .. }, RunRef::Created(_))
+        | (Input::Progress(_), RunRef::Planned(_))
+        | (Input::Admit(_) | Input::Refuse(_) | Input::RunEnded { .. } | Input::RunLost, _) => None,
+    }
+}
+
+fn quiet(
+    run: &RunRef,
+    stop: &Stop,
+    end: Option<RunEnd>,
+    progress: Option<Progress>,
+    now: Timestamp,
+) -> Option<Move> {
+    let run = match (run.clone(), progress) {
+        (RunRef::Created(run), Some(progress)) => RunRef::Created(CreatedRun { progress, ..run }),
+        (run, _) => run,
+    };
+    let late = match stop {
+        Stop::Requested(cancellation) => Some(cancellation.clone()),
+        Stop::Deadline { .. } => None,
+    };
+    match (end, run, stop) {
+        (Some(RunEnd::Succeeded { at }), RunRef::Created(run), _) => succeeded(run, late, at),
+        // A run that was never seen cannot have ended well.
+        (Some(RunEnd::Succeeded { .. }), RunRef::Planned(_), _) => None,
+        (Some(RunEnd::Failed(failure)), run, Stop::Requested(_)) => {
+            let at = failure.at;
+            failed(Some(run), failure, late, at)
+        }
+        (Some(RunEnd::Failed(failure)), run, Stop::Deadline { .. }) => {
+            // Stopped by the deadline, whatever Tekton calls it; what the steps did is kept.
+            let failure = Failure {
+                reason: FailureReason::DeadlineExceeded,
+                summary: Failure::deadline("its run was stopped").summary,
+                ..failure
+            };
+            failed(Some(run), failure, None, now)
+        }
+        (Some(RunEnd::Cancelled { ran }), run, Stop::Deadline { .. }) => {
+            let failure = Failure {
+                was_execution_failure: ran,
+                ..Failure::deadline("its run was stopped")
+            };
+            failed(Some(run), failure, None, now)
+        }
+        (None, run, Stop::Deadline { .. }) => failed(
+            Some(run),
+            Failure::deadline("its run did not exist"),
+            None,
+            now,
+        ),
+        (Some(RunEnd::Cancelled { .. }) | None, run, Stop::Requested(cancellation)) => {
+            cancelled(Some(run), cancellation.clone(), now)
+        }
+    }
+}
+
+fn created(planned: &PlannedRun, uid: String, created_at: Timestamp) -> CreatedRun {
+    CreatedRun {
+        planned: planned.clone(),
+        uid,
+        created_at,
+        progress: Progress::default(),
+    }
+}
+
+fn cancelling(run: RunRef, stop: Stop) -> Option<Move> {
+    let kind = match &stop {
+        Stop::Requested(cancellation) => EventKind::CancelRequested {
+            cancellation: cancellation.clone(),
+        },
+        Stop::Deadline { at } => EventKind::DeadlinePassed { deadline: *at },
+    };
+    Move::to(
+        State::Cancelling {
+            run,
+            stop,
+            obstacle: None,
+        },
+        kind,
+    )
+}
+
+fn succeeded(
+    run: CreatedRun,
+    late_cancel: Option<Cancellation>,
+    ended_at: Timestamp,
+) -> Option<Move> {
+    let progress = run.progress.clone();
+    Move::to(
+        State::Succeeded {
+            run,
+            late_cancel,
+            ended_at,
+        },
+        EventKind::Succeeded { progress },
+    )
+}
+
+fn failed(
+    run: Option<RunRef>,
+    failure: Failure,
+    late_cancel: Option<Cancellation>,
+    ended_at: Timestamp,
+) -> Option<Move> {
+    let failure = Failure {
+        at: ended_at,
+        ..failure
+    };
+    let progress = run
+        .as_ref()
+        .and_then(RunRef::created)
+        .map(|run| run.progress.clone());
+    let kind = EventKind::Failed {
+        failure: failure.clone(),
+        progress,
+    };
+    Move::to(
+        State::Failed {
+            run,
+            failure,
+            late_cancel,
+            ended_at,
+        },
+        kind,
+    )
+}
+
+fn cancelled(run: Option<RunRef>, cancellation: Cancellation, ended_at: Timestamp) -> Option<Move> {
+    let progress = run
+        .as_ref()
+        .and_then(RunRef::created)
+        .map(|run| run.progress.clone());
+    let kind = EventKind::Cancelled {
+        cancellation: cancellation.clone(),
+        progress,
+    };
+    Move::to(
+        State::Cancelled {
+            run,
+            cancellation,
+            ended_at,
+        },
+        kind,
+    )
+}
+
+fn change(
+    before: &Execution,
+    state: State,
+    kind: EventKind,
+    actor: Actor,
+    now: Timestamp,
+) -> Change {
+    let event = Event {
+        execution: before.id,
+        revision: before.revision.next(),
+        at: now,
+        actor,
+        before: Some(before.state.code()),
+        after: state.code(),
+        kind,
+    };
+    let execution = Execution {
+        revision: event.revision,
+        updated_at: now,
+        state,
+        ..before.clone()
+    };
+    Change {
+        execution,
+        events: vec![event],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! The engine that runs workflows: what the service asks of Tekton.
+//!
+//! Two implementations: [`kube`] talks to a cluster, [`simulator`] plays the same behaviour in
+//! process. One suite of scenarios runs against both. Nothing here decides what an execution does.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use wfe_core::{
+    execution::PlannedRun,
+    facts::{RunFacts, TaskRunFacts},
+    failure::FailureReason,
+    ids::ExecutionId,
+    request::StartRequest,
+};
+
+pub mod kube;
+pub mod simulator;
+
+/// Creates, watches, stops and deletes runs.
+#[async_trait]
+pub trait Tekton: Send + Sync + 'static {
+    /// Creates a run. The name decides: a run of that name exists at most once.
+    async fn create(&self, run: &RunRequest) -> Result<RunFacts, CreateError>;
+
+    /// Reads a run and its TaskRuns from the API server, past every cache.
+    async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError>;
+
+    /// Asks Tekton to stop a run now. Without effect on a run that has ended or is gone.
+    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError>;
+
+    /// Asks Tekton to stop one TaskRun now. Without effect on one that has ended or is gone.
+    async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError>;
+
+    /// Deletes a run and what it created, when it has this UID. Without effect on one that is gone.
+    async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError>;
+
+    /// What the watches know of a run.
+    fn seen(&self, name: &str) -> Seen;
+
+    /// Every run that the watches know with this target hash; `None` before they are complete.
+    fn runs_of_target(&self, target_hash: &str) -> Option<Vec<RunFacts>>;
+
+    /// Every run that the watches know to have ended.
+    fn ended_runs(&self) -> Vec<RunFacts>;
+
+    /// Keeps the watches until `shutdown`. Calls `changed` for every run of which something may have
+    /// changed, again for all when the watches had to begin anew. Never ends for trouble with the API
+    /// server: it tries again, and [`Tekton::health`] says so.
+    async fn watch(&self, changed: &(dyn Fn(RunChange) + Send + Sync), shutdown: CancellationToken);
+
+    /// How well the watches are.
+    fn health(&self) -> WatchHealth;
+}
+
+/// A run to be created.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Its name and the hold of the target under which it runs.
+    pub run: PlannedRun,
+    /// The execution that it belongs to.
+    pub execution: ExecutionId,
+    /// What to run, on what, with what.
+    pub request: StartRequest,
+    /// How long it may take; `None` is Tekton's default.
+    pub timeout: Option<Duration>,
+    /// How it comes into being.
+    pub birth: Birth,
+}
+
+/// How a run comes into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Birth {
+    /// Ready to run.
+    Ready,
+    /// Already cancelled: it only takes the name, so that a create that is still under way somewhere
+    /// cannot bring a run to life any more.
+    Cancelled,
+}
+
+/// A run and its TaskRuns, as known at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSnapshot {
+    /// The run.
+    pub run: RunFacts,
+    /// Its TaskRuns.
+    pub task_runs: Vec<TaskRunFacts>,
+}
+
+/// What the watches know of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The watches are not complete, so that nothing is known.
+    NotSynced,
+    /// There is no such run, as far as the watches are.
+    Absent,
+    /// The run.
+    Present(Box<RunSnapshot>),
+}
+
+/// Something about a run may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunChange {
+    /// The execution that it says it belongs to.
+    pub execution: Option<ExecutionId>,
+    /// The hash of the target that it says it acts on.
+    pub target_hash: Option<String>,
+}
+
+/// How well the watches are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchHealth {
+    /// Whether everything that exists is known.
+    pub synced: bool,
+    /// Time since both watches were last heard of.
+    pub age: Duration,
+}
+
+/// A run could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// A run of that name exists.
+    #[error("a run of that name exists")]
+    Exists(Box<RunFacts>),
+    /// It may work later.
+    #[error("{message}")]
+    Later {
+        /// What is in the way, for a person.
+        message: String,
+        /// When the API server asked to be left alone for a time.
+        retry_after: Option<Duration>,
+    },
+    /// It will not work later either.
+    #[error("{message}")]
+    Refused {
+        /// The class of the failure.
+        reason: FailureReason,
+        /// The reason as Kubernetes said it.
+        raw_reason: String,
+        /// What Kubernetes said.
+        message: String,
+    },
+}
+
+/// Tekton could not be asked; trying again may help.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {name}")]
+pub struct TektonError {
+    /// What was asked.
+    pub operation: &'static str,
+    /// Of which object.
+    pub name: String,
+    /// What the API server said, or why it could not be reached.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}

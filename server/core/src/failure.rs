@@ -320,6 +320,3 @@ fn summary(
         FailureReason::Unknown => format!("The {place} failed, and it is not certain why: {said}"),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,187 @@
+use super::*;
+use crate::{
+    event::EventKind,
+    execution::{State, StateCode},
+    ids::Epoch,
+    lock::Holder,
+    observe::RunEnd,
+    progress::Progress,
+    testing::*,
+};
 
+fn held_by_first() -> TargetState {
+    let holder = Some(Holder {
+        execution: mk_id(1),
+        since: at(0),
+    });
+    TargetState {
+        key: mk_key("pod/x"),
+        epoch: Epoch(1),
+        holder,
+    }
+}
+
+fn ended() -> Input {
+    Input::RunEnded {
+        end: RunEnd::Succeeded { at: at(5) },
+        progress: Progress::default(),
+    }
+}
+
+fn settle_simply(view: View<'_>, input: Input) -> Settlement {
+    settle(
+        view,
+        input,
+        &Actor::service(),
+        &ForeignRuns::default(),
+        at(10),
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_end_of_the_holder_admits_the_next_in_the_same_settlement() {
+    let (running, waiting) = (
+        mk_execution(1, mk_state(StateCode::Running)),
+        mk_execution(2, mk_state(StateCode::Waiting)),
+    );
+    let target = held_by_first();
+    let view = View {
+        execution: &running,
+        target: &target,
+        head: Some(&waiting),
+    };
+    let settlement = settle_simply(view, ended());
+    let states: Vec<_> = settlement
+        .changes
+        .iter()
+        .map(|c| (c.execution.id, c.execution.state.code()))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (mk_id(1), StateCode::Succeeded),
+            (mk_id(2), StateCode::Starting)
+        ]
+    );
+    let after = settlement.target.unwrap();
+    assert_eq!(
+        (after.epoch, after.holder.map(|h| h.execution)),
+        (Epoch(2), Some(mk_id(2)))
+    );
+    assert!(matches!(
+        settlement.changes[1].events[0].kind,
+        EventKind::Admitted { .. }
+    ));
+}
+
+#[test]
+fn without_anybody_waiting_the_target_is_free() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let target = held_by_first();
+    let view = View {
+        execution: &running,
+        target: &target,
+        head: None,
+    };
+    assert_eq!(settle_simply(view, ended()).target.unwrap().holder, None);
+}
+
+#[test]
+fn an_execution_that_does_not_hold_its_target_any_more_releases_nothing() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let waiting = mk_execution(3, mk_state(StateCode::Waiting));
+    let holder = Some(Holder {
+        execution: mk_id(2),
+        since: at(0),
+    });
+    let target = TargetState {
+        epoch: Epoch(2),
+        holder,
+        ..held_by_first()
+    };
+    let view = View {
+        execution: &running,
+        target: &target,
+        head: Some(&waiting),
+    };
+    let settlement = settle_simply(view, ended());
+    assert_eq!((settlement.changes.len(), settlement.target), (1, None));
+}
+
+#[test]
+fn a_waiting_execution_that_gives_up_leaves_the_target_alone() {
+    let waiting = mk_execution(2, mk_state(StateCode::Waiting));
+    let target = held_by_first();
+    let view = View {
+        execution: &waiting,
+        target: &target,
+        head: Some(&waiting),
+    };
+    let settlement = settle_simply(view, Input::Cancel(mk_cancellation()));
+    assert_eq!(
+        settlement.changes[0].execution.state.code(),
+        StateCode::Cancelled
+    );
+    assert_eq!((settlement.changes.len(), settlement.target), (1, None));
+}
+
+#[test]
+fn the_next_is_not_admitted_while_a_foreign_run_is_alive_and_is_when_it_ended() {
+    let waiting = mk_execution(2, mk_state(StateCode::Waiting));
+    let free = TargetState {
+        holder: None,
+        ..held_by_first()
+    };
+    let alive = ForeignRuns {
+        live: Some("other".to_owned()),
+        last_epoch: Epoch(7),
+    };
+    assert_eq!(
+        admit_head(&waiting, &free, &alive, at(10)).unwrap(),
+        Settlement::default()
+    );
+    let gone = ForeignRuns {
+        live: None,
+        ..alive
+    };
+    let settlement = admit_head(&waiting, &free, &gone, at(10)).unwrap();
+    assert_eq!(settlement.target.unwrap().epoch, Epoch(8));
+}
+
+#[test]
+fn a_starting_execution_whose_name_was_taken_moves_the_epoch_of_its_target() {
+    let starting = mk_execution(1, mk_state(StateCode::Starting));
+    let target = held_by_first();
+    let view = View {
+        execution: &starting,
+        target: &target,
+        head: None,
+    };
+    let taken = ForeignRuns {
+        live: None,
+        last_epoch: Epoch(4),
+    };
+    let settlement = rename(view, &taken, at(10)).unwrap();
+    let State::Starting { run, .. } = &settlement.changes[0].execution.state else {
+        panic!()
+    };
+    assert_eq!(run.epoch, Epoch(5));
+    let after = settlement.target.unwrap();
+    assert_eq!((after.epoch, after.holder), (Epoch(5), target.holder));
+}
+
+#[test]
+fn nothing_is_written_when_nothing_changes() {
+    let done = mk_execution(1, mk_state(StateCode::Succeeded));
+    let target = held_by_first();
+    let view = View {
+        execution: &done,
+        target: &target,
+        head: None,
+    };
+    assert_eq!(
+        settle_simply(view, Input::Cancel(mk_cancellation())),
+        Settlement::default()
+    );
+}

@@ -1,1 +1,248 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::testing::*;
+
+const INPUTS: [&str; 10] = [
+    "Admit",
+    "Obstruct",
+    "Refuse",
+    "RunExists",
+    "Progress",
+    "RunEnded",
+    "RunLost",
+    "Cancel",
+    "Deadline",
+    "Quiet",
+];
+
+fn mk_input(name: &str) -> Input {
+    match name {
+        "Admit" => Input::Admit(mk_planned(7)),
+        "Obstruct" => Input::Obstruct("the API server is away".to_owned()),
+        "Refuse" => Input::Refuse(mk_failure()),
+        "RunExists" => Input::RunExists {
+            uid: "uid-1".to_owned(),
+            created_at: at(1),
+        },
+        "Progress" => Input::Progress(Progress {
+            total: 3,
+            ..Progress::default()
+        }),
+        "RunEnded" => Input::RunEnded {
+            end: RunEnd::Succeeded { at: at(5) },
+            progress: Progress::default(),
+        },
+        "RunLost" => Input::RunLost,
+        "Cancel" => Input::Cancel(mk_cancellation()),
+        "Deadline" => Input::Deadline(at(9)),
+        "Quiet" => Input::Quiet {
+            end: None,
+            progress: None,
+        },
+        other => panic!("no input {other}"),
+    }
+}
+
+fn step(execution: &Execution, input: Input) -> Result<Step, IllegalTransition> {
+    next(execution, input, &Actor::service(), at(10))
+}
+
+fn moved(execution: &Execution, input: Input) -> Change {
+    match step(execution, input).unwrap() {
+        Step::Changed(change) => *change,
+        Step::Same => panic!("nothing changed"),
+    }
+}
+
+/// The whole product of states and inputs; `same` is no change, `-` is illegal.
+#[test]
+fn every_state_answers_every_input_as_the_table_says() {
+    use StateCode::{Cancelled, Cancelling, Failed, Running, Starting, Succeeded, Waiting};
+    #[rustfmt::skip]
+    let table = [
+        // state       Admit       Obstruct      Refuse    RunExists  Progress      RunEnded     RunLost   Cancel        Deadline      Quiet
+        (Waiting,    ["starting", "-",          "-",      "-",       "-",          "-",         "-",      "cancelled",  "failed",     "-"]),
+        (Starting,   ["starting", "starting",   "failed", "running", "-",          "-",         "-",      "cancelling", "cancelling", "-"]),
+        (Running,    ["-",        "-",          "-",      "-",       "running",    "succeeded", "failed", "cancelling", "cancelling", "-"]),
+        (Cancelling, ["-",        "cancelling", "-",      "-",       "cancelling", "-",         "-",      "same",       "same",       "cancelled"]),
+        (Succeeded,  ["-",        "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+        (Failed,     ["-",        "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+        (Cancelled,  ["-",        "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+    ];
+    assert_eq!(table.map(|(code, _)| code), StateCode::ALL);
+    for (code, expected) in table {
+        let before = mk_execution(1, mk_state(code));
+        for (name, expected) in INPUTS.into_iter().zip(expected) {
+            let got = match step(&before, mk_input(name)) {
+                Err(illegal) => {
+                    assert_eq!((illegal.state, illegal.input), (code, name));
+                    "-"
+                }
+                Ok(Step::Same) => "same",
+                Ok(Step::Changed(change)) => {
+                    let [event] = change.events.as_slice() else {
+                        panic!("one event")
+                    };
+                    assert_eq!(event.before, Some(code));
+                    assert_eq!(event.after, change.execution.state.code());
+                    assert_eq!(event.revision, before.revision.next());
+                    assert_eq!(change.execution.revision, event.revision);
+                    change.execution.state.code().as_str()
+                }
+            };
+            assert_eq!(got, expected, "{code:?} {name}");
+        }
+    }
+}
+
+#[test]
+fn what_changes_nothing_gives_no_event() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    assert_eq!(
+        step(&running, Input::Progress(Progress::default())),
+        Ok(Step::Same)
+    );
+
+    let starting = mk_execution(1, mk_state(StateCode::Starting));
+    let delayed = moved(&starting, mk_input("Obstruct")).execution;
+    assert_eq!(step(&delayed, mk_input("Obstruct")), Ok(Step::Same));
+    assert!(matches!(
+        step(&delayed, Input::Obstruct("another".to_owned())),
+        Ok(Step::Changed(_))
+    ));
+}
+
+#[test]
+fn a_starting_execution_takes_another_name_only_with_a_later_epoch() {
+    let starting = mk_execution(1, mk_state(StateCode::Starting));
+    assert!(step(&starting, Input::Admit(mk_planned(1))).is_err());
+    let change = moved(&starting, Input::Admit(mk_planned(2)));
+    assert_eq!(change.execution.state.planned_run(), Some(&mk_planned(2)));
+}
+
+#[test]
+fn a_run_that_was_cancelled_from_outside_is_not_over_before_it_is_quiet() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let end = RunEnd::Cancelled { ran: true };
+    let change = moved(
+        &running,
+        Input::RunEnded {
+            end: end.clone(),
+            progress: Progress::default(),
+        },
+    );
+    assert_eq!(change.execution.state.code(), StateCode::Cancelling);
+    let quiet = Input::Quiet {
+        end: Some(end),
+        progress: None,
+    };
+    let State::Cancelled { cancellation, .. } = moved(&change.execution, quiet).execution.state
+    else {
+        panic!("not cancelled")
+    };
+    assert_eq!(cancellation.actor, Actor::service());
+}
+
+#[test]
+fn cancel_against_completion_ends_as_what_really_happened() {
+    let cancelling = mk_execution(1, mk_state(StateCode::Cancelling));
+    let ends = [
+        (Some(RunEnd::Succeeded { at: at(5) }), StateCode::Succeeded),
+        (Some(RunEnd::Failed(mk_failure())), StateCode::Failed),
+        (Some(RunEnd::Cancelled { ran: true }), StateCode::Cancelled),
+        (None, StateCode::Cancelled),
+    ];
+    for (end, expected) in ends {
+        let after = moved(
+            &cancelling,
+            Input::Quiet {
+                end,
+                progress: None,
+            },
+        )
+        .execution
+        .state;
+        assert_eq!(after.code(), expected);
+        assert_eq!(
+            after.cancellation(),
+            Some(&mk_cancellation()),
+            "the request stays on record"
+        );
+    }
+}
+
+#[test]
+fn a_passed_deadline_ends_as_deadline_exceeded_unless_the_run_had_succeeded() {
+    for code in [StateCode::Starting, StateCode::Running] {
+        let stopping = moved(&mk_execution(1, mk_state(code)), mk_input("Deadline")).execution;
+        let ends = [
+            Some(RunEnd::Failed(mk_failure())),
+            Some(RunEnd::Cancelled { ran: false }),
+            None,
+        ];
+        for end in ends {
+            let quiet = Input::Quiet {
+                end,
+                progress: None,
+            };
+            let State::Failed { failure, .. } = moved(&stopping, quiet).execution.state else {
+                panic!("not failed")
+            };
+            assert_eq!(failure.reason, FailureReason::DeadlineExceeded);
+        }
+    }
+    let running = moved(
+        &mk_execution(1, mk_state(StateCode::Running)),
+        mk_input("Deadline"),
+    )
+    .execution;
+    let quiet = Input::Quiet {
+        end: Some(RunEnd::Succeeded { at: at(5) }),
+        progress: None,
+    };
+    assert_eq!(
+        moved(&running, quiet).execution.state.code(),
+        StateCode::Succeeded
+    );
+}
+
+#[test]
+fn obstacles_are_shortened_and_free_of_control_characters() {
+    let starting = mk_execution(1, mk_state(StateCode::Starting));
+    let text = format!("a\u{1b}[31m\n{}", "é".repeat(100_000));
+    let State::Starting {
+        obstacle: Some(obstacle),
+        ..
+    } = moved(&starting, Input::Obstruct(text)).execution.state
+    else {
+        panic!("no obstacle")
+    };
+    assert!(obstacle.len() <= MAX_MESSAGE_BYTES && !obstacle.chars().any(char::is_control));
+}
+
+proptest! {
+    #[test]
+    fn any_history_keeps_the_invariants(names in proptest::collection::vec(0..INPUTS.len(), 0..40)) {
+        let mut execution = mk_execution(1, mk_state(StateCode::Waiting));
+        for name in names {
+            let before = execution.clone();
+            match step(&before, mk_input(INPUTS[name])) {
+                Ok(Step::Changed(change)) => {
+                    prop_assert!(!before.state.code().is_terminal(), "terminal never changes");
+                    prop_assert_eq!(change.execution.revision, before.revision.next());
+                    prop_assert_eq!(change.events.len(), 1);
+                    execution = change.execution;
+                }
+                Ok(Step::Same) | Err(_) => {}
+            }
+            prop_assert_eq!(execution.state.ended_at().is_some(), execution.state.code().is_terminal());
+            if execution.state.code().holds_target() {
+                prop_assert!(execution.state.planned_run().is_some());
+            }
+            if let (Some(old), Some(new)) = (before.state.planned_run(), execution.state.planned_run()) {
+                prop_assert!(new.epoch >= old.epoch);
+            }
+        }
+    }
+}

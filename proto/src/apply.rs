@@ -15,18 +15,13 @@ pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
     execution.update_time = event.time;
     // These three describe the present state, so an event that does not mention them ends them.
     execution.waiting = event.waiting.clone();
-    execution.obstacle = if event.r#type() == EventType::Delayed {
-        event.message.clone()
-    } else {
-        String::new()
-    };
+    execution.obstacle =
+        if event.r#type() == EventType::Delayed { event.message.clone() } else { String::new() };
     if event.r#type() == EventType::RunCreated {
         execution.start_time = event.time;
     }
-    if matches!(
-        event.state(),
-        State::Succeeded | State::Failed | State::Cancelled
-    ) && execution.end_time.is_none()
+    if matches!(event.state(), State::Succeeded | State::Failed | State::Cancelled)
+        && execution.end_time.is_none()
     {
         execution.end_time = event.time;
     }

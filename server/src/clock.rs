@@ -21,10 +21,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the time comes from"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
     fn now(&self) -> Timestamp {
         whole_microseconds(Timestamp::now())
     }
@@ -67,9 +64,7 @@ impl Ids {
         let context = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
-        ExecutionId::new(Uuid::new_v7(UuidTimestamp::from_unix(
-            &*context, seconds, nanos,
-        )))
+        ExecutionId::new(Uuid::new_v7(UuidTimestamp::from_unix(&*context, seconds, nanos)))
     }
 }
 
@@ -79,10 +74,7 @@ mod tests {
 
     #[test]
     fn ids_rise_also_when_the_clock_stands() {
-        let (ids, now) = (
-            Ids::default(),
-            Timestamp::from_second(1_800_000_000).unwrap(),
-        );
+        let (ids, now) = (Ids::default(), Timestamp::from_second(1_800_000_000).unwrap());
         let made: Vec<ExecutionId> = (0..1000).map(|_| ids.execution(now)).collect();
         assert!(made.is_sorted_by(|a, b| a < b));
     }

@@ -44,6 +44,8 @@ pub enum State {
     Starting {
         /// The run as it will be called.
         run: PlannedRun,
+        /// Since when the target is held for it.
+        since: Timestamp,
         /// Why the run could not be created yet.
         obstacle: Option<String>,
     },

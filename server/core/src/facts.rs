@@ -34,9 +34,7 @@ pub struct RunFacts {
 impl RunFacts {
     /// Whether Tekton has not finished it.
     pub fn is_live(&self) -> bool {
-        self.condition
-            .as_ref()
-            .is_none_or(|condition| condition.status == Status::Unknown)
+        self.condition.as_ref().is_none_or(|condition| condition.status == Status::Unknown)
     }
 }
 
@@ -103,9 +101,7 @@ pub struct TaskRunFacts {
 impl TaskRunFacts {
     /// Whether Tekton has not finished it.
     pub fn is_live(&self) -> bool {
-        self.condition
-            .as_ref()
-            .is_none_or(|condition| condition.status == Status::Unknown)
+        self.condition.as_ref().is_none_or(|condition| condition.status == Status::Unknown)
     }
 
     /// Whether a step of it really started, in this attempt or one before.

@@ -143,22 +143,15 @@ impl Failure {
 
 /// Why a run that ended with `False` failed. `tasks` are its TaskRuns.
 pub fn classify(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
-    let nothing = Condition {
-        status: Status::False,
-        reason: String::new(),
-        message: String::new(),
-    };
+    let nothing =
+        Condition { status: Status::False, reason: String::new(), message: String::new() };
     let verdict = run.condition.as_ref().unwrap_or(&nothing);
     let ran = tasks.iter().any(TaskRunFacts::ran);
     let culprit = first_failed(tasks);
     let found = culprit.map_or_else(|| from_run(verdict), from_task_run);
     // A time-out of the run stops its tasks, so what the tasks then say is only its echo.
     let timed_out = verdict.reason == "PipelineRunTimeout";
-    let reason = if timed_out {
-        FailureReason::DeadlineExceeded
-    } else {
-        found.reason
-    };
+    let reason = if timed_out { FailureReason::DeadlineExceeded } else { found.reason };
     let at = run.completed_at.unwrap_or(run.created_at);
     let (raw_reason, message) = match culprit.and_then(|task| task.condition.as_ref()) {
         Some(condition) if !timed_out => (&condition.reason, &condition.message),
@@ -188,9 +181,7 @@ struct Found<'a> {
 /// The TaskRun that failed first by itself: one that was stopped failed because of another.
 fn first_failed(tasks: &[TaskRunFacts]) -> Option<&TaskRunFacts> {
     let failed = |task: &&TaskRunFacts| {
-        task.condition
-            .as_ref()
-            .is_some_and(|condition| condition.status == Status::False)
+        task.condition.as_ref().is_some_and(|condition| condition.status == Status::False)
     };
     let order =
         |task: &&TaskRunFacts| (task.stopped, task.completed_at.is_none(), task.completed_at);
@@ -198,24 +189,12 @@ fn first_failed(tasks: &[TaskRunFacts]) -> Option<&TaskRunFacts> {
 }
 
 fn from_task_run(task: &TaskRunFacts) -> Found<'_> {
-    let failed_step = task
-        .steps
-        .iter()
-        .find(|step| exit_code(step).is_some_and(|code| code != 0));
-    let killed = task
-        .steps
-        .iter()
-        .find(|step| terminated_by(step, "OOMKilled"));
+    let failed_step = task.steps.iter().find(|step| exit_code(step).is_some_and(|code| code != 0));
+    let killed = task.steps.iter().find(|step| terminated_by(step, "OOMKilled"));
     if killed.is_some() {
-        return Found {
-            reason: FailureReason::OomKilled,
-            step: killed,
-        };
+        return Found { reason: FailureReason::OomKilled, step: killed };
     }
-    let reason = task
-        .condition
-        .as_ref()
-        .map_or("", |condition| condition.reason.as_str());
+    let reason = task.condition.as_ref().map_or("", |condition| condition.reason.as_str());
     let reason = match reason {
         "StepOOM" | "SidecarOOM" | "InitContainerOOM" => FailureReason::OomKilled,
         "TaskRunImagePullFailed" | "PullImageFailed" => FailureReason::ImagePullBackOff,
@@ -235,11 +214,7 @@ fn from_task_run(task: &TaskRunFacts) -> Found<'_> {
         "StepFailed" | "SidecarFailed" | "InitContainerFailed" => FailureReason::TaskFailed,
         _ => FailureReason::Unknown,
     };
-    let step = if reason == FailureReason::TaskFailed {
-        failed_step
-    } else {
-        None
-    };
+    let step = if reason == FailureReason::TaskFailed { failed_step } else { None };
     Found { reason, step }
 }
 

@@ -32,9 +32,9 @@ impl FromStr for ExecutionId {
         // Only the canonical spelling, so that one execution has one name.
         match Uuid::parse_str(text) {
             Ok(uuid) if uuid.hyphenated().to_string() == text => Ok(Self(uuid)),
-            _ => Err(Invalid::new(
-                "must be the id of an execution, a lower-case UUID with hyphens",
-            )),
+            _ => {
+                Err(Invalid::new("must be the id of an execution, a lower-case UUID with hyphens"))
+            }
         }
     }
 }
@@ -188,10 +188,7 @@ impl RunName {
 
     /// The epoch in `name`, when it is the name of a run of a target with this hash.
     pub fn epoch_of(name: &str, target_hash: &str) -> Option<Epoch> {
-        let epoch = name
-            .strip_prefix("wfe-")?
-            .strip_prefix(target_hash)?
-            .strip_prefix('-')?;
+        let epoch = name.strip_prefix("wfe-")?.strip_prefix(target_hash)?.strip_prefix('-')?;
         epoch.parse().ok().map(Epoch)
     }
 

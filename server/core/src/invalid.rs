@@ -15,10 +15,7 @@ impl Invalid {
 
     /// Names the field that held the value.
     pub fn at(self, field: impl Into<String>) -> Violation {
-        Violation {
-            field: field.into(),
-            description: self.0,
-        }
+        Violation { field: field.into(), description: self.0 }
     }
 }
 
@@ -55,11 +52,7 @@ impl Violations {
 
     /// `Ok(value)` when nothing was wrong.
     pub fn into_result<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(self)
-        }
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
     /// Takes the value out of `parsed`, or notes that `field` is wrong.

@@ -22,11 +22,7 @@ pub struct TargetState {
 impl TargetState {
     /// A target that nobody used yet.
     pub fn unused(key: TargetKey) -> Self {
-        Self {
-            key,
-            epoch: Epoch::default(),
-            holder: None,
-        }
+        Self { key, epoch: Epoch::default(), holder: None }
     }
 }
 
@@ -64,20 +60,12 @@ pub enum Admission {
 /// before it and still wait.
 pub fn admit(target: &TargetState, ahead: usize, foreign: &ForeignRuns) -> Admission {
     let held = |holder: Option<ExecutionId>, message: String| {
-        Admission::Held(Hold {
-            gate: Gate::Lock,
-            holder,
-            until: None,
-            message,
-        })
+        Admission::Held(Hold { gate: Gate::Lock, holder, until: None, message })
     };
     if let Some(holder) = &target.holder {
         return held(
             Some(holder.execution),
-            format!(
-                "execution {} holds {} since {}",
-                holder.execution, target.key, holder.since
-            ),
+            format!("execution {} holds {} since {}", holder.execution, target.key, holder.since),
         );
     }
     if let Some(run) = &foreign.live {
@@ -90,10 +78,7 @@ pub fn admit(target: &TargetState, ahead: usize, foreign: &ForeignRuns) -> Admis
         );
     }
     if ahead > 0 {
-        return held(
-            None,
-            format!("{ahead} accepted before it wait for {}", target.key),
-        );
+        return held(None, format!("{ahead} accepted before it wait for {}", target.key));
     }
     Admission::Admitted(plan(target, foreign))
 }
@@ -102,10 +87,7 @@ pub fn admit(target: &TargetState, ahead: usize, foreign: &ForeignRuns) -> Admis
 /// again.
 pub fn plan(target: &TargetState, foreign: &ForeignRuns) -> PlannedRun {
     let epoch = target.epoch.max(foreign.last_epoch).next();
-    PlannedRun {
-        name: RunName::new(&target.key, epoch),
-        epoch,
-    }
+    PlannedRun { name: RunName::new(&target.key, epoch), epoch }
 }
 
 /// The target once `execution` holds it.
@@ -118,19 +100,14 @@ pub fn held_by(
     TargetState {
         key: target.key.clone(),
         epoch: run.epoch,
-        holder: Some(Holder {
-            execution,
-            since: now,
-        }),
+        holder: Some(Holder { execution, since: now }),
     }
 }
 
 /// The target after `execution` gave it up; `None` when that one does not hold it under `epoch`, for
 /// then there is nothing that it may release.
 pub fn released(target: &TargetState, execution: ExecutionId, epoch: Epoch) -> Option<TargetState> {
-    let holds = target
-        .holder
-        .is_some_and(|holder| holder.execution == execution);
+    let holds = target.holder.is_some_and(|holder| holder.execution == execution);
     (holds && target.epoch == epoch).then(|| TargetState {
         key: target.key.clone(),
         epoch: target.epoch,

@@ -42,25 +42,14 @@ pub enum RunEnd {
 
 /// Reads a run and its TaskRuns.
 pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Observation {
-    let own: Vec<TaskRunFacts> = task_runs
-        .iter()
-        .filter(|task| task.run_uid == run.uid)
-        .cloned()
-        .collect();
+    let own: Vec<TaskRunFacts> =
+        task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
-    let complete = run
-        .children
-        .iter()
-        .filter(|c| c.kind == "TaskRun")
-        .all(|c| known(&c.name));
+    let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
     Observation {
         progress: progress(run, &own),
         end: end(run, &own),
-        live_task_runs: own
-            .iter()
-            .filter(|t| t.is_live())
-            .map(|t| t.name.clone())
-            .collect(),
+        live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
         complete,
     }
 }
@@ -69,14 +58,12 @@ fn end(run: &RunFacts, tasks: &[TaskRunFacts]) -> Option<RunEnd> {
     let condition = run.condition.as_ref()?;
     match condition.status {
         Status::Unknown => None,
-        Status::True => Some(RunEnd::Succeeded {
-            at: run.completed_at.unwrap_or(run.created_at),
-        }),
+        Status::True => Some(RunEnd::Succeeded { at: run.completed_at.unwrap_or(run.created_at) }),
         // With this reason alone a run was really cancelled: when a task failed meanwhile, Tekton
         // says Failed.
-        Status::False if condition.reason == "Cancelled" => Some(RunEnd::Cancelled {
-            ran: tasks.iter().any(TaskRunFacts::ran),
-        }),
+        Status::False if condition.reason == "Cancelled" => {
+            Some(RunEnd::Cancelled { ran: tasks.iter().any(TaskRunFacts::ran) })
+        }
         Status::False => Some(RunEnd::Failed(classify(run, tasks))),
     }
 }
@@ -91,38 +78,22 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
     let tasks: Vec<TaskProgress> = names
         .into_iter()
         .map(|name| {
-            let mut own: Vec<&TaskRunFacts> = task_runs
-                .iter()
-                .filter(|task| task.pipeline_task == name)
-                .collect();
+            let mut own: Vec<&TaskRunFacts> =
+                task_runs.iter().filter(|task| task.pipeline_task == name).collect();
             own.sort_by_key(|task| (task.started_at, task.name.clone()));
-            task_progress(
-                name,
-                &own,
-                run.skipped.iter().any(|skipped| skipped == name),
-            )
+            task_progress(name, &own, run.skipped.iter().any(|skipped| skipped == name))
         })
         .collect();
     let count = |states: &[TaskState]| {
-        u32::try_from(
-            tasks
-                .iter()
-                .filter(|task| states.contains(&task.state))
-                .count(),
-        )
-        .unwrap_or(u32::MAX)
+        u32::try_from(tasks.iter().filter(|task| states.contains(&task.state)).count())
+            .unwrap_or(u32::MAX)
     };
     let (reason, message) = run
         .condition
         .as_ref()
-        .map_or((String::new(), String::new()), |c| {
-            (c.reason.clone(), c.message.clone())
-        });
+        .map_or((String::new(), String::new()), |c| (c.reason.clone(), c.message.clone()));
     Progress {
-        total: run
-            .tasks
-            .as_ref()
-            .map_or(0, |tasks| u32::try_from(tasks.len()).unwrap_or(u32::MAX)),
+        total: run.tasks.as_ref().map_or(0, |tasks| u32::try_from(tasks.len()).unwrap_or(u32::MAX)),
         succeeded: count(&[TaskState::Succeeded]),
         failed: count(&[TaskState::Failed, TaskState::Cancelled]),
         skipped: count(&[TaskState::Skipped]),
@@ -152,21 +123,9 @@ fn task_progress(name: &str, own: &[&TaskRunFacts], skipped: bool) -> TaskProgre
         state,
         task_run: newest.map(|task| task.name.clone()),
         started_at: own.iter().filter_map(|task| task.started_at).min(),
-        ended_at: if over {
-            own.iter().filter_map(|task| task.completed_at).max()
-        } else {
-            None
-        },
-        attempts: own
-            .iter()
-            .map(|task| task.failed_attempts + 1)
-            .max()
-            .unwrap_or(0),
-        steps: own
-            .iter()
-            .flat_map(|task| &task.steps)
-            .map(step_progress)
-            .collect(),
+        ended_at: if over { own.iter().filter_map(|task| task.completed_at).max() } else { None },
+        attempts: own.iter().map(|task| task.failed_attempts + 1).max().unwrap_or(0),
+        steps: own.iter().flat_map(|task| &task.steps).map(step_progress).collect(),
         reason: newest
             .and_then(|task| task.condition.as_ref())
             .map_or_else(String::new, |condition| condition.reason.clone()),
@@ -176,23 +135,12 @@ fn task_progress(name: &str, own: &[&TaskRunFacts], skipped: bool) -> TaskProgre
 fn task_state(task: &TaskRunFacts) -> TaskState {
     match &task.condition {
         None => TaskState::Pending,
-        Some(Condition {
-            status: Status::True,
-            ..
-        }) => TaskState::Succeeded,
-        Some(Condition {
-            status: Status::False,
-            reason,
-            ..
-        }) if reason == "TaskRunCancelled" => TaskState::Cancelled,
-        Some(Condition {
-            status: Status::False,
-            ..
-        }) => TaskState::Failed,
-        Some(Condition {
-            status: Status::Unknown,
-            ..
-        }) => {
+        Some(Condition { status: Status::True, .. }) => TaskState::Succeeded,
+        Some(Condition { status: Status::False, reason, .. }) if reason == "TaskRunCancelled" => {
+            TaskState::Cancelled
+        }
+        Some(Condition { status: Status::False, .. }) => TaskState::Failed,
+        Some(Condition { status: Status::Unknown, .. }) => {
             if task.steps.iter().any(StepFacts::ran) {
                 TaskState::Running
             } else {
@@ -219,12 +167,7 @@ fn step_progress(step: &StepFacts) -> StepProgress {
         ContainerState::Running { started_at } => {
             shown(TaskState::Running, *started_at, None, None, "")
         }
-        ContainerState::Terminated {
-            exit_code,
-            reason,
-            started_at,
-            ended_at,
-        } => {
+        ContainerState::Terminated { exit_code, reason, started_at, ended_at } => {
             let state = match (*exit_code, reason.as_str()) {
                 (_, "TaskRunCancelled" | "Cancelled") => TaskState::Cancelled,
                 (_, "Skipped") => TaskState::Skipped,

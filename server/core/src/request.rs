@@ -96,11 +96,7 @@ impl StartRequest {
     pub fn effective_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parameters
             .iter()
-            .filter(|(name, _)| {
-                self.declared
-                    .as_ref()
-                    .is_none_or(|names| names.contains(*name))
-            })
+            .filter(|(name, _)| self.declared.as_ref().is_none_or(|names| names.contains(*name)))
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
@@ -131,10 +127,7 @@ impl StartRequest {
             ("cluster_id", target.cluster != accepted.target.cluster),
             ("parameters", *parameters != accepted.parameters),
             ("declared_parameters", *declared != accepted.declared),
-            (
-                "service_account",
-                *service_account != accepted.service_account,
-            ),
+            ("service_account", *service_account != accepted.service_account),
             ("secrets", *secrets != accepted.secrets),
             ("config_maps", *config_maps != accepted.config_maps),
             ("correlation_id", *correlation_id != accepted.correlation_id),
@@ -143,9 +136,7 @@ impl StartRequest {
             ("workflow_identity", *identity != accepted.identity),
             ("source", *source != accepted.source),
         ];
-        differs
-            .into_iter()
-            .find_map(|(field, differs)| differs.then_some(field))
+        differs.into_iter().find_map(|(field, differs)| differs.then_some(field))
     }
 }
 
@@ -162,9 +153,7 @@ pub fn check_parameters(
         wrong.0.push(violation(TARGET_PARAMETER, rule));
     }
     if parameters.len() > MAX_PARAMETERS {
-        wrong
-            .0
-            .push(Invalid::new("must have at most 256 entries").at("parameters"));
+        wrong.0.push(Invalid::new("must have at most 256 entries").at("parameters"));
     }
     let mut total = 0;
     let mut seen = BTreeMap::new();
@@ -179,22 +168,15 @@ pub fn check_parameters(
             wrong.0.push(violation(name, "a value has at most 32 KiB"));
         }
         if value.contains('\0') {
-            wrong
-                .0
-                .push(violation(name, "a value must not hold a NUL character"));
+            wrong.0.push(violation(name, "a value must not hold a NUL character"));
         }
         // Tekton compares the names of a run's parameters without case.
         if let Some(twin) = seen.insert(name.to_ascii_lowercase(), name) {
-            wrong.0.push(violation(
-                name,
-                &format!("differs from {twin} by case only"),
-            ));
+            wrong.0.push(violation(name, &format!("differs from {twin} by case only")));
         }
     }
     if total > MAX_PARAMETERS_BYTES {
-        wrong
-            .0
-            .push(Invalid::new("must have at most 256 KiB in all").at("parameters"));
+        wrong.0.push(Invalid::new("must have at most 256 KiB in all").at("parameters"));
     }
     wrong.into_result(parameters)
 }

@@ -47,10 +47,7 @@ pub fn settle(
         view.execution.state.code().holds_target() && !change.execution.state.code().holds_target();
     if !gave_up {
         let target = moved_epoch(&change, view.target);
-        return Ok(Settlement {
-            changes: vec![change],
-            target,
-        });
+        return Ok(Settlement { changes: vec![change], target });
     }
     let free = view
         .execution
@@ -59,15 +56,9 @@ pub fn settle(
         .and_then(|run| released(view.target, view.execution.id, run.epoch));
     let Some(free) = free else {
         // It ended, but the target is not its own any more: it has nothing to release.
-        return Ok(Settlement {
-            changes: vec![change],
-            target: None,
-        });
+        return Ok(Settlement { changes: vec![change], target: None });
     };
-    let mut settlement = Settlement {
-        changes: vec![change],
-        target: Some(free.clone()),
-    };
+    let mut settlement = Settlement { changes: vec![change], target: Some(free.clone()) };
     if let Some(head) = view.head {
         settlement.join(let_in(head, &free, foreign, now)?);
     }
@@ -107,10 +98,9 @@ fn let_in(
             let target = held_by(target, head.id, &run, now);
             match next(head, Input::Admit(run), &Actor::service(), now)? {
                 Step::Same => Ok(Settlement::default()),
-                Step::Changed(change) => Ok(Settlement {
-                    changes: vec![*change],
-                    target: Some(target),
-                }),
+                Step::Changed(change) => {
+                    Ok(Settlement { changes: vec![*change], target: Some(target) })
+                }
             }
         }
     }
@@ -119,10 +109,7 @@ fn let_in(
 /// A starting execution that got another run holds its target under that run's epoch.
 fn moved_epoch(change: &Change, target: &TargetState) -> Option<TargetState> {
     let run = change.execution.state.planned_run()?;
-    (run.epoch > target.epoch).then(|| TargetState {
-        epoch: run.epoch,
-        ..target.clone()
-    })
+    (run.epoch > target.epoch).then(|| TargetState { epoch: run.epoch, ..target.clone() })
 }
 
 impl Settlement {

@@ -70,22 +70,12 @@ pub fn decide(view: StartView<'_>, new: &NewExecution, foreign: &ForeignRuns) ->
             None => StartDecision::Repeat(execution),
         };
     }
-    if new
-        .request
-        .deadline
-        .is_some_and(|deadline| deadline <= new.now)
-    {
+    if new.request.deadline.is_some_and(|deadline| deadline <= new.now) {
         return StartDecision::DeadlinePassed;
     }
-    match (
-        admit(view.target, view.waiting, foreign),
-        new.request.when_locked,
-    ) {
+    match (admit(view.target, view.waiting, foreign), new.request.when_locked) {
         (Admission::Admitted(run), _) => {
-            let state = State::Starting {
-                run: run.clone(),
-                obstacle: None,
-            };
+            let state = State::Starting { run: run.clone(), since: new.now, obstacle: None };
             StartDecision::Accept {
                 target: Some(held_by(view.target, new.id, &run, new.now)),
                 change: Box::new(accept(new, state, EventKind::Admitted { run })),
@@ -99,13 +89,9 @@ pub fn decide(view: StartView<'_>, new: &NewExecution, foreign: &ForeignRuns) ->
             )),
             target: None,
         },
-        (
-            Admission::Held(Hold {
-                holder: Some(holder),
-                ..
-            }),
-            WhenLocked::Attach,
-        ) => StartDecision::Attach(holder),
+        (Admission::Held(Hold { holder: Some(holder), .. }), WhenLocked::Attach) => {
+            StartDecision::Attach(holder)
+        }
         (Admission::Held(hold), WhenLocked::Reject | WhenLocked::Attach) => {
             StartDecision::Refuse(hold)
         }

@@ -45,16 +45,10 @@ impl FromStr for Target {
             )));
         }
         let kind = kinds::canonical(kind).ok_or_else(|| {
-            Invalid::new(format!(
-                "{FORM}; the kind must be a Kubernetes kind or resource name"
-            ))
+            Invalid::new(format!("{FORM}; the kind must be a Kubernetes kind or resource name"))
         })?;
         check_name(&kind, name)?;
-        Ok(Self {
-            namespace: namespace.map(ToOwned::to_owned),
-            kind,
-            name: name.to_owned(),
-        })
+        Ok(Self { namespace: namespace.map(ToOwned::to_owned), kind, name: name.to_owned() })
     }
 }
 
@@ -147,9 +141,7 @@ pub fn label_value(text: &str) -> String {
         }
     }
     value.truncate(63);
-    value
-        .trim_matches(|c: char| !c.is_ascii_alphanumeric())
-        .to_owned()
+    value.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
 }
 
 #[cfg(test)]

@@ -27,10 +27,7 @@ pub(crate) fn mk_id(n: u128) -> ExecutionId {
 }
 
 pub(crate) fn mk_key(target: &str) -> TargetKey {
-    TargetKey {
-        cluster: ClusterId::local(),
-        target: target.parse().unwrap(),
-    }
+    TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() }
 }
 
 pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
@@ -54,10 +51,7 @@ pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
 
 pub(crate) fn mk_planned(epoch: u64) -> PlannedRun {
     let epoch = Epoch(epoch);
-    PlannedRun {
-        name: RunName::new(&mk_key("pod/x"), epoch),
-        epoch,
-    }
+    PlannedRun { name: RunName::new(&mk_key("pod/x"), epoch), epoch }
 }
 
 pub(crate) fn mk_created(epoch: u64) -> CreatedRun {
@@ -88,33 +82,21 @@ pub(crate) fn mk_failure() -> Failure {
 }
 
 pub(crate) fn mk_hold() -> Hold {
-    Hold {
-        gate: Gate::Lock,
-        holder: None,
-        until: None,
-        message: "held".to_owned(),
-    }
+    Hold { gate: Gate::Lock, holder: None, until: None, message: "held".to_owned() }
 }
 
 pub(crate) fn mk_state(code: StateCode) -> State {
     let run = mk_created(1);
     match code {
         StateCode::Waiting => State::Waiting { hold: mk_hold() },
-        StateCode::Starting => State::Starting {
-            run: mk_planned(1),
-            obstacle: None,
-        },
+        StateCode::Starting => State::Starting { run: mk_planned(1), since: at(0), obstacle: None },
         StateCode::Running => State::Running { run },
         StateCode::Cancelling => State::Cancelling {
             run: RunRef::Created(run),
             stop: Stop::Requested(mk_cancellation()),
             obstacle: None,
         },
-        StateCode::Succeeded => State::Succeeded {
-            run,
-            late_cancel: None,
-            ended_at: at(4),
-        },
+        StateCode::Succeeded => State::Succeeded { run, late_cancel: None, ended_at: at(4) },
         StateCode::Failed => State::Failed {
             run: Some(RunRef::Created(run)),
             failure: mk_failure(),

@@ -127,19 +127,16 @@ pub fn next(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<Step, IllegalTransition> {
-    let illegal = IllegalTransition {
-        state: execution.state.code(),
-        input: input.name(),
-    };
+    let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
     let moved = match &execution.state {
         State::Waiting { .. } => from_waiting(input, now),
-        State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input),
+        State::Starting { run, since, obstacle } => {
+            from_starting(run, *since, obstacle.as_deref(), input, now)
+        }
         State::Running { run } => from_running(run, input, actor, now),
-        State::Cancelling {
-            run,
-            stop,
-            obstacle,
-        } => from_cancelling(run, stop, obstacle.as_deref(), input, now),
+        State::Cancelling { run, stop, obstacle } => {
+            from_cancelling(run, stop, obstacle.as_deref(), input, now)
+        }
         State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
             matches!(input, Input::Cancel(_)).then_some(Move::Stay)
         }
@@ -147,13 +144,9 @@ pub fn next(
     match moved {
         None => Err(illegal),
         Some(Move::Stay) => Ok(Step::Same),
-        Some(Move::To(state, kind)) => Ok(Step::Changed(Box::new(change(
-            execution,
-            *state,
-            kind,
-            actor.clone(),
-            now,
-        )))),
+        Some(Move::To(state, kind)) => {
+            Ok(Step::Changed(Box::new(change(execution, *state, kind, actor.clone(), now))))
+        }
     }
 }
 
@@ -163,10 +156,7 @@ enum Move {
 }
 
 impl Move {
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "what every arm of the table gives"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "what every arm of the table gives")]
     fn to(state: State, kind: EventKind) -> Option<Self> {
         Some(Self::To(Box::new(state), kind))
     }
@@ -175,19 +165,13 @@ impl Move {
 fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
     match input {
         Input::Admit(run) => Move::to(
-            State::Starting {
-                run: run.clone(),
-                obstacle: None,
-            },
+            State::Starting { run: run.clone(), since: now, obstacle: None },
             EventKind::Admitted { run },
         ),
         Input::Cancel(cancellation) => cancelled(None, cancellation, now),
-        Input::Deadline(_) => failed(
-            None,
-            Failure::deadline("it still waited for its target"),
-            None,
-            now,
-        ),
+        Input::Deadline(_) => {
+            failed(None, Failure::deadline("it still waited for its target"), None, now)
+        }
         Input::Obstruct(_)
         | Input::Refuse(_)
         | Input::RunExists { .. }
@@ -198,7 +182,13 @@ fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
     }
 }
 
-fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Option<Move> {
+fn from_starting(
+    run: &PlannedRun,
+    since: Timestamp,
+    obstacle: Option<&str>,
+    input: Input,
+    now: Timestamp,
+) -> Option<Move> {
     match input {
         Input::Obstruct(text) => {
             let text = shorten(&text, MAX_MESSAGE_BYTES);
@@ -206,18 +196,12 @@ fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Opti
                 return Some(Move::Stay);
             }
             Move::to(
-                State::Starting {
-                    run: run.clone(),
-                    obstacle: Some(text.clone()),
-                },
+                State::Starting { run: run.clone(), since, obstacle: Some(text.clone()) },
                 EventKind::Delayed { obstacle: text },
             )
         }
         Input::Admit(other) if other.epoch > run.epoch => Move::to(
-            State::Starting {
-                run: other.clone(),
-                obstacle: None,
-            },
+            State::Starting { run: other.clone(), since: now, obstacle: None },
             EventKind::Admitted { run: other },
         ),
         Input::Refuse(failure) => {
@@ -228,25 +212,19 @@ fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Opti
                 late_cancel: None,
                 ended_at,
             };
-            Move::to(
-                state,
-                EventKind::Failed {
-                    failure,
-                    progress: None,
-                },
-            )
+            Move::to(state, EventKind::Failed { failure, progress: None })
         }
         Input::RunExists { uid, created_at } => {
             let run = created(run, uid, created_at);
-            Move::to(
-                State::Running { run: run.clone() },
-                EventKind::RunCreated { run },
-            )
+            Move::to(State::Running { run: run.clone() }, EventKind::RunCreated { run })
         }
         Input::Cancel(cancellation) => {
-            cancelling(RunRef::Planned(run.clone()), Stop::Requested(cancellation))
+            cancelling(RunRef::Planned(run.clone()), Stop::Requested(cancellation), None)
         }
-        Input::Deadline(at) => cancelling(RunRef::Planned(run.clone()), Stop::Deadline { at }),
+        Input::Deadline(at) => {
+            let stop = Stop::Deadline { at };
+            cancelling(RunRef::Planned(run.clone()), stop, obstacle.map(ToOwned::to_owned))
+        }
         Input::Admit(_)
         | Input::Progress(_)
         | Input::RunEnded { .. }
@@ -259,17 +237,11 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
     match input {
         Input::Progress(progress) if progress == run.progress => Some(Move::Stay),
         Input::Progress(progress) => {
-            let run = CreatedRun {
-                progress: progress.clone(),
-                ..run.clone()
-            };
+            let run = CreatedRun { progress: progress.clone(), ..run.clone() };
             Move::to(State::Running { run }, EventKind::Progressed { progress })
         }
         Input::RunEnded { end, progress } => {
-            let run = CreatedRun {
-                progress,
-                ..run.clone()
-            };
+            let run = CreatedRun { progress, ..run.clone() };
             match end {
                 RunEnd::Succeeded { at } => succeeded(run, None, at),
                 RunEnd::Failed(failure) => {
@@ -284,7 +256,7 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
                         actor: actor.clone(),
                         requested_at: now,
                     };
-                    cancelling(RunRef::Created(run), Stop::Requested(cancellation))
+                    cancelling(RunRef::Created(run), Stop::Requested(cancellation), None)
                 }
             }
         }
@@ -293,9 +265,11 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             failed(Some(RunRef::Created(run.clone())), failure, None, now)
         }
         Input::Cancel(cancellation) => {
-            cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation))
+            cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation), None)
         }
-        Input::Deadline(at) => cancelling(RunRef::Created(run.clone()), Stop::Deadline { at }),
+        Input::Deadline(at) => {
+            cancelling(RunRef::Created(run.clone()), Stop::Deadline { at }, None)
+        }
         Input::Admit(_)
         | Input::Obstruct(_)
         | Input::Refuse(_)
@@ -312,14 +286,7 @@ fn from_cancelling(
     now: Timestamp,
 ) -> Option<Move> {
     let stay = |run: RunRef, obstacle: Option<String>, kind: EventKind| {
-        Move::to(
-            State::Cancelling {
-                run,
-                stop: stop.clone(),
-                obstacle,
-            },
-            kind,
-        )
+        Move::to(State::Cancelling { run, stop: stop.clone(), obstacle }, kind)
     };
     match (input, run) {
         (Input::Cancel(_) | Input::Deadline(_), _) => Some(Move::Stay),
@@ -328,35 +295,20 @@ fn from_cancelling(
             if obstacle == Some(text.as_str()) {
                 return Some(Move::Stay);
             }
-            stay(
-                run.clone(),
-                Some(text.clone()),
-                EventKind::Delayed { obstacle: text },
-            )
+            stay(run.clone(), Some(text.clone()), EventKind::Delayed { obstacle: text })
         }
         (Input::RunExists { uid, created_at }, RunRef::Planned(planned)) => {
             let run = created(planned, uid, created_at);
-            stay(
-                RunRef::Created(run.clone()),
-                None,
-                EventKind::RunCreated { run },
-            )
+            stay(RunRef::Created(run.clone()), None, EventKind::RunCreated { run })
         }
         (Input::Progress(progress), RunRef::Created(run)) => {
             if progress == run.progress {
                 return Some(Move::Stay);
             }
-            let run = CreatedRun {
-                progress: progress.clone(),
-                ..run.clone()
-            };
-            stay(
-                RunRef::Created(run),
-                None,
-                EventKind::Progressed { progress },
-            )
+            let run = CreatedRun { progress: progress.clone(), ..run.clone() };
+            stay(RunRef::Created(run), None, EventKind::Progressed { progress })
         }
-        (Input::Quiet { end, progress }, _) => quiet(run, stop, end, progress, now),
+        (Input::Quiet { end, progress }, _) => quiet(run, stop, obstacle, end, progress, now),
         (Input::RunExists { .. }, RunRef::Created(_))
         | (Input::Progress(_), RunRef::Planned(_))
         | (Input::Admit(_) | Input::Refuse(_) | Input::RunEnded { .. } | Input::RunLost, _) => None,
@@ -366,6 +318,7 @@ fn from_cancelling(
 fn quiet(
     run: &RunRef,
     stop: &Stop,
+    obstacle: Option<&str>,
     end: Option<RunEnd>,
     progress: Option<Progress>,
     now: Timestamp,
@@ -396,18 +349,15 @@ fn quiet(
             failed(Some(run), failure, None, now)
         }
         (Some(RunEnd::Cancelled { ran }), run, Stop::Deadline { .. }) => {
-            let failure = Failure {
-                was_execution_failure: ran,
-                ..Failure::deadline("its run was stopped")
-            };
+            let failure =
+                Failure { was_execution_failure: ran, ..Failure::deadline("its run was stopped") };
             failed(Some(run), failure, None, now)
         }
-        (None, run, Stop::Deadline { .. }) => failed(
-            Some(run),
-            Failure::deadline("its run did not exist"),
-            None,
-            now,
-        ),
+        (None, run, Stop::Deadline { .. }) => {
+            let why = obstacle.unwrap_or("it was not there yet");
+            let failure = Failure::deadline(&format!("its run was being created ({why})"));
+            failed(Some(run), failure, None, now)
+        }
         (Some(RunEnd::Cancelled { .. }) | None, run, Stop::Requested(cancellation)) => {
             cancelled(Some(run), cancellation.clone(), now)
         }
@@ -415,29 +365,17 @@ fn quiet(
 }
 
 fn created(planned: &PlannedRun, uid: String, created_at: Timestamp) -> CreatedRun {
-    CreatedRun {
-        planned: planned.clone(),
-        uid,
-        created_at,
-        progress: Progress::default(),
-    }
+    CreatedRun { planned: planned.clone(), uid, created_at, progress: Progress::default() }
 }
 
-fn cancelling(run: RunRef, stop: Stop) -> Option<Move> {
+fn cancelling(run: RunRef, stop: Stop, obstacle: Option<String>) -> Option<Move> {
     let kind = match &stop {
-        Stop::Requested(cancellation) => EventKind::CancelRequested {
-            cancellation: cancellation.clone(),
-        },
+        Stop::Requested(cancellation) => {
+            EventKind::CancelRequested { cancellation: cancellation.clone() }
+        }
         Stop::Deadline { at } => EventKind::DeadlinePassed { deadline: *at },
     };
-    Move::to(
-        State::Cancelling {
-            run,
-            stop,
-            obstacle: None,
-        },
-        kind,
-    )
+    Move::to(State::Cancelling { run, stop, obstacle }, kind)
 }
 
 fn succeeded(
@@ -446,14 +384,7 @@ fn succeeded(
     ended_at: Timestamp,
 ) -> Option<Move> {
     let progress = run.progress.clone();
-    Move::to(
-        State::Succeeded {
-            run,
-            late_cancel,
-            ended_at,
-        },
-        EventKind::Succeeded { progress },
-    )
+    Move::to(State::Succeeded { run, late_cancel, ended_at }, EventKind::Succeeded { progress })
 }
 
 fn failed(
@@ -462,46 +393,16 @@ fn failed(
     late_cancel: Option<Cancellation>,
     ended_at: Timestamp,
 ) -> Option<Move> {
-    let failure = Failure {
-        at: ended_at,
-        ..failure
-    };
-    let progress = run
-        .as_ref()
-        .and_then(RunRef::created)
-        .map(|run| run.progress.clone());
-    let kind = EventKind::Failed {
-        failure: failure.clone(),
-        progress,
-    };
-    Move::to(
-        State::Failed {
-            run,
-            failure,
-            late_cancel,
-            ended_at,
-        },
-        kind,
-    )
+    let failure = Failure { at: ended_at, ..failure };
+    let progress = run.as_ref().and_then(RunRef::created).map(|run| run.progress.clone());
+    let kind = EventKind::Failed { failure: failure.clone(), progress };
+    Move::to(State::Failed { run, failure, late_cancel, ended_at }, kind)
 }
 
 fn cancelled(run: Option<RunRef>, cancellation: Cancellation, ended_at: Timestamp) -> Option<Move> {
-    let progress = run
-        .as_ref()
-        .and_then(RunRef::created)
-        .map(|run| run.progress.clone());
-    let kind = EventKind::Cancelled {
-        cancellation: cancellation.clone(),
-        progress,
-    };
-    Move::to(
-        State::Cancelled {
-            run,
-            cancellation,
-            ended_at,
-        },
-        kind,
-    )
+    let progress = run.as_ref().and_then(RunRef::created).map(|run| run.progress.clone());
+    let kind = EventKind::Cancelled { cancellation: cancellation.clone(), progress };
+    Move::to(State::Cancelled { run, cancellation, ended_at }, kind)
 }
 
 fn change(
@@ -520,16 +421,9 @@ fn change(
         after: state.code(),
         kind,
     };
-    let execution = Execution {
-        revision: event.revision,
-        updated_at: now,
-        state,
-        ..before.clone()
-    };
-    Change {
-        execution,
-        events: vec![event],
-    }
+    let execution =
+        Execution { revision: event.revision, updated_at: now, state, ..before.clone() };
+    Change { execution, events: vec![event] }
 }
 
 #[cfg(test)]

@@ -23,9 +23,7 @@ impl BundleWorkflow {
     /// [`DEFAULT_PIPELINE`]. Violations name the fields `reference`, `digest` and `pipeline`.
     pub fn new(reference: &str, digest: &str, pipeline: &str) -> Result<Self, Violations> {
         let mut wrong = Violations(Vec::new());
-        let own_digest = wrong
-            .take("reference", check_reference(reference))
-            .flatten();
+        let own_digest = wrong.take("reference", check_reference(reference)).flatten();
         let digest = match digest {
             "" => own_digest,
             digest => {
@@ -38,11 +36,7 @@ impl BundleWorkflow {
                 wrong.take("digest", checked)
             }
         };
-        let pipeline = if pipeline.is_empty() {
-            DEFAULT_PIPELINE
-        } else {
-            pipeline
-        };
+        let pipeline = if pipeline.is_empty() { DEFAULT_PIPELINE } else { pipeline };
         if !crate::ids::is_dns_subdomain(pipeline) {
             wrong.take::<()>(
                 "pipeline",
@@ -122,10 +116,7 @@ mod tests {
     #[test]
     fn a_digest_beside_the_reference_pins_it() {
         let bundle = BundleWorkflow::new("127.0.0.1:5000/wfe/restart:v1", DIGEST, "").unwrap();
-        assert_eq!(
-            bundle.pinned_reference(),
-            format!("127.0.0.1:5000/wfe/restart:v1@{DIGEST}")
-        );
+        assert_eq!(bundle.pinned_reference(), format!("127.0.0.1:5000/wfe/restart:v1@{DIGEST}"));
         assert_eq!(bundle.pipeline(), "workflow");
     }
 
@@ -133,10 +124,7 @@ mod tests {
     fn a_digest_in_the_reference_is_known_and_not_added_twice() {
         let reference = format!("registry.example/wfe/restart@{DIGEST}");
         let bundle = BundleWorkflow::new(&reference, DIGEST, "other").unwrap();
-        assert_eq!(
-            (bundle.digest(), bundle.pinned_reference()),
-            (Some(DIGEST), reference)
-        );
+        assert_eq!((bundle.digest(), bundle.pinned_reference()), (Some(DIGEST), reference));
     }
 
     #[test]
@@ -152,18 +140,8 @@ mod tests {
                 &["reference", "digest", "pipeline"],
             ),
             ("registry.example/app:v1 ", "", "", &["reference"]),
-            (
-                &format!("registry.example/app@{DIGEST}"),
-                &other,
-                "",
-                &["digest"],
-            ),
-            (
-                &format!("registry.example/{}", "a".repeat(600)),
-                "",
-                "",
-                &["reference"],
-            ),
+            (&format!("registry.example/app@{DIGEST}"), &other, "", &["digest"]),
+            (&format!("registry.example/{}", "a".repeat(600)), "", "", &["reference"]),
         ];
         for (reference, digest, pipeline, fields) in cases {
             let wrong = BundleWorkflow::new(reference, digest, pipeline).unwrap_err();

@@ -2,15 +2,8 @@ use super::*;
 use crate::testing::*;
 
 fn held(n: u128, epoch: u64) -> TargetState {
-    let holder = Some(Holder {
-        execution: mk_id(n),
-        since: at(0),
-    });
-    TargetState {
-        key: mk_key("pod/x"),
-        epoch: Epoch(epoch),
-        holder,
-    }
+    let holder = Some(Holder { execution: mk_id(n), since: at(0) });
+    TargetState { key: mk_key("pod/x"), epoch: Epoch(epoch), holder }
 }
 
 fn hold(admission: Admission) -> Hold {
@@ -22,22 +15,13 @@ fn hold(admission: Admission) -> Hold {
 
 #[test]
 fn a_free_target_admits_under_the_next_epoch() {
-    let target = TargetState {
-        holder: None,
-        ..held(1, 4)
-    };
+    let target = TargetState { holder: None, ..held(1, 4) };
     let Admission::Admitted(run) = admit(&target, 0, &ForeignRuns::default()) else {
         panic!("held")
     };
     assert_eq!(run.epoch, Epoch(5));
-    assert_eq!(
-        run.name.as_str(),
-        format!("wfe-{}-5", mk_key("pod/x").hash())
-    );
-    assert_eq!(
-        RunName::epoch_of(run.name.as_str(), &mk_key("pod/x").hash()),
-        Some(Epoch(5))
-    );
+    assert_eq!(run.name.as_str(), format!("wfe-{}-5", mk_key("pod/x").hash()));
+    assert_eq!(RunName::epoch_of(run.name.as_str(), &mk_key("pod/x").hash()), Some(Epoch(5)));
 }
 
 #[test]
@@ -49,10 +33,7 @@ fn a_held_target_names_its_holder() {
 
 #[test]
 fn a_live_run_of_somebody_else_holds_the_target_too() {
-    let foreign = ForeignRuns {
-        live: Some("wfe-other".to_owned()),
-        last_epoch: Epoch(0),
-    };
+    let foreign = ForeignRuns { live: Some("wfe-other".to_owned()), last_epoch: Epoch(0) };
     let hold = hold(admit(&TargetState::unused(mk_key("pod/x")), 0, &foreign));
     assert_eq!(hold.holder, None);
     assert!(hold.message.contains("wfe-other"));
@@ -61,18 +42,12 @@ fn a_live_run_of_somebody_else_holds_the_target_too() {
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait() {
     let free = TargetState::unused(mk_key("pod/x"));
-    assert!(matches!(
-        admit(&free, 1, &ForeignRuns::default()),
-        Admission::Held(_)
-    ));
+    assert!(matches!(admit(&free, 1, &ForeignRuns::default()), Admission::Held(_)));
 }
 
 #[test]
 fn names_of_runs_in_the_cluster_are_not_used_again() {
-    let foreign = ForeignRuns {
-        live: None,
-        last_epoch: Epoch(9),
-    };
+    let foreign = ForeignRuns { live: None, last_epoch: Epoch(9) };
     assert_eq!(plan(&held(1, 4), &foreign).epoch, Epoch(10));
 }
 

@@ -2,11 +2,7 @@ use super::*;
 use crate::{facts::Child, failure::FailureReason, testing::at};
 
 fn condition(status: Status, reason: &str) -> Option<Condition> {
-    Some(Condition {
-        status,
-        reason: reason.to_owned(),
-        message: format!("about {reason}"),
-    })
+    Some(Condition { status, reason: reason.to_owned(), message: format!("about {reason}") })
 }
 
 fn mk_run(status: Status, reason: &str, tasks: &[&str]) -> RunFacts {
@@ -56,21 +52,13 @@ fn ended(exit_code: i32, reason: &str) -> Vec<StepFacts> {
 fn running() -> Vec<StepFacts> {
     vec![StepFacts {
         name: "s".to_owned(),
-        state: ContainerState::Running {
-            started_at: Some(at(2)),
-        },
+        state: ContainerState::Running { started_at: Some(at(2)) },
     }]
 }
 
 fn waiting(reason: &str) -> Vec<StepFacts> {
-    let state = ContainerState::Waiting {
-        reason: reason.to_owned(),
-        message: String::new(),
-    };
-    vec![StepFacts {
-        name: "s".to_owned(),
-        state,
-    }]
+    let state = ContainerState::Waiting { reason: reason.to_owned(), message: String::new() };
+    vec![StepFacts { name: "s".to_owned(), state }]
 }
 
 fn failure(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
@@ -89,11 +77,7 @@ fn progress_counts_every_task_of_the_pipeline_in_its_order() {
         mk_task("a", Status::True, "Succeeded", ended(0, "Completed")),
     ];
     let progress = observe(&run, &tasks).progress;
-    let states: Vec<_> = progress
-        .tasks
-        .iter()
-        .map(|t| (t.name.as_str(), t.state))
-        .collect();
+    let states: Vec<_> = progress.tasks.iter().map(|t| (t.name.as_str(), t.state)).collect();
     assert_eq!(
         states,
         [
@@ -103,10 +87,7 @@ fn progress_counts_every_task_of_the_pipeline_in_its_order() {
             ("d", TaskState::Skipped)
         ]
     );
-    assert_eq!(
-        (progress.total, progress.succeeded, progress.skipped),
-        (4, 1, 1)
-    );
+    assert_eq!((progress.total, progress.succeeded, progress.skipped), (4, 1, 1));
     let step = &progress.tasks[0].steps[0];
     assert_eq!(
         (step.exit_code, step.started_at, step.ended_at),
@@ -126,20 +107,13 @@ fn task_runs_of_another_run_of_the_same_name_are_not_counted() {
     let run = mk_run(Status::Unknown, "Running", &["a"]);
     let mut other = mk_task("a", Status::True, "Succeeded", Vec::new());
     other.run_uid = "an earlier run".to_owned();
-    assert_eq!(
-        observe(&run, &[other]).progress.tasks[0].state,
-        TaskState::Pending
-    );
+    assert_eq!(observe(&run, &[other]).progress.tasks[0].state, TaskState::Pending);
 }
 
 #[test]
 fn only_the_status_says_that_a_run_is_over() {
     for reason in ["Failed", "Cancelled", "Succeeded", ""] {
-        assert_eq!(
-            observe(&mk_run(Status::Unknown, reason, &[]), &[]).end,
-            None,
-            "{reason}"
-        );
+        assert_eq!(observe(&mk_run(Status::Unknown, reason, &[]), &[]).end, None, "{reason}");
     }
     let mut fresh = mk_run(Status::Unknown, "", &[]);
     fresh.condition = None;
@@ -168,11 +142,7 @@ fn an_observation_is_complete_when_every_child_is_known_and_over() {
     assert!(!observe(&run, &[]).complete);
     assert!(!observe(&run, &[mk_task("a", Status::Unknown, "Running", running())]).complete);
     assert!(
-        observe(
-            &run,
-            &[mk_task("a", Status::False, "StepFailed", ended(1, "Error"))]
-        )
-        .complete
+        observe(&run, &[mk_task("a", Status::False, "StepFailed", ended(1, "Error"))]).complete
     );
     run.children = vec![child("CustomRun")];
     assert!(observe(&run, &[]).complete, "custom runs are not watched");
@@ -182,24 +152,9 @@ fn an_observation_is_complete_when_every_child_is_known_and_over() {
 fn evidence_decides_before_words() {
     let run = mk_run(Status::False, "Failed", &["a"]);
     let cases = [
-        (
-            "Failed",
-            ended(137, "OOMKilled"),
-            FailureReason::OomKilled,
-            true,
-        ),
-        (
-            "StepOOM",
-            ended(137, "OOMKilled"),
-            FailureReason::OomKilled,
-            true,
-        ),
-        (
-            "StepFailed",
-            ended(3, "Error"),
-            FailureReason::TaskFailed,
-            true,
-        ),
+        ("Failed", ended(137, "OOMKilled"), FailureReason::OomKilled, true),
+        ("StepOOM", ended(137, "OOMKilled"), FailureReason::OomKilled, true),
+        ("StepFailed", ended(3, "Error"), FailureReason::TaskFailed, true),
         ("Failed", ended(3, "Error"), FailureReason::TaskFailed, true),
         (
             "TaskRunImagePullFailed",
@@ -207,37 +162,15 @@ fn evidence_decides_before_words() {
             FailureReason::ImagePullBackOff,
             false,
         ),
-        (
-            "CreateContainerConfigError",
-            Vec::new(),
-            FailureReason::ConfigurationError,
-            false,
-        ),
-        (
-            "PodEvicted",
-            running(),
-            FailureReason::ResourceExhausted,
-            true,
-        ),
-        (
-            "TaskRunTimeout",
-            running(),
-            FailureReason::DeadlineExceeded,
-            true,
-        ),
+        ("CreateContainerConfigError", Vec::new(), FailureReason::ConfigurationError, false),
+        ("PodEvicted", running(), FailureReason::ResourceExhausted, true),
+        ("TaskRunTimeout", running(), FailureReason::DeadlineExceeded, true),
         ("ANewReason", Vec::new(), FailureReason::Unknown, false),
     ];
     for (reason, steps, expected, ran) in cases {
         let failure = failure(&run, &[mk_task("a", Status::False, reason, steps)]);
-        assert_eq!(
-            (failure.reason, failure.was_execution_failure),
-            (expected, ran),
-            "{reason}"
-        );
-        assert_eq!(
-            (failure.task.as_deref(), failure.raw_reason.as_str()),
-            (Some("a"), reason)
-        );
+        assert_eq!((failure.reason, failure.was_execution_failure), (expected, ran), "{reason}");
+        assert_eq!((failure.task.as_deref(), failure.raw_reason.as_str()), (Some("a"), reason));
     }
 }
 
@@ -246,12 +179,7 @@ fn an_image_of_the_second_task_is_an_execution_failure_because_the_first_ran() {
     let run = mk_run(Status::False, "Failed", &["a", "b"]);
     let tasks = [
         mk_task("a", Status::True, "Succeeded", ended(0, "Completed")),
-        mk_task(
-            "b",
-            Status::False,
-            "TaskRunImagePullFailed",
-            waiting("ImagePullBackOff"),
-        ),
+        mk_task("b", Status::False, "TaskRunImagePullFailed", waiting("ImagePullBackOff")),
     ];
     let failure = failure(&run, &tasks);
     assert_eq!(failure.reason, FailureReason::ImagePullBackOff);
@@ -264,10 +192,7 @@ fn a_run_that_never_launched_a_task_is_judged_by_its_own_reason() {
     let missing = failure_of("CouldntGetPipeline");
     assert_eq!(missing.reason, FailureReason::ConfigurationError);
     assert!(!missing.was_execution_failure);
-    assert_eq!(
-        failure_of("PipelineRunTimeout").reason,
-        FailureReason::DeadlineExceeded
-    );
+    assert_eq!(failure_of("PipelineRunTimeout").reason, FailureReason::DeadlineExceeded);
     assert_eq!(failure_of("SomethingNew").reason, FailureReason::Unknown);
 }
 
@@ -284,12 +209,7 @@ fn the_task_that_failed_by_itself_is_blamed_and_not_those_stopped_because_of_it(
 #[test]
 fn words_in_messages_and_names_decide_nothing() {
     let run = mk_run(Status::False, "Failed", &["oom-cleanup"]);
-    let mut task = mk_task(
-        "oom-cleanup",
-        Status::False,
-        "StepFailed",
-        ended(1, "Error"),
-    );
+    let mut task = mk_task("oom-cleanup", Status::False, "StepFailed", ended(1, "Error"));
     if let Some(condition) = &mut task.condition {
         condition.message =
             "zoom: invalid configuration, forbidden, quota, timeout, OOMKilled".to_owned();

@@ -2,10 +2,7 @@ use super::*;
 use crate::testing::mk_request;
 
 fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-        .collect()
+    pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
 }
 
 fn fields(wrong: &Violations) -> Vec<&str> {
@@ -26,13 +23,7 @@ fn the_target_parameter_is_dropped_when_it_repeats_the_target_and_refused_when_i
 #[test]
 fn names_and_values_beyond_limits_are_named_all_at_once() {
     let long = "x".repeat(MAX_PARAMETER_BYTES + 1);
-    let given = parameters(&[
-        ("1st", ""),
-        ("ok", &long),
-        ("OK", "2"),
-        ("", "3"),
-        ("n", "a\0b"),
-    ]);
+    let given = parameters(&[("1st", ""), ("ok", &long), ("OK", "2"), ("", "3"), ("n", "a\0b")]);
     let wrong = check_parameters(given, "pod/x").unwrap_err();
     assert_eq!(
         fields(&wrong),
@@ -48,31 +39,18 @@ fn names_and_values_beyond_limits_are_named_all_at_once() {
 
 #[test]
 fn too_many_parameters_and_too_many_bytes_are_refused() {
-    let many = (0..=MAX_PARAMETERS)
-        .map(|i| (format!("p{i}"), String::new()))
-        .collect();
-    assert_eq!(
-        fields(&check_parameters(many, "").unwrap_err()),
-        ["parameters"]
-    );
-    let big = (0..9)
-        .map(|i| (format!("p{i}"), "x".repeat(MAX_PARAMETER_BYTES)))
-        .collect();
-    assert_eq!(
-        fields(&check_parameters(big, "").unwrap_err()),
-        ["parameters"]
-    );
+    let many = (0..=MAX_PARAMETERS).map(|i| (format!("p{i}"), String::new())).collect();
+    assert_eq!(fields(&check_parameters(many, "").unwrap_err()), ["parameters"]);
+    let big = (0..9).map(|i| (format!("p{i}"), "x".repeat(MAX_PARAMETER_BYTES))).collect();
+    assert_eq!(fields(&check_parameters(big, "").unwrap_err()), ["parameters"]);
 }
 
 #[test]
 fn declared_names_decide_what_reaches_the_run() {
     let mut request = mk_request("r", "pod/x");
     request.parameters = parameters(&[("A", "1"), ("B", "2")]);
-    let effective = |r: &StartRequest| {
-        r.effective_parameters()
-            .map(|(n, _)| n.to_owned())
-            .collect::<Vec<_>>()
-    };
+    let effective =
+        |r: &StartRequest| r.effective_parameters().map(|(n, _)| n.to_owned()).collect::<Vec<_>>();
     assert_eq!(effective(&request), ["A", "B"]);
     request.declared = Some(BTreeSet::from(["B".to_owned(), "C".to_owned()]));
     assert_eq!(effective(&request), ["B"]);

@@ -10,33 +10,16 @@ use crate::{
 };
 
 fn held_by_first() -> TargetState {
-    let holder = Some(Holder {
-        execution: mk_id(1),
-        since: at(0),
-    });
-    TargetState {
-        key: mk_key("pod/x"),
-        epoch: Epoch(1),
-        holder,
-    }
+    let holder = Some(Holder { execution: mk_id(1), since: at(0) });
+    TargetState { key: mk_key("pod/x"), epoch: Epoch(1), holder }
 }
 
 fn ended() -> Input {
-    Input::RunEnded {
-        end: RunEnd::Succeeded { at: at(5) },
-        progress: Progress::default(),
-    }
+    Input::RunEnded { end: RunEnd::Succeeded { at: at(5) }, progress: Progress::default() }
 }
 
 fn settle_simply(view: View<'_>, input: Input) -> Settlement {
-    settle(
-        view,
-        input,
-        &Actor::service(),
-        &ForeignRuns::default(),
-        at(10),
-    )
-    .unwrap()
+    settle(view, input, &Actor::service(), &ForeignRuns::default(), at(10)).unwrap()
 }
 
 #[test]
@@ -46,44 +29,21 @@ fn the_end_of_the_holder_admits_the_next_in_the_same_settlement() {
         mk_execution(2, mk_state(StateCode::Waiting)),
     );
     let target = held_by_first();
-    let view = View {
-        execution: &running,
-        target: &target,
-        head: Some(&waiting),
-    };
+    let view = View { execution: &running, target: &target, head: Some(&waiting) };
     let settlement = settle_simply(view, ended());
-    let states: Vec<_> = settlement
-        .changes
-        .iter()
-        .map(|c| (c.execution.id, c.execution.state.code()))
-        .collect();
-    assert_eq!(
-        states,
-        [
-            (mk_id(1), StateCode::Succeeded),
-            (mk_id(2), StateCode::Starting)
-        ]
-    );
+    let states: Vec<_> =
+        settlement.changes.iter().map(|c| (c.execution.id, c.execution.state.code())).collect();
+    assert_eq!(states, [(mk_id(1), StateCode::Succeeded), (mk_id(2), StateCode::Starting)]);
     let after = settlement.target.unwrap();
-    assert_eq!(
-        (after.epoch, after.holder.map(|h| h.execution)),
-        (Epoch(2), Some(mk_id(2)))
-    );
-    assert!(matches!(
-        settlement.changes[1].events[0].kind,
-        EventKind::Admitted { .. }
-    ));
+    assert_eq!((after.epoch, after.holder.map(|h| h.execution)), (Epoch(2), Some(mk_id(2))));
+    assert!(matches!(settlement.changes[1].events[0].kind, EventKind::Admitted { .. }));
 }
 
 #[test]
 fn without_anybody_waiting_the_target_is_free() {
     let running = mk_execution(1, mk_state(StateCode::Running));
     let target = held_by_first();
-    let view = View {
-        execution: &running,
-        target: &target,
-        head: None,
-    };
+    let view = View { execution: &running, target: &target, head: None };
     assert_eq!(settle_simply(view, ended()).target.unwrap().holder, None);
 }
 
@@ -91,20 +51,9 @@ fn without_anybody_waiting_the_target_is_free() {
 fn an_execution_that_does_not_hold_its_target_any_more_releases_nothing() {
     let running = mk_execution(1, mk_state(StateCode::Running));
     let waiting = mk_execution(3, mk_state(StateCode::Waiting));
-    let holder = Some(Holder {
-        execution: mk_id(2),
-        since: at(0),
-    });
-    let target = TargetState {
-        epoch: Epoch(2),
-        holder,
-        ..held_by_first()
-    };
-    let view = View {
-        execution: &running,
-        target: &target,
-        head: Some(&waiting),
-    };
+    let holder = Some(Holder { execution: mk_id(2), since: at(0) });
+    let target = TargetState { epoch: Epoch(2), holder, ..held_by_first() };
+    let view = View { execution: &running, target: &target, head: Some(&waiting) };
     let settlement = settle_simply(view, ended());
     assert_eq!((settlement.changes.len(), settlement.target), (1, None));
 }
@@ -113,38 +62,19 @@ fn an_execution_that_does_not_hold_its_target_any_more_releases_nothing() {
 fn a_waiting_execution_that_gives_up_leaves_the_target_alone() {
     let waiting = mk_execution(2, mk_state(StateCode::Waiting));
     let target = held_by_first();
-    let view = View {
-        execution: &waiting,
-        target: &target,
-        head: Some(&waiting),
-    };
+    let view = View { execution: &waiting, target: &target, head: Some(&waiting) };
     let settlement = settle_simply(view, Input::Cancel(mk_cancellation()));
-    assert_eq!(
-        settlement.changes[0].execution.state.code(),
-        StateCode::Cancelled
-    );
+    assert_eq!(settlement.changes[0].execution.state.code(), StateCode::Cancelled);
     assert_eq!((settlement.changes.len(), settlement.target), (1, None));
 }
 
 #[test]
 fn the_next_is_not_admitted_while_a_foreign_run_is_alive_and_is_when_it_ended() {
     let waiting = mk_execution(2, mk_state(StateCode::Waiting));
-    let free = TargetState {
-        holder: None,
-        ..held_by_first()
-    };
-    let alive = ForeignRuns {
-        live: Some("other".to_owned()),
-        last_epoch: Epoch(7),
-    };
-    assert_eq!(
-        admit_head(&waiting, &free, &alive, at(10)).unwrap(),
-        Settlement::default()
-    );
-    let gone = ForeignRuns {
-        live: None,
-        ..alive
-    };
+    let free = TargetState { holder: None, ..held_by_first() };
+    let alive = ForeignRuns { live: Some("other".to_owned()), last_epoch: Epoch(7) };
+    assert_eq!(admit_head(&waiting, &free, &alive, at(10)).unwrap(), Settlement::default());
+    let gone = ForeignRuns { live: None, ..alive };
     let settlement = admit_head(&waiting, &free, &gone, at(10)).unwrap();
     assert_eq!(settlement.target.unwrap().epoch, Epoch(8));
 }
@@ -153,19 +83,10 @@ fn the_next_is_not_admitted_while_a_foreign_run_is_alive_and_is_when_it_ended() 
 fn a_starting_execution_whose_name_was_taken_moves_the_epoch_of_its_target() {
     let starting = mk_execution(1, mk_state(StateCode::Starting));
     let target = held_by_first();
-    let view = View {
-        execution: &starting,
-        target: &target,
-        head: None,
-    };
-    let taken = ForeignRuns {
-        live: None,
-        last_epoch: Epoch(4),
-    };
+    let view = View { execution: &starting, target: &target, head: None };
+    let taken = ForeignRuns { live: None, last_epoch: Epoch(4) };
     let settlement = rename(view, &taken, at(10)).unwrap();
-    let State::Starting { run, .. } = &settlement.changes[0].execution.state else {
-        panic!()
-    };
+    let State::Starting { run, .. } = &settlement.changes[0].execution.state else { panic!() };
     assert_eq!(run.epoch, Epoch(5));
     let after = settlement.target.unwrap();
     assert_eq!((after.epoch, after.holder), (Epoch(5), target.holder));
@@ -175,13 +96,6 @@ fn a_starting_execution_whose_name_was_taken_moves_the_epoch_of_its_target() {
 fn nothing_is_written_when_nothing_changes() {
     let done = mk_execution(1, mk_state(StateCode::Succeeded));
     let target = held_by_first();
-    let view = View {
-        execution: &done,
-        target: &target,
-        head: None,
-    };
-    assert_eq!(
-        settle_simply(view, Input::Cancel(mk_cancellation())),
-        Settlement::default()
-    );
+    let view = View { execution: &done, target: &target, head: None };
+    assert_eq!(settle_simply(view, Input::Cancel(mk_cancellation())), Settlement::default());
 }

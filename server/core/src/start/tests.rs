@@ -4,12 +4,7 @@ use crate::{ids::Epoch, lock::Holder, testing::*};
 fn mk_new(n: u128, when_locked: WhenLocked) -> NewExecution {
     let mut request = mk_request(&format!("request-{n}"), "pod/x");
     request.when_locked = when_locked;
-    NewExecution {
-        id: mk_id(n),
-        request,
-        actor: Actor::anonymous(None),
-        now: at(10),
-    }
+    NewExecution { id: mk_id(n), request, actor: Actor::anonymous(None), now: at(10) }
 }
 
 fn free() -> TargetState {
@@ -17,37 +12,18 @@ fn free() -> TargetState {
 }
 
 fn held() -> TargetState {
-    let holder = Some(Holder {
-        execution: mk_id(1),
-        since: at(0),
-    });
-    TargetState {
-        key: mk_key("pod/x"),
-        epoch: Epoch(1),
-        holder,
-    }
+    let holder = Some(Holder { execution: mk_id(1), since: at(0) });
+    TargetState { key: mk_key("pod/x"), epoch: Epoch(1), holder }
 }
 
 fn decide_on(target: &TargetState, waiting: usize, new: &NewExecution) -> StartDecision {
-    decide(
-        StartView {
-            accepted: None,
-            target,
-            waiting,
-        },
-        new,
-        &ForeignRuns::default(),
-    )
+    decide(StartView { accepted: None, target, waiting }, new, &ForeignRuns::default())
 }
 
 #[test]
 fn a_free_target_is_held_from_the_same_moment() {
     let new = mk_new(2, WhenLocked::Reject);
-    let StartDecision::Accept {
-        change,
-        target: Some(target),
-    } = decide_on(&free(), 0, &new)
-    else {
+    let StartDecision::Accept { change, target: Some(target) } = decide_on(&free(), 0, &new) else {
         panic!("not accepted with the target")
     };
     assert_eq!(target.holder.map(|holder| holder.execution), Some(new.id));
@@ -63,10 +39,8 @@ fn a_locked_target_refuses_queues_or_attaches_as_asked() {
         matches!(refused, StartDecision::Refuse(Hold { holder: Some(h), .. }) if h == mk_id(1))
     );
 
-    let StartDecision::Accept {
-        change,
-        target: None,
-    } = decide_on(&held(), 0, &mk_new(2, WhenLocked::Wait))
+    let StartDecision::Accept { change, target: None } =
+        decide_on(&held(), 0, &mk_new(2, WhenLocked::Wait))
     else {
         panic!("not queued")
     };
@@ -78,20 +52,10 @@ fn a_locked_target_refuses_queues_or_attaches_as_asked() {
 
 #[test]
 fn there_is_nobody_to_attach_to_when_a_foreign_run_holds_the_target() {
-    let foreign = ForeignRuns {
-        live: Some("other".to_owned()),
-        last_epoch: Epoch(0),
-    };
-    let view = StartView {
-        accepted: None,
-        target: &free(),
-        waiting: 0,
-    };
+    let foreign = ForeignRuns { live: Some("other".to_owned()), last_epoch: Epoch(0) };
+    let view = StartView { accepted: None, target: &free(), waiting: 0 };
     let decision = decide(view, &mk_new(2, WhenLocked::Attach), &foreign);
-    assert!(matches!(
-        decision,
-        StartDecision::Refuse(Hold { holder: None, .. })
-    ));
+    assert!(matches!(decision, StartDecision::Refuse(Hold { holder: None, .. })));
 }
 
 #[test]
@@ -99,24 +63,12 @@ fn a_repetition_gets_the_same_whatever_has_changed_since() {
     let mut new = mk_new(2, WhenLocked::Reject);
     new.request.deadline = Some(at(5));
     let accepted = new.request.clone();
-    let view = StartView {
-        accepted: Some((&accepted, mk_id(9))),
-        target: &held(),
-        waiting: 3,
-    };
-    assert_eq!(
-        decide(view, &new, &ForeignRuns::default()),
-        StartDecision::Repeat(mk_id(9))
-    );
+    let view = StartView { accepted: Some((&accepted, mk_id(9))), target: &held(), waiting: 3 };
+    assert_eq!(decide(view, &new, &ForeignRuns::default()), StartDecision::Repeat(mk_id(9)));
 
     new.request.service_account = Some("other".to_owned());
     let decision = decide(view, &new, &ForeignRuns::default());
-    assert_eq!(
-        decision,
-        StartDecision::Reused {
-            field: "service_account"
-        }
-    );
+    assert_eq!(decision, StartDecision::Reused { field: "service_account" });
 }
 
 #[test]
@@ -125,8 +77,5 @@ fn a_deadline_must_be_in_the_future() {
     new.request.deadline = Some(at(10));
     assert_eq!(decide_on(&free(), 0, &new), StartDecision::DeadlinePassed);
     new.request.deadline = Some(at(11));
-    assert!(matches!(
-        decide_on(&free(), 0, &new),
-        StartDecision::Accept { .. }
-    ));
+    assert!(matches!(decide_on(&free(), 0, &new), StartDecision::Accept { .. }));
 }

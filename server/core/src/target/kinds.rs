@@ -3,21 +3,9 @@
 /// Kind, API group, other names. The plural is the name that the API uses; the rest are the short
 /// names of kubectl.
 const KINDS: &[(&str, &str, &[&str])] = &[
-    (
-        "certificatesigningrequest",
-        "certificates.k8s.io",
-        &["certificatesigningrequests", "csr"],
-    ),
-    (
-        "clusterrole",
-        "rbac.authorization.k8s.io",
-        &["clusterroles"],
-    ),
-    (
-        "clusterrolebinding",
-        "rbac.authorization.k8s.io",
-        &["clusterrolebindings"],
-    ),
+    ("certificatesigningrequest", "certificates.k8s.io", &["certificatesigningrequests", "csr"]),
+    ("clusterrole", "rbac.authorization.k8s.io", &["clusterroles"]),
+    ("clusterrolebinding", "rbac.authorization.k8s.io", &["clusterrolebindings"]),
     ("configmap", "", &["configmaps", "cm"]),
     ("cronjob", "batch", &["cronjobs", "cj"]),
     (
@@ -29,54 +17,26 @@ const KINDS: &[(&str, &str, &[&str])] = &[
     ("deployment", "apps", &["deployments", "deploy"]),
     ("endpoints", "", &["endpoint", "ep"]),
     ("endpointslice", "discovery.k8s.io", &["endpointslices"]),
-    (
-        "horizontalpodautoscaler",
-        "autoscaling",
-        &["horizontalpodautoscalers", "hpa"],
-    ),
+    ("horizontalpodautoscaler", "autoscaling", &["horizontalpodautoscalers", "hpa"]),
     ("ingress", "networking.k8s.io", &["ingresses", "ing"]),
     ("ingressclass", "networking.k8s.io", &["ingressclasses"]),
     ("job", "batch", &["jobs"]),
     ("lease", "coordination.k8s.io", &["leases"]),
     ("limitrange", "", &["limitranges", "limits"]),
     ("namespace", "", &["namespaces", "ns"]),
-    (
-        "networkpolicy",
-        "networking.k8s.io",
-        &["networkpolicies", "netpol"],
-    ),
+    ("networkpolicy", "networking.k8s.io", &["networkpolicies", "netpol"]),
     ("node", "", &["nodes", "no"]),
     ("persistentvolume", "", &["persistentvolumes", "pv"]),
-    (
-        "persistentvolumeclaim",
-        "",
-        &["persistentvolumeclaims", "pvc"],
-    ),
+    ("persistentvolumeclaim", "", &["persistentvolumeclaims", "pvc"]),
     ("pod", "", &["pods", "po"]),
-    (
-        "poddisruptionbudget",
-        "policy",
-        &["poddisruptionbudgets", "pdb"],
-    ),
+    ("poddisruptionbudget", "policy", &["poddisruptionbudgets", "pdb"]),
     ("podtemplate", "", &["podtemplates"]),
-    (
-        "priorityclass",
-        "scheduling.k8s.io",
-        &["priorityclasses", "pc"],
-    ),
+    ("priorityclass", "scheduling.k8s.io", &["priorityclasses", "pc"]),
     ("replicaset", "apps", &["replicasets", "rs"]),
-    (
-        "replicationcontroller",
-        "",
-        &["replicationcontrollers", "rc"],
-    ),
+    ("replicationcontroller", "", &["replicationcontrollers", "rc"]),
     ("resourcequota", "", &["resourcequotas", "quota"]),
     ("role", "rbac.authorization.k8s.io", &["roles"]),
-    (
-        "rolebinding",
-        "rbac.authorization.k8s.io",
-        &["rolebindings"],
-    ),
+    ("rolebinding", "rbac.authorization.k8s.io", &["rolebindings"]),
     ("secret", "", &["secrets"]),
     ("service", "", &["services", "svc"]),
     ("serviceaccount", "", &["serviceaccounts", "sa"]),
@@ -100,9 +60,7 @@ pub(super) fn canonical(kind: &str) -> Option<String> {
     {
         return None;
     }
-    let (name, group) = kind
-        .split_once('.')
-        .map_or((kind.as_str(), None), |(n, g)| (n, Some(g)));
+    let (name, group) = kind.split_once('.').map_or((kind.as_str(), None), |(n, g)| (n, Some(g)));
     let known = KINDS.iter().find(|(singular, own_group, others)| {
         (*singular == name || others.contains(&name)) && group.is_none_or(|g| g == *own_group)
     });
@@ -111,8 +69,5 @@ pub(super) fn canonical(kind: &str) -> Option<String> {
 
 /// Whether names of this kind are path segments instead of DNS subdomains.
 pub(super) fn has_path_segment_names(kind: &str) -> bool {
-    matches!(
-        kind,
-        "role" | "rolebinding" | "clusterrole" | "clusterrolebinding"
-    )
+    matches!(kind, "role" | "rolebinding" | "clusterrole" | "clusterrolebinding")
 }

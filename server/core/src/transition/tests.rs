@@ -21,25 +21,15 @@ fn mk_input(name: &str) -> Input {
         "Admit" => Input::Admit(mk_planned(7)),
         "Obstruct" => Input::Obstruct("the API server is away".to_owned()),
         "Refuse" => Input::Refuse(mk_failure()),
-        "RunExists" => Input::RunExists {
-            uid: "uid-1".to_owned(),
-            created_at: at(1),
-        },
-        "Progress" => Input::Progress(Progress {
-            total: 3,
-            ..Progress::default()
-        }),
-        "RunEnded" => Input::RunEnded {
-            end: RunEnd::Succeeded { at: at(5) },
-            progress: Progress::default(),
-        },
+        "RunExists" => Input::RunExists { uid: "uid-1".to_owned(), created_at: at(1) },
+        "Progress" => Input::Progress(Progress { total: 3, ..Progress::default() }),
+        "RunEnded" => {
+            Input::RunEnded { end: RunEnd::Succeeded { at: at(5) }, progress: Progress::default() }
+        }
         "RunLost" => Input::RunLost,
         "Cancel" => Input::Cancel(mk_cancellation()),
         "Deadline" => Input::Deadline(at(9)),
-        "Quiet" => Input::Quiet {
-            end: None,
-            progress: None,
-        },
+        "Quiet" => Input::Quiet { end: None, progress: None },
         other => panic!("no input {other}"),
     }
 }
@@ -81,9 +71,7 @@ fn every_state_answers_every_input_as_the_table_says() {
                 }
                 Ok(Step::Same) => "same",
                 Ok(Step::Changed(change)) => {
-                    let [event] = change.events.as_slice() else {
-                        panic!("one event")
-                    };
+                    let [event] = change.events.as_slice() else { panic!("one event") };
                     assert_eq!(event.before, Some(code));
                     assert_eq!(event.after, change.execution.state.code());
                     assert_eq!(event.revision, before.revision.next());
@@ -99,18 +87,12 @@ fn every_state_answers_every_input_as_the_table_says() {
 #[test]
 fn what_changes_nothing_gives_no_event() {
     let running = mk_execution(1, mk_state(StateCode::Running));
-    assert_eq!(
-        step(&running, Input::Progress(Progress::default())),
-        Ok(Step::Same)
-    );
+    assert_eq!(step(&running, Input::Progress(Progress::default())), Ok(Step::Same));
 
     let starting = mk_execution(1, mk_state(StateCode::Starting));
     let delayed = moved(&starting, mk_input("Obstruct")).execution;
     assert_eq!(step(&delayed, mk_input("Obstruct")), Ok(Step::Same));
-    assert!(matches!(
-        step(&delayed, Input::Obstruct("another".to_owned())),
-        Ok(Step::Changed(_))
-    ));
+    assert!(matches!(step(&delayed, Input::Obstruct("another".to_owned())), Ok(Step::Changed(_))));
 }
 
 #[test]
@@ -125,18 +107,10 @@ fn a_starting_execution_takes_another_name_only_with_a_later_epoch() {
 fn a_run_that_was_cancelled_from_outside_is_not_over_before_it_is_quiet() {
     let running = mk_execution(1, mk_state(StateCode::Running));
     let end = RunEnd::Cancelled { ran: true };
-    let change = moved(
-        &running,
-        Input::RunEnded {
-            end: end.clone(),
-            progress: Progress::default(),
-        },
-    );
+    let change =
+        moved(&running, Input::RunEnded { end: end.clone(), progress: Progress::default() });
     assert_eq!(change.execution.state.code(), StateCode::Cancelling);
-    let quiet = Input::Quiet {
-        end: Some(end),
-        progress: None,
-    };
+    let quiet = Input::Quiet { end: Some(end), progress: None };
     let State::Cancelled { cancellation, .. } = moved(&change.execution, quiet).execution.state
     else {
         panic!("not cancelled")
@@ -154,21 +128,9 @@ fn cancel_against_completion_ends_as_what_really_happened() {
         (None, StateCode::Cancelled),
     ];
     for (end, expected) in ends {
-        let after = moved(
-            &cancelling,
-            Input::Quiet {
-                end,
-                progress: None,
-            },
-        )
-        .execution
-        .state;
+        let after = moved(&cancelling, Input::Quiet { end, progress: None }).execution.state;
         assert_eq!(after.code(), expected);
-        assert_eq!(
-            after.cancellation(),
-            Some(&mk_cancellation()),
-            "the request stays on record"
-        );
+        assert_eq!(after.cancellation(), Some(&mk_cancellation()), "the request stays on record");
     }
 }
 
@@ -176,45 +138,28 @@ fn cancel_against_completion_ends_as_what_really_happened() {
 fn a_passed_deadline_ends_as_deadline_exceeded_unless_the_run_had_succeeded() {
     for code in [StateCode::Starting, StateCode::Running] {
         let stopping = moved(&mk_execution(1, mk_state(code)), mk_input("Deadline")).execution;
-        let ends = [
-            Some(RunEnd::Failed(mk_failure())),
-            Some(RunEnd::Cancelled { ran: false }),
-            None,
-        ];
+        let ends =
+            [Some(RunEnd::Failed(mk_failure())), Some(RunEnd::Cancelled { ran: false }), None];
         for end in ends {
-            let quiet = Input::Quiet {
-                end,
-                progress: None,
-            };
+            let quiet = Input::Quiet { end, progress: None };
             let State::Failed { failure, .. } = moved(&stopping, quiet).execution.state else {
                 panic!("not failed")
             };
             assert_eq!(failure.reason, FailureReason::DeadlineExceeded);
         }
     }
-    let running = moved(
-        &mk_execution(1, mk_state(StateCode::Running)),
-        mk_input("Deadline"),
-    )
-    .execution;
-    let quiet = Input::Quiet {
-        end: Some(RunEnd::Succeeded { at: at(5) }),
-        progress: None,
-    };
-    assert_eq!(
-        moved(&running, quiet).execution.state.code(),
-        StateCode::Succeeded
-    );
+    let running =
+        moved(&mk_execution(1, mk_state(StateCode::Running)), mk_input("Deadline")).execution;
+    let quiet = Input::Quiet { end: Some(RunEnd::Succeeded { at: at(5) }), progress: None };
+    assert_eq!(moved(&running, quiet).execution.state.code(), StateCode::Succeeded);
 }
 
 #[test]
 fn obstacles_are_shortened_and_free_of_control_characters() {
     let starting = mk_execution(1, mk_state(StateCode::Starting));
     let text = format!("a\u{1b}[31m\n{}", "é".repeat(100_000));
-    let State::Starting {
-        obstacle: Some(obstacle),
-        ..
-    } = moved(&starting, Input::Obstruct(text)).execution.state
+    let State::Starting { obstacle: Some(obstacle), .. } =
+        moved(&starting, Input::Obstruct(text)).execution.state
     else {
         panic!("no obstacle")
     };

@@ -44,8 +44,6 @@ pub enum State {
     Starting {
         /// The run as it will be called.
         run: PlannedRun,
-        /// Since when the target is held for it.
-        since: Timestamp,
         /// Why the run could not be created yet.
         obstacle: Option<String>,
     },
@@ -235,6 +233,8 @@ pub struct PlannedRun {
     pub name: RunName,
     /// The hold of the target under which it runs.
     pub epoch: Epoch,
+    /// Since when the target is held for it.
+    pub since: Timestamp,
 }
 
 /// A run that exists or existed.

@@ -58,7 +58,12 @@ pub enum Admission {
 
 /// Decides whether the next execution may hold the target. `ahead` counts those that were accepted
 /// before it and still wait.
-pub fn admit(target: &TargetState, ahead: usize, foreign: &ForeignRuns) -> Admission {
+pub fn admit(
+    target: &TargetState,
+    ahead: usize,
+    foreign: &ForeignRuns,
+    now: Timestamp,
+) -> Admission {
     let held = |holder: Option<ExecutionId>, message: String| {
         Admission::Held(Hold { gate: Gate::Lock, holder, until: None, message })
     };
@@ -80,27 +85,22 @@ pub fn admit(target: &TargetState, ahead: usize, foreign: &ForeignRuns) -> Admis
     if ahead > 0 {
         return held(None, format!("{ahead} accepted before it wait for {}", target.key));
     }
-    Admission::Admitted(plan(target, foreign))
+    Admission::Admitted(plan(target, foreign, now))
 }
 
 /// The run of the next hold. Epochs in the cluster count too: a name that was ever used is not used
 /// again.
-pub fn plan(target: &TargetState, foreign: &ForeignRuns) -> PlannedRun {
+pub fn plan(target: &TargetState, foreign: &ForeignRuns, now: Timestamp) -> PlannedRun {
     let epoch = target.epoch.max(foreign.last_epoch).next();
-    PlannedRun { name: RunName::new(&target.key, epoch), epoch }
+    PlannedRun { name: RunName::new(&target.key, epoch), epoch, since: now }
 }
 
 /// The target once `execution` holds it.
-pub fn held_by(
-    target: &TargetState,
-    execution: ExecutionId,
-    run: &PlannedRun,
-    now: Timestamp,
-) -> TargetState {
+pub fn held_by(target: &TargetState, execution: ExecutionId, run: &PlannedRun) -> TargetState {
     TargetState {
         key: target.key.clone(),
         epoch: run.epoch,
-        holder: Some(Holder { execution, since: now }),
+        holder: Some(Holder { execution, since: run.since }),
     }
 }
 

@@ -82,7 +82,7 @@ pub fn rename(
     foreign: &ForeignRuns,
     now: Timestamp,
 ) -> Result<Settlement, IllegalTransition> {
-    let run = plan(view.target, foreign);
+    let run = plan(view.target, foreign, now);
     settle(view, Input::Admit(run), &Actor::service(), foreign, now)
 }
 
@@ -92,10 +92,10 @@ fn let_in(
     foreign: &ForeignRuns,
     now: Timestamp,
 ) -> Result<Settlement, IllegalTransition> {
-    match admit(target, 0, foreign) {
+    match admit(target, 0, foreign, now) {
         Admission::Held(_) => Ok(Settlement::default()),
         Admission::Admitted(run) => {
-            let target = held_by(target, head.id, &run, now);
+            let target = held_by(target, head.id, &run);
             match next(head, Input::Admit(run), &Actor::service(), now)? {
                 Step::Same => Ok(Settlement::default()),
                 Step::Changed(change) => {

@@ -73,11 +73,11 @@ pub fn decide(view: StartView<'_>, new: &NewExecution, foreign: &ForeignRuns) ->
     if new.request.deadline.is_some_and(|deadline| deadline <= new.now) {
         return StartDecision::DeadlinePassed;
     }
-    match (admit(view.target, view.waiting, foreign), new.request.when_locked) {
+    match (admit(view.target, view.waiting, foreign, new.now), new.request.when_locked) {
         (Admission::Admitted(run), _) => {
-            let state = State::Starting { run: run.clone(), since: new.now, obstacle: None };
+            let state = State::Starting { run: run.clone(), obstacle: None };
             StartDecision::Accept {
-                target: Some(held_by(view.target, new.id, &run, new.now)),
+                target: Some(held_by(view.target, new.id, &run)),
                 change: Box::new(accept(new, state, EventKind::Admitted { run })),
             }
         }

@@ -51,7 +51,7 @@ pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
 
 pub(crate) fn mk_planned(epoch: u64) -> PlannedRun {
     let epoch = Epoch(epoch);
-    PlannedRun { name: RunName::new(&mk_key("pod/x"), epoch), epoch }
+    PlannedRun { name: RunName::new(&mk_key("pod/x"), epoch), epoch, since: at(0) }
 }
 
 pub(crate) fn mk_created(epoch: u64) -> CreatedRun {
@@ -89,7 +89,7 @@ pub(crate) fn mk_state(code: StateCode) -> State {
     let run = mk_created(1);
     match code {
         StateCode::Waiting => State::Waiting { hold: mk_hold() },
-        StateCode::Starting => State::Starting { run: mk_planned(1), since: at(0), obstacle: None },
+        StateCode::Starting => State::Starting { run: mk_planned(1), obstacle: None },
         StateCode::Running => State::Running { run },
         StateCode::Cancelling => State::Cancelling {
             run: RunRef::Created(run),

@@ -130,9 +130,7 @@ pub fn next(
     let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
     let moved = match &execution.state {
         State::Waiting { .. } => from_waiting(input, now),
-        State::Starting { run, since, obstacle } => {
-            from_starting(run, *since, obstacle.as_deref(), input, now)
-        }
+        State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input),
         State::Running { run } => from_running(run, input, actor, now),
         State::Cancelling { run, stop, obstacle } => {
             from_cancelling(run, stop, obstacle.as_deref(), input, now)
@@ -165,7 +163,7 @@ impl Move {
 fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
     match input {
         Input::Admit(run) => Move::to(
-            State::Starting { run: run.clone(), since: now, obstacle: None },
+            State::Starting { run: run.clone(), obstacle: None },
             EventKind::Admitted { run },
         ),
         Input::Cancel(cancellation) => cancelled(None, cancellation, now),
@@ -182,13 +180,7 @@ fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
     }
 }
 
-fn from_starting(
-    run: &PlannedRun,
-    since: Timestamp,
-    obstacle: Option<&str>,
-    input: Input,
-    now: Timestamp,
-) -> Option<Move> {
+fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Option<Move> {
     match input {
         Input::Obstruct(text) => {
             let text = shorten(&text, MAX_MESSAGE_BYTES);
@@ -196,12 +188,12 @@ fn from_starting(
                 return Some(Move::Stay);
             }
             Move::to(
-                State::Starting { run: run.clone(), since, obstacle: Some(text.clone()) },
+                State::Starting { run: run.clone(), obstacle: Some(text.clone()) },
                 EventKind::Delayed { obstacle: text },
             )
         }
         Input::Admit(other) if other.epoch > run.epoch => Move::to(
-            State::Starting { run: other.clone(), since: now, obstacle: None },
+            State::Starting { run: other.clone(), obstacle: None },
             EventKind::Admitted { run: other },
         ),
         Input::Refuse(failure) => {

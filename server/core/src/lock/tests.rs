@@ -16,7 +16,7 @@ fn hold(admission: Admission) -> Hold {
 #[test]
 fn a_free_target_admits_under_the_next_epoch() {
     let target = TargetState { holder: None, ..held(1, 4) };
-    let Admission::Admitted(run) = admit(&target, 0, &ForeignRuns::default()) else {
+    let Admission::Admitted(run) = admit(&target, 0, &ForeignRuns::default(), at(1)) else {
         panic!("held")
     };
     assert_eq!(run.epoch, Epoch(5));
@@ -26,7 +26,7 @@ fn a_free_target_admits_under_the_next_epoch() {
 
 #[test]
 fn a_held_target_names_its_holder() {
-    let hold = hold(admit(&held(1, 4), 0, &ForeignRuns::default()));
+    let hold = hold(admit(&held(1, 4), 0, &ForeignRuns::default(), at(1)));
     assert_eq!(hold.holder, Some(mk_id(1)));
     assert!(hold.message.contains(&mk_id(1).to_string()) && hold.message.contains("pod/x"));
 }
@@ -34,7 +34,7 @@ fn a_held_target_names_its_holder() {
 #[test]
 fn a_live_run_of_somebody_else_holds_the_target_too() {
     let foreign = ForeignRuns { live: Some("wfe-other".to_owned()), last_epoch: Epoch(0) };
-    let hold = hold(admit(&TargetState::unused(mk_key("pod/x")), 0, &foreign));
+    let hold = hold(admit(&TargetState::unused(mk_key("pod/x")), 0, &foreign, at(1)));
     assert_eq!(hold.holder, None);
     assert!(hold.message.contains("wfe-other"));
 }
@@ -42,13 +42,13 @@ fn a_live_run_of_somebody_else_holds_the_target_too() {
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait() {
     let free = TargetState::unused(mk_key("pod/x"));
-    assert!(matches!(admit(&free, 1, &ForeignRuns::default()), Admission::Held(_)));
+    assert!(matches!(admit(&free, 1, &ForeignRuns::default(), at(1)), Admission::Held(_)));
 }
 
 #[test]
 fn names_of_runs_in_the_cluster_are_not_used_again() {
     let foreign = ForeignRuns { live: None, last_epoch: Epoch(9) };
-    assert_eq!(plan(&held(1, 4), &foreign).epoch, Epoch(10));
+    assert_eq!(plan(&held(1, 4), &foreign, at(1)).epoch, Epoch(10));
 }
 
 #[test]

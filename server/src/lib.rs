@@ -5,5 +5,20 @@
 //! [`server`] (how it is put together).
 
 pub mod clock;
+pub mod config;
+pub mod error;
+pub mod grpc;
+pub mod http;
+pub mod ledger;
+pub mod metrics;
+pub mod notify;
+pub mod process;
+pub mod reconcile;
+pub mod server;
+pub mod service;
 pub mod store;
 pub mod tekton;
+pub mod telemetry;
+
+pub use config::Config;
+pub use server::Server;

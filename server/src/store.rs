@@ -21,7 +21,10 @@ use wfe_core::{
 
 #[cfg(test)]
 mod conformance;
+mod observer;
 pub mod sqlite;
+
+pub use observer::{Outcome, StoreObserver};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;

@@ -1,0 +1,167 @@
+//! Settings: defaults, then a YAML file, then `WFE_*` in the environment, then flags.
+//!
+//! Keys that are not known are refused, so that a typing error does not pass for a setting.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use figment::{
+    Figment,
+    providers::{Format as _, Serialized, Yaml},
+};
+use serde::{Deserialize, Serialize};
+
+mod args;
+
+pub use args::Args;
+
+/// The settings of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address of the gRPC service.
+    pub grpc_address: SocketAddr,
+    /// Address of `/health` and `/ready`.
+    pub health_address: SocketAddr,
+    /// Address of `/metrics`.
+    pub metrics_address: SocketAddr,
+    /// Serve callers without authentication also on an address that is not loopback.
+    pub allow_unauthenticated: bool,
+    /// The SQLite database; created when missing.
+    pub database: PathBuf,
+    /// What runs workflows.
+    pub engine: Engine,
+    /// Namespace of the runs.
+    pub namespace: String,
+    /// Kubeconfig; `None` is `KUBECONFIG`, the service account of the pod, or `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// How long the creation of a run is tried.
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Duration,
+    /// How long a run stays in the cluster after its end; 0 is for ever.
+    #[serde(with = "humantime_serde")]
+    pub run_retention: Duration,
+    /// A watch says that it is alive after this time of silence.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// How long open calls may take to end when the server stops.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+    /// Time of one simulated task.
+    #[serde(with = "humantime_serde")]
+    pub simulated_task: Duration,
+    /// Logging.
+    pub log: Log,
+}
+
+/// What runs workflows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// Tekton in a cluster.
+    Tekton,
+    /// A simulation in the process.
+    Simulator,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Which lines are written, as of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// How they look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document per line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            grpc_address: loopback(50051),
+            health_address: loopback(8080),
+            metrics_address: loopback(9090),
+            allow_unauthenticated: false,
+            database: PathBuf::from("wfe.db"),
+            engine: Engine::Tekton,
+            namespace: "kubernaut-workflows".to_owned(),
+            kubeconfig: None,
+            start_timeout: Duration::from_secs(5 * 60),
+            run_retention: Duration::from_secs(24 * 60 * 60),
+            heartbeat: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(30),
+            simulated_task: Duration::from_millis(400),
+            log: Log { filter: "info".to_owned(), format: LogFormat::Text },
+        }
+    }
+}
+
+/// The settings cannot be used. One line each, for standard error.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or a value is wrong.
+    #[error("configuration: {0}")]
+    Wrong(String),
+}
+
+impl Config {
+    /// The development server: simulated Tekton, and a database in `directory`.
+    pub fn dev(directory: &Path) -> Self {
+        Self { engine: Engine::Simulator, database: directory.join("wfe.db"), ..Self::default() }
+    }
+
+    /// Puts the settings together.
+    pub fn load(args: &Args) -> Result<Self, ConfigError> {
+        let wrong = |text: String| ConfigError::Wrong(text.replace('\n', " "));
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = &args.config {
+            if !file.is_file() {
+                return Err(wrong(format!("there is no file {}", file.display())));
+            }
+            figment = figment.merge(Yaml::file_exact(file));
+        }
+        let config: Self = figment
+            .merge(Serialized::defaults(args.overrides()))
+            .extract()
+            .map_err(|error| wrong(error.to_string()))?;
+        config.validate().map_err(wrong)?;
+        Ok(config)
+    }
+
+    /// What cannot be said by types.
+    fn validate(&self) -> Result<(), String> {
+        let address = self.grpc_address;
+        if !address.ip().is_loopback() && !self.allow_unauthenticated {
+            return Err(format!(
+                "grpc_address {address} is not loopback, and this version does not authenticate \
+                 callers; use 127.0.0.1, or set allow_unauthenticated when the network keeps others out"
+            ));
+        }
+        if !wfe_core::ids::is_dns_label(&self.namespace) {
+            return Err(format!("namespace {:?} is not a DNS label", self.namespace));
+        }
+        if self.heartbeat.is_zero() {
+            return Err("heartbeat must be longer than 0s".to_owned());
+        }
+        if self.start_timeout.is_zero() {
+            return Err("start_timeout must be longer than 0s".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Flags, each of which is also a variable of the environment.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use serde::Serialize;
+
+use super::{Engine, LogFormat};
+
+/// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
+///
+/// Starts with nothing but KUBECONFIG in the environment: it listens on loopback addresses without
+/// authentication, keeps its records in ./wfe.db, and runs workflows in the namespace
+/// kubernaut-workflows.
+///
+/// Settings come from flags, else from WFE_* in the environment, else from the file given with
+/// --config, else from the defaults that --print-config shows.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "wfe-server", version)]
+pub struct Args {
+    /// YAML file with settings
+    #[arg(long, env = "WFE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the settings that result, and exit
+    #[arg(long)]
+    pub print_config: bool,
+    /// Address of the gRPC service [default: 127.0.0.1:50051]
+    #[arg(long, env = "WFE_GRPC_ADDRESS", value_name = "IP:PORT")]
+    grpc_address: Option<SocketAddr>,
+    /// Address of /health and /ready [default: 127.0.0.1:8080]
+    #[arg(long, env = "WFE_HEALTH_ADDRESS", value_name = "IP:PORT")]
+    health_address: Option<SocketAddr>,
+    /// Address of /metrics [default: 127.0.0.1:9090]
+    #[arg(long, env = "WFE_METRICS_ADDRESS", value_name = "IP:PORT")]
+    metrics_address: Option<SocketAddr>,
+    /// Serve callers without authentication also on an address that is not loopback
+    #[arg(long, env = "WFE_ALLOW_UNAUTHENTICATED", num_args = 0..=1, default_missing_value = "true")]
+    allow_unauthenticated: Option<bool>,
+    /// SQLite database; created when missing [default: wfe.db]
+    #[arg(long, env = "WFE_DATABASE", value_name = "FILE")]
+    database: Option<PathBuf>,
+    /// What runs workflows [default: tekton]
+    #[arg(long, env = "WFE_ENGINE", value_enum)]
+    engine: Option<Engine>,
+    /// Namespace of the runs [default: kubernaut-workflows]
+    #[arg(long, env = "WFE_NAMESPACE")]
+    namespace: Option<String>,
+    /// Kubeconfig [default: KUBECONFIG, the pod's service account, or ~/.kube/config]
+    #[arg(long, env = "WFE_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// How long the creation of a run is tried [default: 5m]
+    #[arg(long, env = "WFE_START_TIMEOUT", value_parser = humantime::parse_duration)]
+    start_timeout: Option<Duration>,
+    /// How long a run stays in the cluster after its end; 0s is for ever [default: 24h]
+    #[arg(long, env = "WFE_RUN_RETENTION", value_parser = humantime::parse_duration)]
+    run_retention: Option<Duration>,
+    /// A watch says that it is alive after this time of silence [default: 15s]
+    #[arg(long, env = "WFE_HEARTBEAT", value_parser = humantime::parse_duration)]
+    heartbeat: Option<Duration>,
+    /// How long open calls may take to end when the server stops [default: 30s]
+    #[arg(long, env = "WFE_SHUTDOWN_TIMEOUT", value_parser = humantime::parse_duration)]
+    shutdown_timeout: Option<Duration>,
+    /// Time of one simulated task, with --engine simulator [default: 400ms]
+    #[arg(long, env = "WFE_SIMULATED_TASK", value_parser = humantime::parse_duration)]
+    simulated_task: Option<Duration>,
+    /// Which log lines are written, for example `info,wfe_server=debug` [default: info]
+    #[arg(long, env = "WFE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "WFE_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+/// The flags that were given, in the shape of the settings.
+#[derive(Debug, Serialize)]
+pub(super) struct Overrides {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_unauthenticated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<Engine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    start_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    run_retention: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    heartbeat: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    shutdown_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    simulated_task: Option<Duration>,
+    #[serde(skip_serializing_if = "LogOverrides::is_empty")]
+    log: LogOverrides,
+}
+
+#[derive(Debug, Serialize)]
+struct LogOverrides {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<LogFormat>,
+}
+
+impl LogOverrides {
+    fn is_empty(&self) -> bool {
+        self.filter.is_none() && self.format.is_none()
+    }
+}
+
+impl Args {
+    pub(super) fn overrides(&self) -> Overrides {
+        let Self {
+            config: _,
+            print_config: _,
+            grpc_address,
+            health_address,
+            metrics_address,
+            allow_unauthenticated,
+            database,
+            engine,
+            namespace,
+            kubeconfig,
+            start_timeout,
+            run_retention,
+            heartbeat,
+            shutdown_timeout,
+            simulated_task,
+            log,
+            log_format,
+        } = self.clone();
+        Overrides {
+            grpc_address,
+            health_address,
+            metrics_address,
+            allow_unauthenticated,
+            database,
+            engine,
+            namespace,
+            kubeconfig,
+            start_timeout,
+            run_retention,
+            heartbeat,
+            shutdown_timeout,
+            simulated_task,
+            log: LogOverrides { filter: log, format: log_format },
+        }
+    }
+}

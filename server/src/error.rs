@@ -1,0 +1,190 @@
+//! What the service can answer instead of what was asked, with stable codes.
+
+use wfe_core::{execution::Hold, ids::ExecutionId, invalid::Violations, target::TargetKey};
+
+use crate::{
+    store::{SettleError, StoreError},
+    tekton::TektonError,
+};
+
+/// Why a call was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Fields of the request are wrong.
+    #[error("the request is not valid")]
+    Invalid(#[from] Violations),
+    /// There is no such thing.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// Its identifier.
+        id: String,
+    },
+    /// Another execution or a foreign run holds the target.
+    #[error("target {target} is locked: {}", hold.message)]
+    TargetLocked {
+        /// The target.
+        target: TargetKey,
+        /// Who holds it.
+        hold: Hold,
+    },
+    /// The request id was used for another request.
+    #[error("request_id {request_id} was used for a request with another {field}")]
+    RequestIdReused {
+        /// The request id.
+        request_id: String,
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// A cursor is ahead of what exists.
+    #[error("execution {id} is at revision {newest}, so there is nothing after {asked} to wait for")]
+    CursorAhead {
+        /// The execution.
+        id: ExecutionId,
+        /// The cursor that was given.
+        asked: u64,
+        /// The newest revision.
+        newest: u64,
+    },
+    /// The contract has it, this version does not.
+    #[error("{feature} is not available yet")]
+    NotAvailable {
+        /// What is not available.
+        feature: &'static str,
+    },
+    /// The store cannot be reached.
+    #[error("the store is not available; nothing was changed")]
+    StoreUnavailable(#[source] StoreError),
+    /// What exists in the cluster is not known, so that nothing may be started.
+    #[error("the cluster's runs are not known yet; nothing was stored")]
+    ClusterUnavailable,
+    /// The API server could not be asked.
+    #[error("the API server could not be asked")]
+    Cluster(#[from] TektonError),
+    /// The server is going away.
+    #[error("the server is shutting down; resume after revision {cursor}")]
+    Draining {
+        /// Where to resume.
+        cursor: u64,
+    },
+    /// The service contradicts itself.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The stable code of a [`ServiceError`]: `google.rpc.ErrorInfo.reason`, a label, and the name of a
+/// page under `docs/errors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// Fields of the request are wrong.
+    InvalidRequest,
+    /// There is no such execution or request.
+    NotFound,
+    /// The target is locked.
+    TargetLocked,
+    /// The request id was used for another request.
+    RequestIdReused,
+    /// The cursor is ahead of what exists.
+    CursorAhead,
+    /// The contract has it, this version does not.
+    NotAvailable,
+    /// The store cannot be reached.
+    StoreUnavailable,
+    /// The cluster cannot be reached.
+    ClusterUnavailable,
+    /// The server is going away.
+    Draining,
+    /// The service contradicts itself.
+    Internal,
+    /// The message is larger than the service takes.
+    MessageTooLarge,
+    /// The message is not what the contract says.
+    Malformed,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::InvalidRequest,
+        Self::NotFound,
+        Self::TargetLocked,
+        Self::RequestIdReused,
+        Self::CursorAhead,
+        Self::NotAvailable,
+        Self::StoreUnavailable,
+        Self::ClusterUnavailable,
+        Self::Draining,
+        Self::Internal,
+        Self::MessageTooLarge,
+        Self::Malformed,
+    ];
+
+    /// The code as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::NotFound => "NOT_FOUND",
+            Self::TargetLocked => "TARGET_LOCKED",
+            Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::CursorAhead => "CURSOR_AHEAD",
+            Self::NotAvailable => "NOT_AVAILABLE",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
+            Self::Draining => "DRAINING",
+            Self::Internal => "INTERNAL",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::Malformed => "MALFORMED",
+        }
+    }
+}
+
+impl ServiceError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidRequest,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::TargetLocked { .. } => Code::TargetLocked,
+            Self::RequestIdReused { .. } => Code::RequestIdReused,
+            Self::CursorAhead { .. } => Code::CursorAhead,
+            Self::NotAvailable { .. } => Code::NotAvailable,
+            Self::StoreUnavailable(_) => Code::StoreUnavailable,
+            Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
+            Self::Draining { .. } => Code::Draining,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// There is no execution of that id.
+    pub fn no_execution(id: ExecutionId) -> Self {
+        Self::NotFound { what: "execution", id: id.to_string() }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::StoreUnavailable(error),
+            StoreError::Inconsistent { .. } | StoreError::RowCount { .. } => {
+                Self::Internal(Box::new(error))
+            }
+        }
+    }
+}
+
+impl From<SettleError> for ServiceError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::NotFound(id) => Self::no_execution(id),
+            SettleError::Store(error) => error.into(),
+            SettleError::Illegal { .. } => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+/// An error with all its causes, for a log line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

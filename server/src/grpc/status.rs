@@ -1,0 +1,111 @@
+//! Errors out: the one place where an error becomes a status, with the details that explain it.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code as Grpc, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use wfe_core::invalid::Violations;
+use wfe_proto::ERROR_DOMAIN;
+
+use crate::error::{Code, ServiceError, chain};
+
+/// When a client may try again after the service or what it stands on was away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The status of an error. Errors of the service itself are logged here, once.
+pub fn to_status(error: &ServiceError) -> Status {
+    let mut details = ErrorDetails::new();
+    let mut metadata = HashMap::new();
+    let grpc = match error {
+        ServiceError::Invalid(Violations(violations)) => {
+            for violation in violations {
+                details.add_bad_request_violation(&violation.field, &violation.description);
+            }
+            Grpc::InvalidArgument
+        }
+        ServiceError::NotFound { what, id } => {
+            metadata.insert((*what).to_owned(), id.clone());
+            details.set_resource_info(*what, id, "", "there is none");
+            Grpc::NotFound
+        }
+        ServiceError::TargetLocked { target, hold } => {
+            metadata.insert("target".to_owned(), target.target.to_string());
+            metadata.insert("cluster_id".to_owned(), target.cluster.to_string());
+            let (kind, name) = match hold.holder {
+                Some(holder) => ("execution", holder.to_string()),
+                None => ("pipelinerun", String::new()),
+            };
+            if let Some(holder) = hold.holder {
+                metadata.insert("holder".to_owned(), holder.to_string());
+            }
+            details.set_resource_info(kind, name, "", &hold.message);
+            Grpc::Aborted
+        }
+        ServiceError::RequestIdReused { request_id, field } => {
+            metadata.insert("request_id".to_owned(), request_id.clone());
+            metadata.insert("field".to_owned(), (*field).to_owned());
+            details.add_bad_request_violation(
+                *field,
+                "differs from the request that was accepted under this request_id",
+            );
+            Grpc::AlreadyExists
+        }
+        ServiceError::CursorAhead { newest, .. } => {
+            metadata.insert("newest".to_owned(), newest.to_string());
+            details.add_bad_request_violation("after", "is ahead of what exists");
+            Grpc::OutOfRange
+        }
+        ServiceError::NotAvailable { feature } => {
+            metadata.insert("feature".to_owned(), (*feature).to_owned());
+            Grpc::Unimplemented
+        }
+        ServiceError::StoreUnavailable(_)
+        | ServiceError::ClusterUnavailable
+        | ServiceError::Cluster(_) => {
+            details.set_retry_info(Some(RETRY));
+            Grpc::Unavailable
+        }
+        ServiceError::Draining { cursor } => {
+            metadata.insert("cursor".to_owned(), cursor.to_string());
+            details.set_retry_info(Some(RETRY));
+            Grpc::Unavailable
+        }
+        ServiceError::Internal(_) => Grpc::Internal,
+    };
+    match grpc {
+        Grpc::Internal => tracing::error!(error = chain(error), "a call failed"),
+        Grpc::Unavailable => tracing::warn!(error = chain(error), "a call was put off"),
+        _ => {}
+    }
+    details.set_error_info(error.code().as_str(), ERROR_DOMAIN, metadata);
+    Status::with_error_details(grpc, text(error), details)
+}
+
+/// The message: what a person reads who sees nothing else. Causes inside the service stay in its log.
+fn text(error: &ServiceError) -> String {
+    match error {
+        ServiceError::Invalid(violations) => violations.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Explains a status that tonic made itself, which says what is wrong but not how it is called.
+pub(super) fn explain(status: &Status) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    let message = status.message();
+    let (grpc, code) = match status.code() {
+        // The limit of a message is a matter of what was sent, not of the range of a cursor.
+        Grpc::OutOfRange | Grpc::ResourceExhausted if message.contains("message length too large") => {
+            (Grpc::InvalidArgument, Code::MessageTooLarge)
+        }
+        Grpc::Internal | Grpc::InvalidArgument if message.contains("decode Protobuf") => {
+            (Grpc::InvalidArgument, Code::Malformed)
+        }
+        _ => return None,
+    };
+    let mut details = ErrorDetails::new();
+    details.set_error_info(code.as_str(), ERROR_DOMAIN, HashMap::new());
+    Some(Status::with_error_details(grpc, message, details))
+}

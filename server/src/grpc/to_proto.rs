@@ -1,0 +1,412 @@
+//! Messages out.
+
+use jiff::Timestamp;
+use wfe_core::{
+    actor::{Actor, AuthenticationMethod},
+    event::{Event, EventKind},
+    execution::{
+        Cancellation, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode,
+    },
+    failure::{Failure, FailureReason},
+    ids::Revision,
+    progress::{Progress, StepProgress, TaskProgress, TaskState},
+    request::StartRequest,
+};
+use wfe_proto::v1;
+
+use super::{from_proto::question, page};
+use crate::store::{Filter, Listed, Page, TargetView};
+
+/// A time.
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    // jiff keeps the fraction of times before 1970 negative; such times do not occur here.
+    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond().max(0) }
+}
+
+/// A revision or cursor.
+pub(super) fn revision(revision: Revision) -> i64 {
+    i64::try_from(revision.0).unwrap_or(i64::MAX)
+}
+
+/// An execution. `namespace` is that of its run.
+pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution {
+    let Execution { id, request, actor: by, created_at, revision: number, updated_at, state } = execution;
+    let StartRequest {
+        request_id,
+        workflow,
+        target,
+        target_as_given,
+        parameters: _,
+        declared: _,
+        service_account,
+        secrets,
+        config_maps,
+        correlation_id,
+        deadline,
+        when_locked: _,
+        identity,
+        source,
+    } = request;
+    let created = state.created_run();
+    v1::Execution {
+        id: id.to_string(),
+        request_id: request_id.to_string(),
+        workflow: Some(v1::execution::Workflow::Bundle(v1::BundleWorkflow {
+            reference: workflow.reference().to_owned(),
+            digest: workflow.digest().unwrap_or_default().to_owned(),
+            pipeline: workflow.pipeline().to_owned(),
+        })),
+        target: target.target.to_string(),
+        target_as_given: target_as_given.clone(),
+        cluster_id: target.cluster.to_string(),
+        parameters: request
+            .effective_parameters()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        service_account: service_account.clone().unwrap_or_default(),
+        secrets: secrets.clone(),
+        config_maps: config_maps.clone(),
+        correlation_id: correlation_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        deadline: deadline.map(timestamp),
+        workflow_identity: Some(v1::WorkflowIdentity {
+            id: identity.id.clone(),
+            name: identity.name.clone(),
+            version: identity.version.clone(),
+        })
+        .filter(|identity| *identity != v1::WorkflowIdentity::default()),
+        source: source.as_ref().map(|source| v1::Source {
+            namespace: source.namespace.clone(),
+            name: source.name.clone(),
+            uid: source.uid.clone(),
+        }),
+        state: state_code(state.code()).into(),
+        revision: revision(*number),
+        waiting: match state {
+            State::Waiting { hold } => Some(waiting(hold)),
+            State::Starting { .. }
+            | State::Running { .. }
+            | State::Cancelling { .. }
+            | State::Succeeded { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. } => None,
+        },
+        run: state.planned_run().map(|planned| run(planned, created, namespace)),
+        progress: created.and_then(|run| seen(&run.progress)),
+        failure: match state {
+            State::Failed { failure: why, .. } => Some(failure(why)),
+            State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Cancelling { .. }
+            | State::Succeeded { .. }
+            | State::Cancelled { .. } => None,
+        },
+        cancellation: state.cancellation().map(cancellation),
+        clearance: None,
+        actor: Some(actor(by)),
+        create_time: Some(timestamp(*created_at)),
+        start_time: created.map(|run| timestamp(run.created_at)),
+        end_time: state.ended_at().map(timestamp),
+        update_time: Some(timestamp(*updated_at)),
+        obstacle: match state {
+            State::Starting { obstacle, .. } | State::Cancelling { obstacle, .. } => {
+                obstacle.clone().unwrap_or_default()
+            }
+            State::Waiting { .. }
+            | State::Running { .. }
+            | State::Succeeded { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. } => String::new(),
+        },
+    }
+}
+
+/// An event, with the values that it changed.
+pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
+    let Event { execution, revision: number, at, actor: by, before, after, kind } = event;
+    let mut message = v1::ExecutionEvent {
+        execution_id: execution.to_string(),
+        revision: revision(*number),
+        time: Some(timestamp(*at)),
+        actor: Some(actor(by)),
+        previous_state: before.map_or(v1::State::Unspecified, state_code).into(),
+        state: state_code(*after).into(),
+        ..v1::ExecutionEvent::default()
+    };
+    let (r#type, text) = match kind {
+        EventKind::Accepted => (v1::EventType::Accepted, "accepted".to_owned()),
+        EventKind::Held { hold } => {
+            message.waiting = Some(waiting(hold));
+            (v1::EventType::Held, hold.message.clone())
+        }
+        EventKind::Admitted { run: planned } => {
+            message.run = Some(run(planned, None, namespace));
+            (v1::EventType::Admitted, format!("holds its target; its run will be {}", planned.name))
+        }
+        EventKind::Delayed { obstacle } => (v1::EventType::Delayed, obstacle.clone()),
+        EventKind::RunCreated { run: created } => {
+            message.run = Some(run(&created.planned, Some(created), namespace));
+            (v1::EventType::RunCreated, format!("PipelineRun {} exists", created.planned.name))
+        }
+        EventKind::Progressed { progress } => {
+            message.progress = seen(progress);
+            (v1::EventType::Progressed, progress.message.clone())
+        }
+        EventKind::CancelRequested { cancellation: request } => {
+            message.cancellation = Some(cancellation(request));
+            (v1::EventType::CancelRequested, format!("asked to stop: {}", request.reason))
+        }
+        EventKind::DeadlinePassed { deadline } => {
+            (v1::EventType::CancelRequested, format!("its deadline, {deadline}, has passed"))
+        }
+        EventKind::Succeeded { progress } => {
+            message.progress = seen(progress);
+            (v1::EventType::Succeeded, progress.message.clone())
+        }
+        EventKind::Failed { failure: why, progress } => {
+            message.progress = progress.as_ref().and_then(seen);
+            message.failure = Some(failure(why));
+            (v1::EventType::Failed, why.summary.clone())
+        }
+        EventKind::Cancelled { cancellation: request, progress } => {
+            message.progress = progress.as_ref().and_then(seen);
+            message.cancellation = Some(cancellation(request));
+            (v1::EventType::Cancelled, "nothing of it is alive".to_owned())
+        }
+    };
+    message.set_type(r#type);
+    message.message = text;
+    message
+}
+
+/// A page of a list.
+pub(super) fn list(
+    listed: &[Listed],
+    filter: &Filter,
+    page: Page,
+    namespace: &str,
+) -> v1::ListResponse {
+    let full = listed.len() >= page.limit as usize;
+    let next = listed.last().filter(|_| full);
+    v1::ListResponse {
+        executions: listed.iter().map(|entry| execution(&entry.execution, namespace)).collect(),
+        next_page_token: next
+            .map(|entry| page::encode(&question(filter), entry.sequence.0))
+            .unwrap_or_default(),
+    }
+}
+
+/// A page of events.
+pub(super) fn events(events: &[Event], limit: u32, namespace: &str) -> v1::ListEventsResponse {
+    let full = events.len() >= limit as usize;
+    v1::ListEventsResponse {
+        events: events.iter().map(|entry| event(entry, namespace)).collect(),
+        next_page_token: events
+            .last()
+            .filter(|_| full)
+            .map(|entry| page::encode(&format!("events {}", entry.execution), revision(entry.revision)))
+            .unwrap_or_default(),
+    }
+}
+
+/// A target.
+pub(super) fn target(view: &TargetView) -> v1::Target {
+    let TargetView { state, holder, queue } = view;
+    let lock = state.holder.map(|held| v1::Lock {
+        execution_id: held.execution.to_string(),
+        state: holder
+            .as_ref()
+            .map_or(v1::State::Unspecified, |holder| state_code(holder.state.code()))
+            .into(),
+        epoch: i64::try_from(state.epoch.0).unwrap_or(i64::MAX),
+        since: Some(timestamp(held.since)),
+        run: holder
+            .as_ref()
+            .and_then(|holder| holder.state.planned_run())
+            .map(|run| run.name.to_string())
+            .unwrap_or_default(),
+    });
+    let queue = queue.iter().zip(1..).map(|(waits, position)| v1::QueueEntry {
+        execution_id: waits.id.to_string(),
+        position,
+        create_time: Some(timestamp(waits.created_at)),
+        waiting: execution(waits, "").waiting,
+    });
+    v1::Target {
+        target: state.key.target.to_string(),
+        cluster_id: state.key.cluster.to_string(),
+        lock,
+        queue: queue.collect(),
+        cooldown: None,
+        backoff: None,
+        block: None,
+    }
+}
+
+fn state_code(code: StateCode) -> v1::State {
+    match code {
+        StateCode::Waiting => v1::State::Waiting,
+        StateCode::Starting => v1::State::Starting,
+        StateCode::Running => v1::State::Running,
+        StateCode::Cancelling => v1::State::Cancelling,
+        StateCode::Succeeded => v1::State::Succeeded,
+        StateCode::Failed => v1::State::Failed,
+        StateCode::Cancelled => v1::State::Cancelled,
+    }
+}
+
+fn waiting(hold: &Hold) -> v1::Waiting {
+    let Hold { gate, holder, until, message } = hold;
+    v1::Waiting {
+        gate: match gate {
+            Gate::Lock => v1::Gate::Lock,
+        }
+        .into(),
+        message: message.clone(),
+        holder_execution_id: holder.map(|id| id.to_string()).unwrap_or_default(),
+        until: until.map(timestamp),
+    }
+}
+
+fn run(planned: &PlannedRun, created: Option<&CreatedRun>, namespace: &str) -> v1::Run {
+    v1::Run {
+        namespace: namespace.to_owned(),
+        name: planned.name.to_string(),
+        uid: created.map(|run| run.uid.clone()).unwrap_or_default(),
+        epoch: i64::try_from(planned.epoch.0).unwrap_or(i64::MAX),
+    }
+}
+
+fn actor(actor: &Actor) -> v1::Actor {
+    let Actor { user, uid, groups, method, address } = actor;
+    v1::Actor {
+        user: user.clone(),
+        uid: uid.clone().unwrap_or_default(),
+        groups: groups.clone(),
+        method: match method {
+            AuthenticationMethod::None => v1::AuthenticationMethod::None,
+            AuthenticationMethod::Service => v1::AuthenticationMethod::Service,
+        }
+        .into(),
+        on_behalf_of: None,
+        address: address.clone().unwrap_or_default(),
+    }
+}
+
+fn cancellation(cancellation: &Cancellation) -> v1::Cancellation {
+    let Cancellation { reason, actor: by, requested_at } = cancellation;
+    v1::Cancellation {
+        mode: v1::CancelMode::Immediate.into(),
+        reason: reason.clone(),
+        actor: Some(actor(by)),
+        request_time: Some(timestamp(*requested_at)),
+    }
+}
+
+/// The progress of a run, unless nothing of it was seen yet.
+fn seen(progress: &Progress) -> Option<v1::Progress> {
+    if *progress == Progress::default() {
+        return None;
+    }
+    let Progress { total, succeeded, failed, skipped, tasks, reason, message } = progress;
+    Some(v1::Progress {
+        total: count(*total),
+        succeeded: count(*succeeded),
+        failed: count(*failed),
+        skipped: count(*skipped),
+        tasks: tasks.iter().map(task).collect(),
+        reason: reason.clone(),
+        message: message.clone(),
+    })
+}
+
+fn task(task: &TaskProgress) -> v1::TaskProgress {
+    let TaskProgress { name, state, task_run, started_at, ended_at, attempts, steps, reason } = task;
+    v1::TaskProgress {
+        name: name.clone(),
+        state: task_state(*state).into(),
+        task_run: task_run.clone().unwrap_or_default(),
+        start_time: started_at.map(timestamp),
+        end_time: ended_at.map(timestamp),
+        attempts: count(*attempts),
+        steps: steps.iter().map(step).collect(),
+        reason: reason.clone(),
+    }
+}
+
+fn step(step: &StepProgress) -> v1::StepProgress {
+    let StepProgress { name, state, started_at, ended_at, exit_code, reason } = step;
+    v1::StepProgress {
+        name: name.clone(),
+        state: task_state(*state).into(),
+        start_time: started_at.map(timestamp),
+        end_time: ended_at.map(timestamp),
+        exit_code: *exit_code,
+        reason: reason.clone(),
+    }
+}
+
+fn task_state(state: TaskState) -> v1::TaskState {
+    match state {
+        TaskState::Pending => v1::TaskState::Pending,
+        TaskState::Running => v1::TaskState::Running,
+        TaskState::Succeeded => v1::TaskState::Succeeded,
+        TaskState::Failed => v1::TaskState::Failed,
+        TaskState::Skipped => v1::TaskState::Skipped,
+        TaskState::Cancelled => v1::TaskState::Cancelled,
+    }
+}
+
+fn failure(failure: &Failure) -> v1::Failure {
+    let Failure {
+        reason,
+        was_execution_failure,
+        task,
+        task_run,
+        step,
+        exit_code,
+        attempt,
+        raw_reason,
+        message,
+        summary,
+        started_at,
+        at,
+    } = failure;
+    v1::Failure {
+        reason: failure_reason(*reason).into(),
+        was_execution_failure: *was_execution_failure,
+        task: task.clone().unwrap_or_default(),
+        task_run: task_run.clone().unwrap_or_default(),
+        step: step.clone().unwrap_or_default(),
+        exit_code: *exit_code,
+        message: message.clone(),
+        summary: summary.clone(),
+        raw_reason: raw_reason.clone(),
+        time_until_failure: started_at.map(|start| {
+            let took = at.duration_since(start);
+            prost_types::Duration {
+                seconds: took.as_secs().max(0),
+                nanos: took.subsec_nanos().max(0),
+            }
+        }),
+        attempt: attempt.map(count).unwrap_or_default(),
+        log_tail: String::new(),
+    }
+}
+
+fn failure_reason(reason: FailureReason) -> v1::FailureReason {
+    match reason {
+        FailureReason::TaskFailed => v1::FailureReason::TaskFailed,
+        FailureReason::OomKilled => v1::FailureReason::OomKilled,
+        FailureReason::DeadlineExceeded => v1::FailureReason::DeadlineExceeded,
+        FailureReason::Forbidden => v1::FailureReason::Forbidden,
+        FailureReason::ResourceExhausted => v1::FailureReason::ResourceExhausted,
+        FailureReason::ConfigurationError => v1::FailureReason::ConfigurationError,
+        FailureReason::ImagePullBackOff => v1::FailureReason::ImagePullBackOff,
+        FailureReason::Unknown => v1::FailureReason::Unknown,
+    }
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

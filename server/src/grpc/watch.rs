@@ -1,0 +1,70 @@
+//! The stream of a Watch, counted when it ends.
+
+use std::{pin::Pin, time::Instant};
+
+use futures::{Stream, StreamExt as _};
+use tonic::Status;
+use wfe_proto::v1::{self, watch_response};
+
+use super::{status::to_status, to_proto};
+use crate::{
+    error::{Code, ServiceError},
+    metrics::Metrics,
+    service::{Service, Update},
+};
+
+/// What tonic sends.
+pub type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+/// Turns updates into messages.
+pub(super) fn stream(
+    updates: impl Stream<Item = Result<Update, ServiceError>> + Send + 'static,
+    service: &Service,
+) -> WatchStream {
+    let mut ended = Ended { metrics: service.metrics().clone(), begin: Instant::now(), code: None };
+    let namespace = service.namespace().to_owned();
+    Box::pin(updates.map(move |update| match update {
+        Ok(update) => Ok(message(&update, &namespace)),
+        Err(error) => {
+            ended.end_with(error.code());
+            Err(to_status(&error))
+        }
+    }))
+}
+
+fn message(update: &Update, namespace: &str) -> v1::WatchResponse {
+    use watch_response::Update as Message;
+    let (update, cursor) = match update {
+        Update::Snapshot(execution) => {
+            (Message::Snapshot(to_proto::execution(execution, namespace)), execution.revision)
+        }
+        Update::Event(event) => (Message::Event(to_proto::event(event, namespace)), event.revision),
+        Update::Heartbeat { at, cursor } => {
+            let time = Some(to_proto::timestamp(*at));
+            (Message::Heartbeat(v1::Heartbeat { time }), *cursor)
+        }
+        Update::Terminal(execution) => {
+            (Message::Terminal(to_proto::execution(execution, namespace)), execution.revision)
+        }
+    };
+    v1::WatchResponse { update: Some(update), cursor: to_proto::revision(cursor) }
+}
+
+/// Measures the call when the stream is dropped, whichever way it ended.
+struct Ended {
+    metrics: Metrics,
+    begin: Instant,
+    code: Option<Code>,
+}
+
+impl Ended {
+    fn end_with(&mut self, code: Code) {
+        self.code = Some(code);
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.metrics.call("Watch", self.code, self.begin.elapsed());
+    }
+}

@@ -1,0 +1,165 @@
+//! What goes on after a call was answered: brings each execution and its run together.
+//!
+//! Takes no input: a turn reads what is stored and what the watches know, asks the pure [`plan`] for
+//! one action, does it, and looks again. So a turn may be repeated, may be lost with the process, and
+//! is the same after a restart. Two replicas may take the same turn: names, preconditions and
+//! revisions make the second one harmless.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wfe_core::{execution::Execution, ids::ExecutionId};
+
+use crate::{
+    clock::Clock,
+    error::{ServiceError, chain},
+    ledger::Ledger,
+    store::Unfinished,
+    tekton::{RunChange, Seen, Tekton},
+};
+
+mod act;
+mod foreign;
+mod plan;
+mod queue;
+
+pub use foreign::foreign_runs;
+pub use plan::Policy;
+use plan::Known;
+pub use queue::Queue;
+
+/// At most this many executions are worked on at once.
+const PARALLEL: usize = 32;
+
+/// At most this many actions in one turn; a turn that needs more goes to the end of the queue, so
+/// that no execution starves the others.
+const ACTIONS_PER_TURN: usize = 16;
+
+/// Reconciles executions until it is told to stop.
+pub struct Reconciler {
+    ledger: Ledger,
+    tekton: Arc<dyn Tekton>,
+    clock: Arc<dyn Clock>,
+    queue: Arc<Queue>,
+    policy: Policy,
+}
+
+/// What a turn left behind.
+enum Turn {
+    /// Nothing to do until something changes.
+    Rest,
+    /// Look again after this time.
+    After(Duration),
+    /// It did not work; look again after a growing time, not before `at_least`.
+    Retry {
+        /// When the API server asked to be left alone.
+        at_least: Option<Duration>,
+    },
+}
+
+impl Reconciler {
+    /// Puts the parts together.
+    pub fn new(
+        ledger: Ledger,
+        tekton: Arc<dyn Tekton>,
+        clock: Arc<dyn Clock>,
+        queue: Arc<Queue>,
+        policy: Policy,
+    ) -> Self {
+        Self { ledger, tekton, clock, queue, policy }
+    }
+
+    /// Takes turns until `shutdown`, then waits for those under way. Everything that has not ended is
+    /// looked at first.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let turns = TaskTracker::new();
+        let permits = Arc::new(Semaphore::new(PARALLEL));
+        turns.spawn(Arc::clone(&self).load_unfinished(shutdown.clone()));
+        loop {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            let id = tokio::select! {
+                id = self.queue.next() => id,
+                () = shutdown.cancelled() => break,
+            };
+            let this = Arc::clone(&self);
+            turns.spawn(async move {
+                this.turn_and_note(id).await;
+                drop(permit);
+            });
+        }
+        turns.close();
+        turns.wait().await;
+    }
+
+    /// The watches saw something.
+    pub async fn run_changed(&self, change: RunChange) {
+        if let Some(id) = change.execution {
+            self.queue.enqueue(id);
+        }
+        // A run that ended may have been what somebody waits for.
+        if let Some(hash) = change.target_hash {
+            match self.ledger.store().head_of(&hash).await {
+                Ok(Some(head)) => self.queue.enqueue(head),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(error = chain(&error), "cannot look for who waits"),
+            }
+        }
+    }
+
+    async fn load_unfinished(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            match self.ledger.store().unfinished().await {
+                Ok(unfinished) => {
+                    for Unfinished { id, .. } in unfinished {
+                        self.queue.enqueue(id);
+                    }
+                    return;
+                }
+                Err(error) => tracing::error!(error = chain(&error), "cannot read what has not ended"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    async fn turn_and_note(&self, id: ExecutionId) {
+        let turn = match self.turn(id).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                tracing::warn!(execution.id = %id, error = chain(&error), "a turn failed");
+                Turn::Retry { at_least: None }
+            }
+        };
+        match turn {
+            Turn::Rest => self.queue.done(id, None),
+            Turn::After(wait) => self.queue.done(id, Some(wait)),
+            Turn::Retry { at_least } => self.queue.failed(id, at_least),
+        }
+    }
+
+    fn known(&self, execution: &Execution) -> Known {
+        let run = match execution.state.planned_run() {
+            Some(run) => self.tekton.seen(run.name.as_str()),
+            None => Seen::Absent,
+        };
+        Known { run, foreign: self.foreign(execution) }
+    }
+
+    async fn turn(&self, id: ExecutionId) -> Result<Turn, ServiceError> {
+        for _ in 0..ACTIONS_PER_TURN {
+            let Some(execution) = self.ledger.store().execution(id).await? else {
+                tracing::warn!(execution.id = %id, "a run names an execution that is not on record");
+                return Ok(Turn::Rest);
+            };
+            let action = plan::plan(&execution, &self.known(&execution), &self.policy, self.clock.now());
+            if let Some(turn) = self.act(&execution, action).await? {
+                return Ok(turn);
+            }
+        }
+        Ok(Turn::After(Duration::ZERO))
+    }
+}

@@ -1,0 +1,330 @@
+//! Carries an action out. Has no choices of its own: what an answer means is told to the state
+//! machine, and the next look decides.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wfe_core::{
+    actor::Actor,
+    execution::{CreatedRun, Execution, PlannedRun, RunRef},
+    facts::RunFacts,
+    failure::Failure,
+    lock::ForeignRuns,
+    observe::{Observation, observe},
+    settle::{Settlement, admit_head, rename, settle},
+    transition::Input,
+};
+
+use super::{Reconciler, Turn, foreign_runs, plan::Action};
+use crate::{
+    error::{ServiceError, chain},
+    tekton::{Birth, CreateError, RunRequest, RunSnapshot},
+};
+
+fn unknown() -> ForeignRuns {
+    let live = Some("that the watches do not show yet".to_owned());
+    ForeignRuns { live, ..ForeignRuns::default() }
+}
+
+/// What came of an attempt to bring a run into being.
+enum Created {
+    /// It exists, and is ours.
+    Ours(RunFacts),
+    /// Its name belongs to another run.
+    Taken(RunFacts),
+    /// It cannot be created.
+    Refused(Failure),
+    /// Not now.
+    Later { message: String, retry_after: Option<Duration> },
+}
+
+impl Reconciler {
+    /// Carries `action` out. `None` means: look again at once.
+    pub(super) async fn act(
+        &self,
+        execution: &Execution,
+        action: Action,
+    ) -> Result<Option<Turn>, ServiceError> {
+        match action {
+            Action::Rest => Ok(Some(Turn::Rest)),
+            Action::RestUntil(until) => Ok(Some(self.rest_until(until))),
+            Action::Apply(input) => self.apply(execution, "apply", input).await,
+            Action::Admit { until } => self.admit(execution, until).await,
+            Action::Create(run) => self.create(execution, &run).await,
+            Action::Rename => self.rename(execution).await,
+            Action::AwaitSync => Ok(Some(Turn::Retry { at_least: None })),
+            Action::Wait { obstacle } => {
+                self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
+                Ok(Some(Turn::Retry { at_least: None }))
+            }
+            Action::Verify(run) => self.verify(execution, &run).await,
+            Action::ReadEnd(run) => self.read_end(execution, &run).await,
+            Action::Occupy(run) => self.occupy(execution, &run).await,
+            Action::Cancel(run) => {
+                self.tekton.cancel(run.planned.name.as_str(), &run.uid).await?;
+                // The watches say when it has stopped; a request that was lost is made again.
+                Ok(Some(Turn::After(self.policy.cancel_retry)))
+            }
+            Action::Sweep(run) => self.sweep(execution, &run).await,
+            Action::StopStray { name, uid } => self.stop_stray(execution, &name, &uid).await,
+            Action::Delete { name, uid } => {
+                self.tekton.delete(&name, &uid).await?;
+                Ok(Some(Turn::Rest))
+            }
+        }
+    }
+
+    fn rest_until(&self, until: Timestamp) -> Turn {
+        let wait = until.duration_since(self.clock.now());
+        Turn::After(Duration::try_from(wait).unwrap_or(Duration::ZERO))
+    }
+
+    async fn apply(
+        &self,
+        execution: &Execution,
+        name: &'static str,
+        input: Input,
+    ) -> Result<Option<Turn>, ServiceError> {
+        let actor = Actor::service();
+        // Without complete watches nothing is known, and then nobody is let in: the ledger has the
+        // first in the queue looked at again.
+        let foreign = self.foreign(execution).unwrap_or_else(unknown);
+        let now = self.clock.now();
+        self.ledger
+            .settle(name, execution.id, &|view| {
+                // Decided on what was read; when it has moved on meanwhile, the next look decides.
+                if view.execution.revision != execution.revision {
+                    return Ok(Settlement::default());
+                }
+                settle(view, input.clone(), &actor, &foreign, now)
+            })
+            .await?;
+        Ok(None)
+    }
+
+    /// What else acts on the target; `None` while that is not known.
+    fn foreign(&self, execution: &Execution) -> Option<ForeignRuns> {
+        foreign_runs(&*self.tekton, &execution.request.target.hash(), &[execution.id])
+    }
+
+    async fn admit(
+        &self,
+        execution: &Execution,
+        until: Option<Timestamp>,
+    ) -> Result<Option<Turn>, ServiceError> {
+        let rest = until.map_or(Turn::Rest, |until| self.rest_until(until));
+        let view = self.ledger.store().target(&execution.request.target).await?;
+        let first = view.queue.first().is_some_and(|head| head.id == execution.id);
+        if view.state.holder.is_some() || !first {
+            return Ok(Some(rest));
+        }
+        let Some(foreign) = self.foreign(execution) else {
+            return Ok(Some(Turn::Retry { at_least: None }));
+        };
+        let now = self.clock.now();
+        let admitted = self
+            .ledger
+            .settle("admit", execution.id, &|view| match view.head {
+                Some(head) if head.id == execution.id => {
+                    admit_head(head, view.target, &foreign, now)
+                }
+                _ => Ok(Settlement::default()),
+            })
+            .await?;
+        Ok(if admitted.is_some() { None } else { Some(rest) })
+    }
+
+    async fn rename(&self, execution: &Execution) -> Result<Option<Turn>, ServiceError> {
+        let Some(foreign) = self.foreign(execution) else {
+            return Ok(Some(Turn::Retry { at_least: None }));
+        };
+        let now = self.clock.now();
+        self.ledger
+            .settle("rename", execution.id, &|view| {
+                if view.execution.revision != execution.revision {
+                    return Ok(Settlement::default());
+                }
+                rename(view, &foreign, now)
+            })
+            .await?;
+        Ok(None)
+    }
+
+    async fn create(
+        &self,
+        execution: &Execution,
+        run: &PlannedRun,
+    ) -> Result<Option<Turn>, ServiceError> {
+        match self.bring_into_being(execution, run, Birth::Ready).await {
+            Created::Ours(facts) => {
+                let input = Input::RunExists { uid: facts.uid, created_at: facts.created_at };
+                self.apply(execution, "run_exists", input).await
+            }
+            Created::Taken(other) if other.is_live() => {
+                let obstacle =
+                    format!("PipelineRun {} is there already and belongs to somebody else", other.name);
+                self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
+                Ok(Some(Turn::Retry { at_least: None }))
+            }
+            Created::Taken(_) => self.rename(execution).await,
+            Created::Refused(failure) => {
+                self.apply(execution, "refuse", Input::Refuse(failure)).await
+            }
+            Created::Later { message, retry_after } => {
+                self.apply(execution, "obstruct", Input::Obstruct(message)).await?;
+                Ok(Some(Turn::Retry { at_least: retry_after }))
+            }
+        }
+    }
+
+    async fn occupy(
+        &self,
+        execution: &Execution,
+        run: &PlannedRun,
+    ) -> Result<Option<Turn>, ServiceError> {
+        match self.bring_into_being(execution, run, Birth::Cancelled).await {
+            Created::Ours(facts) => {
+                let input = Input::RunExists { uid: facts.uid, created_at: facts.created_at };
+                self.apply(execution, "run_exists", input).await
+            }
+            // Another run has the name, or none can be created: ours cannot come any more.
+            Created::Taken(_) | Created::Refused(_) => {
+                self.apply(execution, "quiet", Input::Quiet { end: None, progress: None }).await
+            }
+            Created::Later { message, retry_after } => {
+                self.apply(execution, "obstruct", Input::Obstruct(message)).await?;
+                Ok(Some(Turn::Retry { at_least: retry_after }))
+            }
+        }
+    }
+
+    async fn bring_into_being(
+        &self,
+        execution: &Execution,
+        run: &PlannedRun,
+        birth: Birth,
+    ) -> Created {
+        let now = self.clock.now();
+        let timeout = execution
+            .request
+            .deadline
+            .map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default());
+        let request = RunRequest {
+            run: run.clone(),
+            execution: execution.id,
+            request: execution.request.clone(),
+            timeout,
+            birth,
+        };
+        match self.tekton.create(&request).await {
+            Ok(facts) => Created::Ours(facts),
+            Err(CreateError::Exists(facts)) if facts.execution == Some(execution.id) => {
+                Created::Ours(*facts)
+            }
+            Err(CreateError::Exists(facts)) => Created::Taken(*facts),
+            Err(CreateError::Refused { reason, raw_reason, message }) => {
+                let summary = format!("The run could not be created: {message}");
+                Created::Refused(Failure::before_execution(
+                    reason,
+                    &raw_reason,
+                    &message,
+                    wfe_core::progress::shorten(&summary, 400),
+                    now,
+                ))
+            }
+            Err(CreateError::Later { message, retry_after }) => {
+                tracing::warn!(execution.id = %execution.id, run = %run.name, message, "cannot create the run now");
+                Created::Later { message, retry_after }
+            }
+        }
+    }
+
+    async fn verify(
+        &self,
+        execution: &Execution,
+        run: &CreatedRun,
+    ) -> Result<Option<Turn>, ServiceError> {
+        match self.read_own(run).await? {
+            None => self.apply(execution, "run_lost", Input::RunLost).await,
+            // The watches are behind; they will say when they are not.
+            Some(_) => Ok(Some(Turn::After(self.policy.cancel_retry))),
+        }
+    }
+
+    async fn read_end(
+        &self,
+        execution: &Execution,
+        run: &CreatedRun,
+    ) -> Result<Option<Turn>, ServiceError> {
+        let Some(snapshot) = self.read_own(run).await? else {
+            return self.apply(execution, "run_lost", Input::RunLost).await;
+        };
+        let Observation { progress, end, .. } = observe(&snapshot.run, &snapshot.task_runs);
+        match end {
+            Some(end) => self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await,
+            None => Ok(Some(Turn::Retry { at_least: None })),
+        }
+    }
+
+    /// Stops what a run left behind, and says so once nothing is alive. The run ended before the list
+    /// is made, and an ended run creates nothing, so what the list does not show cannot come.
+    async fn sweep(&self, execution: &Execution, run: &RunRef) -> Result<Option<Turn>, ServiceError> {
+        let snapshot = match run.created() {
+            Some(created) => self.read_own(created).await?,
+            None => None,
+        };
+        let (end, progress) = match snapshot {
+            None => (None, None),
+            Some(snapshot) if snapshot.run.is_live() => {
+                // The watches were ahead of themselves or were not complete: stop it first.
+                self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid).await?;
+                return Ok(Some(Turn::After(self.policy.cancel_retry)));
+            }
+            Some(snapshot) => {
+                let Observation { progress, end, live_task_runs, .. } =
+                    observe(&snapshot.run, &snapshot.task_runs);
+                if !live_task_runs.is_empty() {
+                    for task_run in &live_task_runs {
+                        self.tekton.cancel_task_run(task_run).await?;
+                    }
+                    let obstacle = format!("TaskRuns still stop: {}", live_task_runs.join(", "));
+                    self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
+                    return Ok(Some(Turn::Retry { at_least: None }));
+                }
+                (end, Some(progress))
+            }
+        };
+        self.apply(execution, "quiet", Input::Quiet { end, progress }).await
+    }
+
+    async fn stop_stray(
+        &self,
+        execution: &Execution,
+        name: &str,
+        uid: &str,
+    ) -> Result<Option<Turn>, ServiceError> {
+        let Some(snapshot) = self.tekton.read(name).await?.filter(|seen| seen.run.uid == uid) else {
+            return Ok(Some(Turn::Rest));
+        };
+        let live_task_runs = observe(&snapshot.run, &snapshot.task_runs).live_task_runs;
+        if !snapshot.run.is_live() && live_task_runs.is_empty() {
+            return Ok(Some(Turn::Rest));
+        }
+        tracing::warn!(execution.id = %execution.id, run = name, "stopping what is left of an execution that ended");
+        if snapshot.run.is_live() {
+            self.tekton.cancel(name, uid).await?;
+        } else {
+            for task_run in &live_task_runs {
+                self.tekton.cancel_task_run(task_run).await?;
+            }
+        }
+        Ok(Some(Turn::After(self.policy.cancel_retry)))
+    }
+
+    async fn read_own(&self, run: &CreatedRun) -> Result<Option<RunSnapshot>, ServiceError> {
+        let read = self.tekton.read(run.planned.name.as_str()).await.inspect_err(|error| {
+            tracing::debug!(run = %run.planned.name, error = chain(error), "cannot read a run");
+        })?;
+        Ok(read.filter(|snapshot| snapshot.run.uid == run.uid))
+    }
+}

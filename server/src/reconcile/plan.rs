@@ -1,0 +1,236 @@
+//! The one next action for an execution, from what is stored and what the watches know.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use wfe_core::{
+    execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
+    ids::ExecutionId,
+    lock::ForeignRuns,
+    observe::{Observation, RunEnd, observe},
+    transition::Input,
+};
+
+use crate::tekton::{RunSnapshot, Seen};
+
+/// How patient the service is.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How long a run may take to be created.
+    pub start_timeout: Duration,
+    /// How long after a deadline Tekton may take to end the run by itself.
+    pub deadline_grace: Duration,
+    /// How long a run stays in the cluster after its end; `None` for ever.
+    pub run_retention: Option<Duration>,
+    /// How long a request to stop is given before it is made again.
+    pub cancel_retry: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            start_timeout: Duration::from_secs(5 * 60),
+            deadline_grace: Duration::from_secs(10),
+            run_retention: Some(Duration::from_secs(24 * 60 * 60)),
+            cancel_retry: Duration::from_secs(5),
+        }
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Nothing until something changes.
+    Rest,
+    /// Nothing until this time.
+    RestUntil(Timestamp),
+    /// Nothing until the watches are complete.
+    AwaitSync,
+    /// Record that this happened.
+    Apply(Input),
+    /// Let the execution in when it is the first in the queue and its gates are open; else rest.
+    Admit {
+        /// When to look again at the latest.
+        until: Option<Timestamp>,
+    },
+    /// Create the run.
+    Create(PlannedRun),
+    /// Somebody else's run has the name: take the next one.
+    Rename,
+    /// A stranger's run is alive: note it, and wait until it ends.
+    Wait {
+        /// What is in the way.
+        obstacle: String,
+    },
+    /// The watches do not show the run that should be there: ask the API server.
+    Verify(CreatedRun),
+    /// The run is over, but not all that it created is known: read it from the API server.
+    ReadEnd(CreatedRun),
+    /// Take the run's name so that no create under way can bring it to life.
+    Occupy(PlannedRun),
+    /// Ask Tekton to stop the run.
+    Cancel(CreatedRun),
+    /// The run is over: make sure that nothing of it is alive.
+    Sweep(RunRef),
+    /// The execution is over, but its run is not: stop it.
+    StopStray {
+        /// Name of the run.
+        name: String,
+        /// UID of the run.
+        uid: String,
+    },
+    /// The run has been kept for long enough.
+    Delete {
+        /// Name of the run.
+        name: String,
+        /// UID of the run.
+        uid: String,
+    },
+}
+
+/// What the watches know of an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The run whose name the execution has, if it has one.
+    pub(super) run: Seen,
+    /// What else acts on the target; `None` while the watches are not complete.
+    pub(super) foreign: Option<ForeignRuns>,
+}
+
+/// Decides the next action.
+pub(super) fn plan(
+    execution: &Execution,
+    known: &Known,
+    policy: &Policy,
+    now: Timestamp,
+) -> Action {
+    match &execution.state {
+        State::Waiting { .. } => match execution.request.deadline {
+            Some(deadline) if deadline <= now => Action::Apply(Input::Deadline(deadline)),
+            until => Action::Admit { until },
+        },
+        State::Starting { run, .. } => starting(execution, run, known, policy, now),
+        State::Running { run } => {
+            running(run, execution.request.deadline, &known.run, policy, now)
+        }
+        State::Cancelling { run, .. } => {
+            cancelling(execution.id, run, &known.run)
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
+            ended(execution, &known.run, policy, now)
+        }
+    }
+}
+
+fn starting(
+    execution: &Execution,
+    run: &PlannedRun,
+    known: &Known,
+    policy: &Policy,
+    now: Timestamp,
+) -> Action {
+    let patience = later(run.since, policy.start_timeout);
+    let deadline = execution.request.deadline.map_or(patience, |deadline| deadline.min(patience));
+    match &known.run {
+        // Before anything else: a run that exists is not late, it has started.
+        Seen::Present(seen) if seen.run.execution == Some(execution.id) => Action::Apply(exists(seen)),
+        _ if deadline <= now => Action::Apply(Input::Deadline(deadline)),
+        Seen::NotSynced => Action::AwaitSync,
+        Seen::Present(seen) if !seen.run.is_live() => Action::Rename,
+        Seen::Present(seen) => stranger(&seen.run.name),
+        Seen::Absent => match &known.foreign {
+            Some(ForeignRuns { live: Some(name), .. }) => stranger(name),
+            Some(_) => Action::Create(run.clone()),
+            None => Action::AwaitSync,
+        },
+    }
+}
+
+fn stranger(name: &str) -> Action {
+    let obstacle = format!("PipelineRun {name} acts on the same target and is still alive");
+    Action::Wait { obstacle }
+}
+
+fn running(
+    run: &CreatedRun,
+    deadline: Option<Timestamp>,
+    seen: &Seen,
+    policy: &Policy,
+    now: Timestamp,
+) -> Action {
+    let snapshot = match seen {
+        Seen::NotSynced => return Action::AwaitSync,
+        Seen::Absent => return Action::Verify(run.clone()),
+        Seen::Present(snapshot) if snapshot.run.uid != run.uid => return Action::Verify(run.clone()),
+        Seen::Present(snapshot) => snapshot,
+    };
+    let Observation { progress, end, complete, .. } = observe(&snapshot.run, &snapshot.task_runs);
+    match end {
+        Some(end) if complete => Action::Apply(Input::RunEnded { end, progress }),
+        // A cancelled run gets its last look when it is swept.
+        Some(end @ RunEnd::Cancelled { .. }) => Action::Apply(Input::RunEnded { end, progress }),
+        Some(_) => Action::ReadEnd(run.clone()),
+        None if progress != run.progress => Action::Apply(Input::Progress(progress)),
+        None => match deadline.map(|deadline| (deadline, later(deadline, policy.deadline_grace))) {
+            Some((deadline, last)) if last <= now => Action::Apply(Input::Deadline(deadline)),
+            Some((_, last)) => Action::RestUntil(last),
+            None => Action::Rest,
+        },
+    }
+}
+
+fn cancelling(id: ExecutionId, run: &RunRef, seen: &Seen) -> Action {
+    match (run, seen) {
+        (RunRef::Planned(_), Seen::Present(snapshot)) if snapshot.run.execution == Some(id) => {
+            Action::Apply(exists(snapshot))
+        }
+        // Not seen is not the same as not there: the name is taken, whatever the watches say.
+        (RunRef::Planned(run), Seen::Present(_) | Seen::Absent | Seen::NotSynced) => {
+            Action::Occupy(run.clone())
+        }
+        (RunRef::Created(run), Seen::Present(snapshot))
+            if snapshot.run.uid == run.uid && snapshot.run.is_live() =>
+        {
+            Action::Cancel(run.clone())
+        }
+        (RunRef::Created(_), Seen::NotSynced | Seen::Absent | Seen::Present(_)) => {
+            Action::Sweep(run.clone())
+        }
+    }
+}
+
+/// What is left in the cluster of an execution that ended.
+fn ended(execution: &Execution, seen: &Seen, policy: &Policy, now: Timestamp) -> Action {
+    let Seen::Present(snapshot) = seen else { return Action::Rest };
+    let RunSnapshot { run, task_runs } = &**snapshot;
+    if run.execution != Some(execution.id) {
+        return Action::Rest;
+    }
+    let live = run.is_live() || task_runs.iter().any(|task| task.run_uid == run.uid && task.is_live());
+    if live {
+        return Action::StopStray { name: run.name.clone(), uid: run.uid.clone() };
+    }
+    let Some(retention) = policy.run_retention else { return Action::Rest };
+    let over = execution.state.ended_at().unwrap_or(execution.updated_at);
+    let until = later(over, retention);
+    if until <= now {
+        Action::Delete { name: run.name.clone(), uid: run.uid.clone() }
+    } else {
+        Action::RestUntil(until)
+    }
+}
+
+fn exists(seen: &RunSnapshot) -> Input {
+    Input::RunExists { uid: seen.run.uid.clone(), created_at: seen.run.created_at }
+}
+
+/// `time` plus `wait`, or the end of time.
+fn later(time: Timestamp, wait: Duration) -> Timestamp {
+    SignedDuration::try_from(wait)
+        .ok()
+        .and_then(|wait| time.checked_add(wait).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

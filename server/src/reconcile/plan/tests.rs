@@ -1,0 +1,243 @@
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+use wfe_core::{
+    actor::Actor,
+    execution::{Cancellation, Gate, Hold, Stop},
+    facts::{Condition, RunFacts, Status, TaskRunFacts},
+    ids::{ClusterId, Epoch, Revision, RunName},
+    progress::Progress,
+    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    target::TargetKey,
+    workflow::BundleWorkflow,
+};
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn id() -> ExecutionId {
+    ExecutionId::new(Uuid::from_u128(1))
+}
+
+fn planned() -> PlannedRun {
+    let target = "pod/x".parse().unwrap();
+    let key = TargetKey { cluster: ClusterId::local(), target };
+    PlannedRun { name: RunName::new(&key, Epoch(1)), epoch: Epoch(1), since: at(0) }
+}
+
+fn created() -> CreatedRun {
+    let progress = Progress::default();
+    CreatedRun { planned: planned(), uid: "uid".to_owned(), created_at: at(1), progress }
+}
+
+fn mk(state: State) -> Execution {
+    let target = TargetKey { cluster: ClusterId::local(), target: "pod/x".parse().unwrap() };
+    Execution {
+        id: id(),
+        request: StartRequest {
+            request_id: "r".parse().unwrap(),
+            workflow: BundleWorkflow::new("registry.example/wfe/x:v1", "", "").unwrap(),
+            target,
+            target_as_given: "pod/x".to_owned(),
+            parameters: BTreeMap::new(),
+            declared: None,
+            service_account: None,
+            secrets: Vec::new(),
+            config_maps: Vec::new(),
+            correlation_id: None,
+            deadline: Some(at(100)),
+            when_locked: WhenLocked::Reject,
+            identity: WorkflowIdentity::default(),
+            source: None,
+        },
+        actor: Actor::anonymous(None),
+        created_at: at(0),
+        revision: Revision(2),
+        updated_at: at(0),
+        state,
+    }
+}
+
+fn run(status: Status, reason: &str) -> RunFacts {
+    RunFacts {
+        name: planned().name.to_string(),
+        uid: "uid".to_owned(),
+        execution: Some(id()),
+        target_hash: None,
+        created_at: at(1),
+        condition: Some(Condition { status, reason: reason.to_owned(), message: String::new() }),
+        started_at: Some(at(1)),
+        completed_at: (status != Status::Unknown).then(|| at(9)),
+        tasks: None,
+        children: Vec::new(),
+        skipped: Vec::new(),
+    }
+}
+
+fn task(status: Status) -> TaskRunFacts {
+    TaskRunFacts {
+        name: "task".to_owned(),
+        uid: "task-uid".to_owned(),
+        run_uid: "uid".to_owned(),
+        pipeline_task: "a".to_owned(),
+        condition: Some(Condition { status, reason: String::new(), message: String::new() }),
+        started_at: None,
+        completed_at: None,
+        steps: Vec::new(),
+        failed_attempts: 0,
+        earlier_attempt_ran: false,
+        stopped: false,
+    }
+}
+
+fn present(run: RunFacts, task_runs: Vec<TaskRunFacts>) -> Seen {
+    Seen::Present(Box::new(RunSnapshot { run, task_runs }))
+}
+
+fn decide(state: State, seen: Seen, now: Timestamp) -> Action {
+    let known = Known { run: seen, foreign: Some(ForeignRuns::default()) };
+    plan(&mk(state), &known, &Policy::default(), now)
+}
+
+fn starting() -> State {
+    State::Starting { run: planned(), obstacle: None }
+}
+
+fn running() -> State {
+    State::Running { run: created() }
+}
+
+fn cancelling(run: RunRef) -> State {
+    let cancellation =
+        Cancellation { reason: "x".to_owned(), actor: Actor::service(), requested_at: at(2) };
+    State::Cancelling { run, stop: Stop::Requested(cancellation), obstacle: None }
+}
+
+fn succeeded() -> State {
+    State::Succeeded { run: created(), late_cancel: None, ended_at: at(9) }
+}
+
+#[test]
+fn nothing_is_created_while_the_cluster_is_not_known() {
+    assert_eq!(decide(starting(), Seen::NotSynced, at(1)), Action::AwaitSync);
+    let known = Known { run: Seen::Absent, foreign: None };
+    assert_eq!(plan(&mk(starting()), &known, &Policy::default(), at(1)), Action::AwaitSync);
+}
+
+#[test]
+fn nothing_is_created_beside_a_strangers_live_run() {
+    let foreign = ForeignRuns { live: Some("other".to_owned()), last_epoch: Epoch(0) };
+    let known = Known { run: Seen::Absent, foreign: Some(foreign) };
+    let action = plan(&mk(starting()), &known, &Policy::default(), at(1));
+    assert!(matches!(action, Action::Wait { obstacle } if obstacle.contains("other")));
+}
+
+#[test]
+fn a_starting_execution_creates_adopts_or_takes_another_name() {
+    assert_eq!(decide(starting(), Seen::Absent, at(1)), Action::Create(planned()));
+
+    let own = present(run(Status::Unknown, "Running"), Vec::new());
+    let exists = Input::RunExists { uid: "uid".to_owned(), created_at: at(1) };
+    assert_eq!(decide(starting(), own, at(1)), Action::Apply(exists));
+
+    let stranger = |status| RunFacts { execution: None, ..run(status, "") };
+    let ended = decide(starting(), present(stranger(Status::True), Vec::new()), at(1));
+    assert_eq!(ended, Action::Rename);
+    let live = decide(starting(), present(stranger(Status::Unknown), Vec::new()), at(1));
+    assert!(matches!(live, Action::Wait { .. }));
+}
+
+#[test]
+fn a_deadline_ends_waiting_and_starting_but_not_a_run_that_is_there() {
+    let hold = Hold { gate: Gate::Lock, holder: None, until: None, message: String::new() };
+    let late = Action::Apply(Input::Deadline(at(100)));
+    assert_eq!(decide(State::Waiting { hold: hold.clone() }, Seen::Absent, at(100)), late);
+    let early = decide(State::Waiting { hold }, Seen::Absent, at(99));
+    assert_eq!(early, Action::Admit { until: Some(at(100)) });
+    assert_eq!(decide(starting(), Seen::Absent, at(100)), late);
+    let own = present(run(Status::Unknown, "Running"), Vec::new());
+    assert!(matches!(decide(starting(), own, at(100)), Action::Apply(Input::RunExists { .. })));
+}
+
+#[test]
+fn creation_is_not_tried_for_ever_without_a_deadline() {
+    let mut execution = mk(starting());
+    execution.request.deadline = None;
+    let known = Known { run: Seen::Absent, foreign: Some(ForeignRuns::default()) };
+    let patience = at(5 * 60);
+    let action = plan(&execution, &known, &Policy::default(), patience);
+    assert_eq!(action, Action::Apply(Input::Deadline(patience)));
+}
+
+#[test]
+fn tekton_gets_a_moment_to_end_a_run_at_its_deadline_by_itself() {
+    let live = || present(run(Status::Unknown, ""), Vec::new());
+    let progress = observe(&run(Status::Unknown, ""), &[]).progress;
+    let state = State::Running { run: CreatedRun { progress, ..created() } };
+    assert_eq!(decide(state.clone(), live(), at(100)), Action::RestUntil(at(110)));
+    assert_eq!(decide(state, live(), at(110)), Action::Apply(Input::Deadline(at(100))));
+}
+
+#[test]
+fn a_run_that_is_not_seen_is_asked_for_before_it_is_called_lost() {
+    assert_eq!(decide(running(), Seen::NotSynced, at(2)), Action::AwaitSync);
+    assert_eq!(decide(running(), Seen::Absent, at(2)), Action::Verify(created()));
+    let replaced = RunFacts { uid: "another".to_owned(), ..run(Status::True, "") };
+    assert_eq!(decide(running(), present(replaced, Vec::new()), at(2)), Action::Verify(created()));
+}
+
+#[test]
+fn an_end_is_believed_when_all_evidence_is_there_and_read_otherwise() {
+    let ended = present(run(Status::True, "Succeeded"), Vec::new());
+    assert!(matches!(decide(running(), ended, at(10)), Action::Apply(Input::RunEnded { .. })));
+
+    let mut failed = run(Status::False, "Failed");
+    failed.children = vec![wfe_core::facts::Child {
+        kind: "TaskRun".to_owned(),
+        name: "task".to_owned(),
+        pipeline_task: "a".to_owned(),
+    }];
+    let behind = present(failed, vec![task(Status::Unknown)]);
+    assert_eq!(decide(running(), behind, at(10)), Action::ReadEnd(created()));
+}
+
+#[test]
+fn a_cancelled_execution_takes_the_name_of_a_run_that_was_never_seen() {
+    for seen in [Seen::NotSynced, Seen::Absent] {
+        let action = decide(cancelling(RunRef::Planned(planned())), seen, at(3));
+        assert_eq!(action, Action::Occupy(planned()));
+    }
+}
+
+#[test]
+fn a_live_run_is_cancelled_and_an_ended_one_is_swept() {
+    let run_ref = || RunRef::Created(created());
+    let live = present(run(Status::Unknown, "Running"), Vec::new());
+    assert_eq!(decide(cancelling(run_ref()), live, at(3)), Action::Cancel(created()));
+    for seen in [present(run(Status::False, "Cancelled"), Vec::new()), Seen::Absent, Seen::NotSynced] {
+        assert_eq!(decide(cancelling(run_ref()), seen, at(3)), Action::Sweep(run_ref()));
+    }
+}
+
+#[test]
+fn what_is_left_alive_of_an_ended_execution_is_stopped() {
+    let stray = Action::StopStray { name: planned().name.to_string(), uid: "uid".to_owned() };
+    assert_eq!(decide(succeeded(), present(run(Status::Unknown, ""), Vec::new()), at(10)), stray);
+    let task_left = present(run(Status::False, "Cancelled"), vec![task(Status::Unknown)]);
+    assert_eq!(decide(succeeded(), task_left, at(10)), stray);
+    let strangers = RunFacts { execution: None, ..run(Status::Unknown, "") };
+    assert_eq!(decide(succeeded(), present(strangers, Vec::new()), at(10)), Action::Rest);
+}
+
+#[test]
+fn a_run_is_kept_for_its_time_and_then_deleted() {
+    let ended = || present(run(Status::True, "Succeeded"), Vec::new());
+    let day = 24 * 60 * 60;
+    assert_eq!(decide(succeeded(), ended(), at(10)), Action::RestUntil(at(9 + day)));
+    let delete = Action::Delete { name: planned().name.to_string(), uid: "uid".to_owned() };
+    assert_eq!(decide(succeeded(), ended(), at(9 + day)), delete);
+    assert_eq!(decide(succeeded(), Seen::Absent, at(9 + day)), Action::Rest);
+}

@@ -1,0 +1,320 @@
+//! How a server is put together, and how it stops.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use wfe_core::execution::StateCode;
+use wfe_proto::v1::execution_service_server::SERVICE_NAME;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, Engine},
+    error::chain,
+    grpc,
+    http::Probes,
+    ledger::Ledger,
+    metrics::Metrics,
+    notify::Notifier,
+    reconcile::{Policy, Queue, Reconciler},
+    service::{Service, Settings},
+    store::{
+        Store, StoreError,
+        sqlite::{OpenError, SqliteStore},
+    },
+    tekton::{
+        RunChange, Tekton,
+        kube::{ConnectError, KubeTekton},
+        simulator::Simulator,
+    },
+};
+
+/// Readiness is compared with what grpc.health.v1 says this often.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A server that runs.
+pub struct Server {
+    grpc_address: SocketAddr,
+    health_address: SocketAddr,
+    metrics_address: SocketAddr,
+    draining: CancellationToken,
+    stopping: CancellationToken,
+    essential: JoinHandle<()>,
+    tasks: TaskTracker,
+    store: Arc<dyn Store>,
+    shutdown_timeout: Duration,
+}
+
+/// A server could not be started. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// What is stored cannot be read.
+    #[error("database {path}")]
+    Store {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({setting})")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The setting that holds it.
+        setting: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The cluster cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] ConnectError),
+    /// Metrics cannot be registered.
+    #[error("metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A server stopped, but not in order.
+#[derive(Debug, thiserror::Error)]
+#[error("calls were still open after {0:?} and were cut")]
+pub struct StopError(Duration);
+
+impl Server {
+    /// Starts a server: first what it stands on, then its doors, then its work.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::new()?;
+        let store = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let counts = store
+            .count_by_state()
+            .await
+            .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
+        metrics.set_live(&counts);
+        let tekton = connect(&config, Arc::clone(&clock)).await?;
+        let listeners = Listeners::bind(&config).await?;
+        Ok(Self::run(config, listeners, store, tekton, clock, metrics))
+    }
+
+    fn run(
+        config: Config,
+        listeners: Listeners,
+        store: Arc<dyn Store>,
+        tekton: Arc<dyn Tekton>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
+        let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
+        let policy = Policy {
+            start_timeout: config.start_timeout,
+            run_retention: Some(config.run_retention).filter(|kept| !kept.is_zero()),
+            ..Policy::default()
+        };
+        let queue = Arc::new(Queue::default());
+        let ledger =
+            Ledger::new(Arc::clone(&store), Arc::default(), Arc::clone(&queue), metrics.clone());
+        let reconciler = Arc::new(Reconciler::new(
+            ledger.clone(),
+            Arc::clone(&tekton),
+            Arc::clone(&clock),
+            Arc::clone(&queue),
+            policy,
+        ));
+        let settings =
+            Settings { namespace: config.namespace, heartbeat: config.heartbeat };
+        let service = Service::new(
+            ledger,
+            Arc::clone(&tekton),
+            clock,
+            metrics.clone(),
+            settings,
+            draining.clone(),
+        );
+        let probes = Probes::new(
+            Arc::clone(&store),
+            Arc::clone(&tekton),
+            queue,
+            metrics,
+            draining.clone(),
+        );
+
+        let tasks = TaskTracker::new();
+        let addresses = listeners.addresses;
+        tasks.spawn(serve_http(listeners.health, probes.clone().health_router(), stopping.clone()));
+        tasks.spawn(serve_http(listeners.metrics, probes.clone().metrics_router(), stopping.clone()));
+        tasks.spawn(watch_runs(tekton, Arc::clone(&reconciler), stopping.clone()));
+        tasks.spawn(reconciler.run(stopping.clone()));
+        let essential =
+            tokio::spawn(serve_grpc(listeners.grpc, service, probes, draining.clone()));
+        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
+        Self {
+            grpc_address: addresses[0],
+            health_address: addresses[1],
+            metrics_address: addresses[2],
+            draining,
+            stopping,
+            essential,
+            tasks,
+            store,
+            shutdown_timeout: config.shutdown_timeout,
+        }
+    }
+
+    /// Where the gRPC service listens.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where `/health` and `/ready` are.
+    pub fn health_address(&self) -> SocketAddr {
+        self.health_address
+    }
+
+    /// Where `/metrics` is.
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address
+    }
+
+    /// Stops: takes no more calls, ends watches with the cursor where to resume, lets work under way
+    /// reach a safe point, closes the store. Bounded by the shutdown timeout.
+    pub async fn stop(mut self) -> Result<(), StopError> {
+        tracing::info!("shutting down");
+        self.draining.cancel();
+        let in_time = tokio::time::timeout(self.shutdown_timeout, &mut self.essential).await.is_ok();
+        self.essential.abort();
+        self.stopping.cancel();
+        self.tasks.close();
+        // Work that is cut here is found again at the next start.
+        let ended = tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_ok();
+        self.store.close().await;
+        if in_time && ended { Ok(()) } else { Err(StopError(self.shutdown_timeout)) }
+    }
+}
+
+async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {
+    Ok(match config.engine {
+        Engine::Simulator => Arc::new(Simulator::new(clock, config.simulated_task)),
+        Engine::Tekton => Arc::new(
+            KubeTekton::connect(config.kubeconfig.as_deref(), &config.namespace).await?,
+        ),
+    })
+}
+
+/// The doors, bound before anything else happens, so that a busy port is known at once.
+struct Listeners {
+    grpc: TcpListener,
+    health: TcpListener,
+    metrics: TcpListener,
+    addresses: [SocketAddr; 3],
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let bind = async |address, setting| {
+            let error = |source| StartError::Bind { address, setting, source };
+            let listener = TcpListener::bind(address).await.map_err(error)?;
+            let bound = listener.local_addr().map_err(error)?;
+            Ok::<_, StartError>((listener, bound))
+        };
+        let (grpc, grpc_address) = bind(config.grpc_address, "grpc_address").await?;
+        let (health, health_address) = bind(config.health_address, "health_address").await?;
+        let (metrics, metrics_address) = bind(config.metrics_address, "metrics_address").await?;
+        let addresses = [grpc_address, health_address, metrics_address];
+        Ok(Self { grpc, health, metrics, addresses })
+    }
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    service: Service,
+    probes: Probes,
+    draining: CancellationToken,
+) {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reflection = |version: &str| tracing::error!(version, "no reflection: the contract cannot be read");
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wfe_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = builder().build_v1().inspect_err(|_| reflection("v1")).ok();
+    let v1alpha = builder().build_v1alpha().inspect_err(|_| reflection("v1alpha")).ok();
+    let report = report_health(reporter, probes, draining.clone());
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serve = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .layer(grpc::ExplainLayer)
+        .add_service(health)
+        .add_optional_service(v1)
+        .add_optional_service(v1alpha)
+        .add_service(grpc::server(service))
+        .serve_with_incoming_shutdown(incoming, draining.cancelled().map(|()| ()));
+    let (served, ()) = tokio::join!(serve, report);
+    if let Err(error) = served {
+        tracing::error!(error = chain(&error), "the gRPC server ended");
+    }
+}
+
+/// Keeps grpc.health.v1 in step with readiness until the server stops.
+async fn report_health(
+    reporter: tonic_health::server::HealthReporter,
+    probes: Probes,
+    draining: CancellationToken,
+) {
+    loop {
+        let readiness = probes.readiness().await;
+        let status =
+            if readiness.ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for name in ["", SERVICE_NAME] {
+            reporter.set_service_status(name, status).await;
+        }
+        if draining.is_cancelled() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+            () = draining.cancelled() => {}
+        }
+    }
+}
+
+async fn serve_http(listener: TcpListener, router: axum::Router, stopping: CancellationToken) {
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stopping.cancelled().await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(error = chain(&error), "an HTTP server ended");
+    }
+}
+
+/// Passes on what the watches see.
+async fn watch_runs(
+    tekton: Arc<dyn Tekton>,
+    reconciler: Arc<Reconciler>,
+    stopping: CancellationToken,
+) {
+    let (changed, mut changes) = tokio::sync::mpsc::unbounded_channel::<RunChange>();
+    // The watches never wait: what they see is put into a queue that holds each execution once.
+    let seen = |change: RunChange| {
+        let _ = changed.send(change);
+    };
+    let pass_on = async {
+        while let Some(change) = changes.recv().await {
+            reconciler.run_changed(change).await;
+        }
+    };
+    tokio::select! {
+        () = tekton.watch(&seen, stopping.clone()) => {}
+        () = pass_on => {}
+    }
+}

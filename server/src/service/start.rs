@@ -1,0 +1,90 @@
+//! Start: accepts a request once, for ever.
+
+use wfe_core::{
+    actor::Actor,
+    execution::Execution,
+    invalid::Violations,
+    request::StartRequest,
+    start::{NewExecution, StartDecision},
+};
+
+use super::Service;
+use crate::{error::ServiceError, reconcile::foreign_runs};
+
+/// The answer to a Start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// A new execution.
+    Accepted(Execution),
+    /// The execution that the same request got before.
+    Repeated(Execution),
+    /// The execution that holds the target, which the caller follows.
+    Attached(Execution),
+    /// Nothing was stored; this is what would have been.
+    Validated(Execution),
+}
+
+/// Whether a Start is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    Store,
+    /// Every check is made and nothing is stored.
+    ValidateOnly,
+}
+
+impl Service {
+    /// Accepts a request, or says why not.
+    pub async fn start(
+        &self,
+        request: StartRequest,
+        actor: Actor,
+        mode: Mode,
+    ) -> Result<Started, ServiceError> {
+        let now = self.clock.now();
+        let new = NewExecution { id: self.ids.execution(now), request, actor, now };
+        let decision = self.decide_start(&new, mode).await?;
+        match decision {
+            StartDecision::Accept { change, .. } => Ok(match mode {
+                Mode::Store => Started::Accepted(change.execution),
+                Mode::ValidateOnly => Started::Validated(change.execution),
+            }),
+            StartDecision::Repeat(id) => Ok(Started::Repeated(self.get(id).await?)),
+            StartDecision::Attach(id) => Ok(Started::Attached(self.get(id).await?)),
+            StartDecision::Refuse(hold) => {
+                self.metrics.refused(hold.gate);
+                tracing::info!(target = %new.request.target, gate = hold.gate.as_str(), "a start was refused");
+                Err(ServiceError::TargetLocked { target: new.request.target, hold })
+            }
+            StartDecision::Reused { field } => Err(ServiceError::RequestIdReused {
+                request_id: new.request.request_id.to_string(),
+                field,
+            }),
+            StartDecision::DeadlinePassed => {
+                Err(Violations::one("deadline", format!("must be in the future; it is {now} now"))
+                    .into())
+            }
+        }
+    }
+
+    async fn decide_start(
+        &self,
+        new: &NewExecution,
+        mode: Mode,
+    ) -> Result<StartDecision, ServiceError> {
+        let hash = new.request.target.hash();
+        let Some(mut foreign) = foreign_runs(&*self.tekton, &hash, &[]) else {
+            return Err(ServiceError::ClusterUnavailable);
+        };
+        // A run of an execution on record is no stranger's: the record says who holds the target.
+        if foreign.live.is_some() {
+            let view = self.ledger.store().target(&new.request.target).await?;
+            let ours: Vec<_> = view.holder.iter().map(|holder| holder.id).collect();
+            foreign = foreign_runs(&*self.tekton, &hash, &ours).unwrap_or(foreign);
+        }
+        Ok(match mode {
+            Mode::Store => self.ledger.start(new, &foreign).await?,
+            Mode::ValidateOnly => self.ledger.validate_start(new, &foreign).await?,
+        })
+    }
+}

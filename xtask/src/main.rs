@@ -1,2 +1,45 @@
-//! x
-fn main() {}
+//! The words that CI and developers use. One module per word; none knows another's insides.
+
+mod child;
+mod control_plane;
+mod e2e;
+mod interrupt;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::interrupt::Interrupted;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The words that CI and developers use")]
+struct Cli {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// A real control plane without containers: start it, stop it, take parts of it away
+    #[command(subcommand)]
+    ControlPlane(control_plane::Command),
+    /// The cluster tests on a control plane of their own
+    E2e(e2e::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().word {
+        Word::ControlPlane(command) => control_plane::run(command).await,
+        Word::E2e(args) => e2e::run(args).await,
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            error
+                .downcast_ref()
+                .map_or(ExitCode::FAILURE, |i: &Interrupted| i.exit_code())
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Workflow bundles: a Tekton Pipeline that says how its pods end, and pushing it to the registry over plain HTTP.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{Client, Response, Url};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// The name of the pipeline inside of every bundle.
+pub const PIPELINE: &str = "workflow";
+
+/// The pod annotation that chooses a fate.
+pub const OUTCOME: &str = "wfe.test/outcome";
+/// The pod annotation that says after how long the fate comes, as a Go duration.
+pub const AFTER: &str = "wfe.test/after";
+/// The pod annotation with the exit code of a step that fails.
+pub const EXIT_CODE: &str = "wfe.test/exit-code";
+
+/// How the pod of a task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Every step exits 0.
+    Succeed,
+    /// The last step exits with this code.
+    Fail {
+        /// From 1 to 255.
+        exit_code: u8,
+    },
+    /// The last step is killed for its memory.
+    OutOfMemory,
+    /// No container ever starts.
+    ImageMissing,
+    /// The steps run for ever.
+    Hang,
+}
+
+/// A task of one step.
+#[derive(Clone, Debug)]
+pub struct Task {
+    name: String,
+    run_after: Vec<String>,
+    fate: Fate,
+    after: Option<Duration>,
+}
+
+impl Task {
+    /// A task that succeeds at the pace that the fake kubelet has by default.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            run_after: Vec::new(),
+            fate: Fate::Succeed,
+            after: None,
+        }
+    }
+
+    /// Lets it wait for another task of the workflow.
+    #[must_use]
+    pub fn run_after(mut self, task: &str) -> Self {
+        self.run_after.push(task.to_owned());
+        self
+    }
+
+    /// Chooses how it ends.
+    #[must_use]
+    pub fn fate(mut self, fate: Fate) -> Self {
+        self.fate = fate;
+        self
+    }
+
+    /// Chooses how long it runs (for a missing image: how long it is pulled), in whole milliseconds.
+    #[must_use]
+    pub fn after(mut self, after: Duration) -> Self {
+        self.after = Some(after);
+        self
+    }
+
+    fn annotations(&self) -> Value {
+        let mut annotations = serde_json::Map::new();
+        let outcome = match self.fate {
+            Fate::Succeed => "succeed",
+            Fate::Fail { exit_code } => {
+                annotations.insert(EXIT_CODE.to_owned(), json!(exit_code.to_string()));
+                "fail"
+            }
+            Fate::OutOfMemory => "oom",
+            Fate::ImageMissing => "image",
+            Fate::Hang => "hang",
+        };
+        annotations.insert(OUTCOME.to_owned(), json!(outcome));
+        if let Some(after) = self.after {
+            annotations.insert(AFTER.to_owned(), json!(format!("{}ms", after.as_millis())));
+        }
+        Value::Object(annotations)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "runAfter": self.run_after,
+            "taskSpec": {
+                "metadata": { "annotations": self.annotations() },
+                // Without a command Tekton would ask the image's registry for its entry point.
+                "steps": [{ "name": "main", "image": "wfe.test/step", "command": ["/step"] }],
+            },
+        })
+    }
+}
+
+/// A pipeline, ready to be put into a bundle.
+#[derive(Clone, Debug)]
+pub struct Workflow {
+    params: Vec<String>,
+    tasks: Vec<Task>,
+}
+
+impl Workflow {
+    /// A workflow of these tasks. It declares the parameter `TARGET_RESOURCE`.
+    #[must_use]
+    pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
+        Self {
+            params: vec!["TARGET_RESOURCE".to_owned()],
+            tasks: tasks.into_iter().collect(),
+        }
+    }
+
+    /// Declares another parameter, a string that is empty by default.
+    #[must_use]
+    pub fn param(mut self, name: &str) -> Self {
+        self.params.push(name.to_owned());
+        self
+    }
+
+    /// The Pipeline as Tekton reads it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let params = self.params.iter();
+        let params = params.map(|name| json!({ "name": name, "type": "string", "default": "" }));
+        json!({
+            "apiVersion": "tekton.dev/v1",
+            "kind": "Pipeline",
+            "metadata": { "name": PIPELINE },
+            "spec": {
+                "params": params.collect::<Vec<_>>(),
+                "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+/// Where a bundle is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// `host:port/wfe/<name>:<tag>`.
+    pub reference: String,
+    /// `sha256:` and the hash of its manifest.
+    pub digest: String,
+}
+
+/// The reference of a bundle in `registry`, whether or not it was ever pushed.
+#[must_use]
+pub fn reference(registry: &str, name: &str, tag: &str) -> String {
+    format!("{registry}/{}:{tag}", repository(name))
+}
+
+// The registry wants at least two characters, and one prefix keeps what tests push together.
+fn repository(name: &str) -> String {
+    format!("wfe/{name}")
+}
+
+/// Pushes `workflow` as `wfe/<name>:<tag>`.
+///
+/// # Errors
+///
+/// When the registry cannot be reached or refuses a part.
+pub async fn push(registry: &str, name: &str, tag: &str, workflow: &Workflow) -> Result<Pushed> {
+    let reference = reference(registry, name, tag);
+    let digest = push_parts(registry, &repository(name), tag, workflow)
+        .await
+        .with_context(|| format!("push {reference}"))?;
+    Ok(Pushed { reference, digest })
+}
+
+async fn push_parts(
+    registry: &str,
+    repository: &str,
+    tag: &str,
+    workflow: &Workflow,
+) -> Result<String> {
+    const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+    const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+    const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    let http = Client::builder().no_proxy().build()?;
+    let base = Url::parse(&format!("http://{registry}/v2/{repository}/"))?;
+    let config = b"{}".to_vec();
+    let layer = serde_json::to_vec(&workflow.to_json())?;
+    let manifest = serde_json::to_vec(&json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": descriptor(CONFIG_TYPE, &config, &json!({})),
+        "layers": [descriptor(LAYER_TYPE, &layer, &json!({
+            "dev.tekton.image.apiVersion": "v1",
+            "dev.tekton.image.kind": "pipeline",
+            "dev.tekton.image.name": PIPELINE,
+        }))],
+    }))?;
+    for blob in [config, layer] {
+        push_blob(&http, &base, blob).await?;
+    }
+    let digest = digest(&manifest);
+    let url = base.join(&format!("manifests/{tag}"))?;
+    accepted(
+        http.put(url)
+            .header(CONTENT_TYPE, MANIFEST_TYPE)
+            .body(manifest)
+            .send()
+            .await?,
+    )
+    .await?;
+    Ok(digest)
+}
+
+async fn push_blob(http: &Client, base: &Url, blob: Vec<u8>) -> Result<()> {
+    let opened = accepted(http.post(base.join("blobs/uploads/")?).send().await?).await?;
+    let location = opened
+        .headers()
+        .get(LOCATION)
+        .context("an upload without a location")?;
+    let mut url = base.join(location.to_str()?)?;
+    url.query_pairs_mut().append_pair("digest", &digest(&blob));
+    accepted(http.put(url).body(blob).send().await?).await?;
+    Ok(())
+}
+
+async fn accepted(response: Response) -> Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let url = response.url().clone();
+    let text = response.text().await.unwrap_or_default();
+    bail!("{url} answered {status}: {text}")
+}
+
+fn descriptor(media_type: &str, content: &[u8], annotations: &Value) -> Value {
+    json!({
+        "mediaType": media_type,
+        "digest": digest(content),
+        "size": content.len(),
+        "annotations": annotations,
+    })
+}
+
+fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}

@@ -1,0 +1,13 @@
+//! The service over an in-memory transport: real store, real reconciler, simulated Tekton.
+
+#![expect(missing_docs, reason = "tests")]
+
+mod bad_input;
+mod cancel;
+mod locking;
+mod queries;
+mod requests;
+mod restart;
+mod support;
+mod trouble;
+mod watch;

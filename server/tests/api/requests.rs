@@ -1,0 +1,172 @@
+//! Start: accepted once, for ever.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use wfe_proto::v1::{self, EventType, FailureReason, StartOutcome, State, TaskState};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_start_becomes_a_run_and_ends_with_its_steps_and_times() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let accepted = start(
+        &mut client,
+        mk_start_of("three-tasks-in-order", "r-1", "default/Deployment/api"),
+    )
+    .await;
+    assert_eq!(accepted.state(), State::Starting);
+    assert_eq!(accepted.target, "default/deployment/api");
+    assert_eq!(accepted.target_as_given, "default/Deployment/api");
+
+    let done = until_terminal(&mut client, &accepted.id).await;
+    assert_eq!(done.state(), State::Succeeded);
+    let progress = done.progress.unwrap();
+    assert_eq!((progress.total, progress.succeeded, progress.failed), (3, 3, 0));
+    let names: Vec<&str> = progress.tasks.iter().map(|task| task.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    for pair in progress.tasks.windows(2) {
+        let (before, after) = (pair[0].end_time.unwrap(), pair[1].start_time.unwrap());
+        assert!((before.seconds, before.nanos) <= (after.seconds, after.nanos), "{pair:?}");
+    }
+    for step in progress.tasks.iter().flat_map(|task| &task.steps) {
+        assert_eq!((step.state(), step.exit_code), (TaskState::Succeeded, Some(0)));
+        assert!(step.start_time.is_some() && step.end_time.is_some());
+    }
+    let run = done.run.unwrap();
+    assert!(run.name.starts_with("wfe-") && run.name.ends_with("-1") && !run.uid.is_empty());
+    assert_eq!((run.namespace.as_str(), run.epoch), ("kubernaut-workflows", 1));
+
+    let types: Vec<EventType> =
+        events(&mut client, &accepted.id).await.iter().map(v1::ExecutionEvent::r#type).collect();
+    assert_eq!(types[..3], [EventType::Accepted, EventType::Admitted, EventType::RunCreated]);
+    assert_eq!(types.last(), Some(&EventType::Succeeded));
+    assert!(types.iter().filter(|kind| **kind == EventType::Progressed).count() >= 3, "{types:?}");
+}
+
+#[tokio::test]
+async fn each_outcome_is_told_as_what_it_is() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let cases = [
+        ("step-exits-1", FailureReason::TaskFailed, true, Some(1)),
+        ("oom-killed", FailureReason::OomKilled, true, Some(137)),
+        ("image-cannot-be-pulled", FailureReason::ImagePullBackOff, false, None),
+        ("missing", FailureReason::ConfigurationError, false, None),
+    ];
+    for (bundle, reason, ran, exit_code) in cases {
+        let target = format!("default/deployment/{bundle}");
+        let accepted = start(&mut client, mk_start_of(bundle, bundle, &target)).await;
+        let done = until_terminal(&mut client, &accepted.id).await;
+        assert_eq!(done.state(), State::Failed, "{bundle}");
+        let failure = done.failure.unwrap();
+        assert_eq!(
+            (failure.reason(), failure.was_execution_failure, failure.exit_code),
+            (reason, ran, exit_code),
+            "{bundle}: {failure:?}"
+        );
+        assert!(!failure.summary.is_empty() && !failure.raw_reason.is_empty(), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_request_gets_the_same_execution_during_after_and_after_a_restart() {
+    let mut stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let request = || mk_start("same", "pod/x");
+    let first = client.start(request()).await.unwrap().into_inner();
+    assert_eq!(first.outcome(), StartOutcome::Accepted);
+    let id = first.execution.unwrap().id;
+
+    let again = client.start(request()).await.unwrap().into_inner();
+    assert_eq!((again.outcome(), again.execution.unwrap().id), (StartOutcome::Repeated, id.clone()));
+
+    until_terminal(&mut client, &id).await;
+    let after = client.start(request()).await.unwrap().into_inner();
+    assert_eq!(after.outcome(), StartOutcome::Repeated);
+    assert_eq!(after.execution.unwrap().state(), State::Succeeded);
+
+    stack.crash_and_restart().await;
+    let mut client = stack.client().await;
+    let restarted = eventually("the service answers", async || {
+        client.start(request()).await.ok().map(tonic::Response::into_inner)
+    })
+    .await;
+    assert_eq!(restarted.execution.unwrap().id, id);
+    assert_eq!(stack.cluster.runs().len(), 1);
+}
+
+#[tokio::test]
+async fn many_connections_repeating_one_request_get_one_execution() {
+    let stack = Stack::start().await;
+    let answers = join_all((0..20).map(|_| async {
+        let mut client = stack.client().await;
+        start(&mut client, mk_start("same", "pod/x")).await.id
+    }))
+    .await;
+    assert_eq!(BTreeSet::from_iter(&answers).len(), 1);
+    assert_eq!(stored(&stack).await.1, 1);
+}
+
+#[tokio::test]
+async fn another_body_under_the_same_request_id_is_refused_with_the_field_that_differs() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    start(&mut client, mk_start("same", "pod/x")).await;
+    let mut other = mk_start("same", "pod/x");
+    other.parameters.insert("A".to_owned(), "1".to_owned());
+    let status = client.start(other).await.unwrap_err();
+    refused(&status, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["field"], "parameters");
+
+    let status = client.start(mk_start("same", "pod/y")).await.unwrap_err();
+    assert_eq!(status.get_error_details().error_info().unwrap().metadata["field"], "target");
+}
+
+#[tokio::test]
+async fn validate_only_answers_what_would_be_and_stores_nothing() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let validate =
+        |target: &str| v1::StartRequest { validate_only: true, ..mk_start("v", target) };
+    let answer = client.start(validate("pod/x")).await.unwrap().into_inner();
+    assert_eq!(answer.outcome(), StartOutcome::Validated);
+    let execution = answer.execution.unwrap();
+    assert_eq!((execution.id.as_str(), execution.state()), ("", State::Starting));
+    assert_eq!(stored(&stack).await, (0, 0));
+
+    start(&mut client, mk_start_of("never-ends", "holder", "pod/x")).await;
+    let status = client.start(validate("pod/x")).await.unwrap_err();
+    refused(&status, Code::Aborted, "TARGET_LOCKED");
+    assert_eq!(stored(&stack).await, (1, 1));
+}
+
+#[tokio::test]
+async fn exactly_the_declared_parameters_reach_the_run() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let mut request = mk_start("r", "pod/x");
+    for name in ["A", "B"] {
+        request.parameters.insert(name.to_owned(), "1".to_owned());
+    }
+    request.declared_parameters = Some(v1::DeclaredParameters { names: vec!["B".to_owned()] });
+    let execution = start(&mut client, request).await;
+    assert_eq!(execution.parameters.keys().collect::<Vec<_>>(), ["B"]);
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_run_that_does_not_end_itself() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let mut request = mk_start_of("never-ends", "r", "pod/x");
+    let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 2;
+    request.deadline = Some(prost_types::Timestamp { seconds: i64::try_from(soon).unwrap(), nanos: 0 });
+    let id = start(&mut client, request).await.id;
+    let done = until_terminal(&mut client, &id).await;
+    assert_eq!(done.failure.unwrap().reason(), FailureReason::DeadlineExceeded);
+    assert_eq!(target(&mut client, "pod/x").await.lock, None);
+}

@@ -1,0 +1,297 @@
+//! A whole service in this process, and the words that the tests use.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::io::DuplexStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+use wfe_proto::v1::{
+    self, State, execution_service_client::ExecutionServiceClient, start_request, watch_request,
+    watch_response,
+};
+use wfe_server::{
+    clock::{Clock, SystemClock},
+    grpc,
+    ledger::Ledger,
+    metrics::Metrics,
+    reconcile::{Policy, Queue, Reconciler},
+    service::{Service, Settings},
+    store::{Store, observer::Unobserved, sqlite::SqliteStore},
+    tekton::{
+        Tekton,
+        simulator::{SimulatedCluster, Simulator, SimulatorConfig},
+    },
+};
+
+pub type Client = ExecutionServiceClient<Channel>;
+
+/// How long a test waits for what has to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A service, its cluster and its database. The last two outlive a restart.
+pub struct Stack {
+    pub cluster: Arc<SimulatedCluster>,
+    pub metrics: Metrics,
+    directory: TempDir,
+    heartbeat: Duration,
+    running: Running,
+}
+
+struct Running {
+    connect: tokio::sync::mpsc::Sender<DuplexStream>,
+    store: Arc<dyn Store>,
+    draining: CancellationToken,
+    stopping: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Stack {
+    pub async fn start() -> Self {
+        Self::with(SimulatorConfig {
+            task_time: Duration::from_millis(40),
+            ..SimulatorConfig::default()
+        })
+        .await
+    }
+
+    pub async fn with(config: SimulatorConfig) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = SimulatedCluster::new(config, Arc::new(SystemClock));
+        let heartbeat = Duration::from_millis(50);
+        let (running, metrics) = Running::start(&cluster, &directory, heartbeat).await;
+        let stack = Self { cluster, metrics, directory, heartbeat, running };
+        stack.until_synced().await;
+        stack
+    }
+
+    /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
+    pub async fn crash_and_restart(&mut self) {
+        self.running.kill().await;
+        let started = Running::start(&self.cluster, &self.directory, self.heartbeat).await;
+        (self.running, self.metrics) = started;
+    }
+
+    /// Ends every open watch as a shutdown does.
+    pub fn drain(&self) {
+        self.running.draining.cancel();
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        &*self.running.store
+    }
+
+    /// A connection of its own.
+    pub async fn client(&self) -> Client {
+        ExecutionServiceClient::new(self.channel().await)
+    }
+
+    pub async fn channel(&self) -> Channel {
+        let connect = self.running.connect.clone();
+        let connector = tower::service_fn(move |_| {
+            let connect = connect.clone();
+            async move {
+                let (ours, theirs) = tokio::io::duplex(64 * 1024);
+                connect.send(theirs).await.map_err(|_| std::io::Error::other("the server is gone"))?;
+                Ok::<_, std::io::Error>(TokioIo::new(ours))
+            }
+        });
+        Endpoint::from_static("http://in-memory").connect_with_connector(connector).await.unwrap()
+    }
+
+    async fn until_synced(&self) {
+        let mut client = self.client().await;
+        eventually("the watches are complete", async || {
+            let request = v1::StartRequest { validate_only: true, ..mk_start("probe", "pod/probe") };
+            client.start(request).await.ok().map(|_| ())
+        })
+        .await;
+    }
+}
+
+impl Running {
+    async fn start(
+        cluster: &Arc<SimulatedCluster>,
+        directory: &TempDir,
+        heartbeat: Duration,
+    ) -> (Self, Metrics) {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::new().unwrap();
+        let path = directory.path().join("wfe.db");
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap());
+        let tekton: Arc<dyn Tekton> = Arc::new(Simulator::new(Arc::clone(cluster)));
+        let queue = Arc::new(Queue::default());
+        let ledger =
+            Ledger::new(Arc::clone(&store), Arc::default(), Arc::clone(&queue), metrics.clone());
+        let policy = Policy { cancel_retry: Duration::from_millis(200), ..Policy::default() };
+        let reconciler = Arc::new(Reconciler::new(
+            ledger.clone(),
+            Arc::clone(&tekton),
+            Arc::clone(&clock),
+            queue,
+            policy,
+        ));
+        let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
+        let settings = Settings { namespace: "kubernaut-workflows".to_owned(), heartbeat };
+        let service = Service::new(
+            ledger,
+            Arc::clone(&tekton),
+            clock,
+            metrics.clone(),
+            settings,
+            draining.clone(),
+        );
+        let (connect, connections) = tokio::sync::mpsc::channel(64);
+        let incoming = tokio_stream::wrappers::ReceiverStream::new(connections)
+            .map(Ok::<_, std::io::Error>);
+        let serve = tonic::transport::Server::builder()
+            .layer(grpc::ExplainLayer)
+            .add_service(grpc::server(service))
+            .serve_with_incoming(incoming);
+        let tasks = vec![
+            tokio::spawn(async move { serve.await.unwrap() }),
+            tokio::spawn(wfe_server::reconcile::watch_runs(
+                tekton,
+                Arc::clone(&reconciler),
+                stopping.clone(),
+            )),
+            tokio::spawn(reconciler.run(stopping.clone())),
+        ];
+        (Self { connect, store, draining, stopping, tasks }, metrics)
+    }
+
+    async fn kill(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks.drain(..) {
+            let _ = task.await;
+        }
+        self.stopping.cancel();
+        self.store.close().await;
+    }
+}
+
+/// Waits until `look` finds something.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub fn mk_start(request_id: &str, target: &str) -> v1::StartRequest {
+    mk_start_of("succeeds", request_id, target)
+}
+
+pub fn mk_start_of(bundle: &str, request_id: &str, target: &str) -> v1::StartRequest {
+    v1::StartRequest {
+        request_id: request_id.to_owned(),
+        target: target.to_owned(),
+        workflow: Some(start_request::Workflow::Bundle(v1::BundleWorkflow {
+            reference: format!("simulated.example/wfe/{bundle}:v1"),
+            ..v1::BundleWorkflow::default()
+        })),
+        ..v1::StartRequest::default()
+    }
+}
+
+pub async fn start(client: &mut Client, request: v1::StartRequest) -> v1::Execution {
+    client.start(request).await.unwrap().into_inner().execution.unwrap()
+}
+
+pub async fn get(client: &mut Client, id: &str) -> v1::Execution {
+    let key = Some(v1::get_request::Key::ExecutionId(id.to_owned()));
+    client.get(v1::GetRequest { key }).await.unwrap().into_inner().execution.unwrap()
+}
+
+pub async fn cancel(client: &mut Client, id: &str) -> v1::Execution {
+    let request = v1::CancelRequest {
+        execution_id: id.to_owned(),
+        reason: "a test".to_owned(),
+        ..v1::CancelRequest::default()
+    };
+    client.cancel(request).await.unwrap().into_inner().execution.unwrap()
+}
+
+pub async fn target(client: &mut Client, target: &str) -> v1::Target {
+    let request = v1::GetTargetRequest { target: target.to_owned(), cluster_id: String::new() };
+    client.get_target(request).await.unwrap().into_inner().target.unwrap()
+}
+
+pub async fn watch(
+    client: &mut Client,
+    id: &str,
+    after: Option<i64>,
+) -> Result<Streaming<v1::WatchResponse>, Status> {
+    let scope = Some(watch_request::Scope::ExecutionId(id.to_owned()));
+    Ok(client.watch(v1::WatchRequest { scope, after }).await?.into_inner())
+}
+
+/// Follows an execution to its end.
+pub async fn until_terminal(client: &mut Client, id: &str) -> v1::Execution {
+    let follow = async {
+        let mut stream = watch(client, id, None).await.unwrap();
+        while let Some(message) = stream.message().await.unwrap() {
+            if let Some(watch_response::Update::Terminal(execution)) = message.update {
+                return execution;
+            }
+        }
+        panic!("the watch of {id} ended without a terminal message")
+    };
+    tokio::time::timeout(PATIENCE, follow).await.unwrap_or_else(|_| panic!("{id} does not end"))
+}
+
+/// Waits until an execution is in a state.
+pub async fn until_state(client: &mut Client, id: &str, state: State) -> v1::Execution {
+    eventually(&format!("{id} is {state:?}"), async || {
+        Some(get(client, id).await).filter(|execution| execution.state() == state)
+    })
+    .await
+}
+
+/// The whole history of an execution.
+pub async fn events(client: &mut Client, id: &str) -> Vec<v1::ExecutionEvent> {
+    let request =
+        v1::ListEventsRequest { execution_id: id.to_owned(), ..v1::ListEventsRequest::default() };
+    client.list_events(request).await.unwrap().into_inner().events
+}
+
+/// Asserts code and reason of an error, and answers the message.
+pub fn refused(status: &Status, code: Code, reason: &str) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{status:?}");
+    assert_eq!(info.domain, "execution.kubernaut.ai");
+    status.message().to_owned()
+}
+
+/// The fields that an INVALID_ARGUMENT names.
+pub fn violated(status: &Status) -> Vec<String> {
+    refused(status, Code::InvalidArgument, "INVALID_REQUEST");
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    assert!(violations.iter().all(|violation| !violation.description.is_empty()));
+    violations.iter().map(|violation| violation.field.clone()).collect()
+}
+
+/// How many rows the database has in all: nothing more than before means that nothing was stored.
+pub async fn stored(stack: &Stack) -> (usize, u64) {
+    let unfinished = stack.store().unfinished().await.unwrap().len();
+    let all = stack.store().count_by_state().await.unwrap().iter().map(|(_, n)| n).sum();
+    (unfinished, all)
+}

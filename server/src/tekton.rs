@@ -15,7 +15,11 @@ use wfe_core::{
     request::StartRequest,
 };
 
+mod cache;
 pub mod kube;
+mod manifest;
+#[cfg(any(test, feature = "test-util"))]
+pub mod scenarios;
 pub mod simulator;
 
 /// Creates, watches, stops and deletes runs.

@@ -1,0 +1,188 @@
+//! The cluster that connections look at, and the switches by which tests trouble it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+use wfe_core::failure::FailureReason;
+
+use super::{
+    super::RunSnapshot,
+    lock,
+    script::Pace,
+    snapshot,
+    world::{Moment, Rules, World},
+};
+use crate::clock::Clock;
+
+/// How a simulated cluster behaves.
+#[derive(Debug, Clone)]
+pub struct SimulatorConfig {
+    /// Namespace of the runs, as it appears in messages.
+    pub namespace: String,
+    /// From the creation of a TaskRun to its end. What a controller needs to notice something is a
+    /// twentieth of it.
+    pub task_time: Duration,
+    /// A run that is cancelled sooner than this after its creation leaves a TaskRun behind that lives
+    /// until it is stopped itself, as it happens with Tekton. Zero: never.
+    pub orphan_window: Duration,
+}
+
+impl Default for SimulatorConfig {
+    fn default() -> Self {
+        Self {
+            namespace: "kubernaut-workflows".to_owned(),
+            task_time: Duration::from_millis(400),
+            orphan_window: Duration::ZERO,
+        }
+    }
+}
+
+/// A cluster that exists in this process only.
+#[derive(Debug)]
+pub struct SimulatedCluster {
+    clock: Arc<dyn Clock>,
+    world: Mutex<World>,
+    faults: Mutex<Faults>,
+    /// Counts what happened, to wake the watches.
+    news: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    creates: VecDeque<CreateFault>,
+    away_since: Option<Instant>,
+}
+
+/// What goes wrong with a create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateFault {
+    /// It may work later.
+    Later {
+        /// See [`CreateError::Later`].
+        message: String,
+        /// See [`CreateError::Later`].
+        retry_after: Option<Duration>,
+    },
+    /// It is refused for good.
+    Refused {
+        /// See [`CreateError::Refused`].
+        reason: FailureReason,
+        /// See [`CreateError::Refused`].
+        raw_reason: String,
+        /// See [`CreateError::Refused`].
+        message: String,
+    },
+    /// The answer is lost: the caller is told to try later, and the create takes effect after this
+    /// time, unless the name is taken by then.
+    AnswerLost {
+        /// From the call to its effect.
+        arrives_after: Duration,
+    },
+}
+
+impl SimulatedCluster {
+    /// An empty cluster. Objects take their times from `clock`; what happens next is timed by tokio.
+    pub fn new(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let rules = Rules {
+            namespace: config.namespace,
+            pace: Pace { task: config.task_time },
+            orphan_window: config.orphan_window,
+        };
+        Arc::new(Self {
+            clock,
+            world: Mutex::new(World::new(rules)),
+            faults: Mutex::default(),
+            news: watch::Sender::new(0),
+        })
+    }
+
+    /// Lets the next creates go wrong, `count` of them in the same way, after those that were asked
+    /// for before.
+    pub fn fail_next_creates(&self, count: usize, fault: &CreateFault) {
+        let faults = std::iter::repeat_n(fault.clone(), count);
+        lock(&self.faults).creates.extend(faults);
+    }
+
+    /// Takes the API server away: calls fail and watches hear nothing. What runs goes on.
+    pub fn take_api_server_away(&self) {
+        lock(&self.faults).away_since.get_or_insert_with(Instant::now);
+        self.tell();
+    }
+
+    /// Brings the API server back. Watches list anew, as after an outage that was too long to resume.
+    pub fn bring_api_server_back(&self) {
+        self.world().compact();
+        lock(&self.faults).away_since = None;
+        self.tell();
+    }
+
+    /// Lets every watch begin anew.
+    pub fn expire_watches(&self) {
+        self.world().compact();
+        self.tell();
+    }
+
+    /// From now on, a run that is cancelled sooner than this after its creation leaves a TaskRun.
+    pub fn set_orphan_window(&self, window: Duration) {
+        self.world().rules_mut().orphan_window = window;
+    }
+
+    /// Deletes a run as somebody with kubectl would. Answers whether there was one.
+    pub fn delete_from_outside(&self, name: &str) -> bool {
+        let deleted = self.world().delete(name, None);
+        self.tell();
+        deleted
+    }
+
+    /// Cancels a run as somebody with kubectl would. Answers whether there was one.
+    pub fn cancel_from_outside(&self, name: &str) -> bool {
+        let now = self.now();
+        let mut world = self.world();
+        let uid = world.run(name).map(|run| run.facts.uid.clone());
+        if let Some(uid) = &uid {
+            world.cancel(name, uid, now);
+        }
+        drop(world);
+        self.tell();
+        uid.is_some()
+    }
+
+    /// Every run that exists now, past all watches.
+    pub fn runs(&self) -> Vec<RunSnapshot> {
+        self.world().runs().map(snapshot).collect()
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment { instant: Instant::now(), time: self.clock.now() }
+    }
+
+    /// The cluster as it is now.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        let now = self.now();
+        let mut world = lock(&self.world);
+        world.advance(now);
+        world
+    }
+
+    pub(super) fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn away_since(&self) -> Option<Instant> {
+        lock(&self.faults).away_since
+    }
+
+    /// What is to go wrong with the next create.
+    pub(super) fn next_fault(&self) -> Option<CreateFault> {
+        lock(&self.faults).creates.pop_front()
+    }
+
+    /// Hears when something was done to the cluster. What it does by itself has to be waited for.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+}

@@ -1,0 +1,331 @@
+use jiff::Timestamp;
+use wfe_core::failure::FailureReason;
+use wfe_core::{
+    execution::PlannedRun,
+    facts::Status,
+    ids::{ClusterId, Epoch, RunName},
+    observe::{RunEnd, observe},
+    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    target::TargetKey,
+    workflow::BundleWorkflow,
+};
+
+use super::{
+    super::{
+        Birth,
+        scenarios::{ALL, Bundles, Stage},
+    },
+    *,
+};
+use crate::clock::{Ids, ManualClock};
+
+/// Follows tokio's clock, which stands or jumps in these tests.
+#[derive(Debug)]
+struct TokioClock {
+    zero: Instant,
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap() + self.zero.elapsed()
+    }
+}
+
+fn mk_clock() -> Arc<dyn Clock> {
+    Arc::new(TokioClock { zero: Instant::now() })
+}
+
+fn mk_cluster() -> Arc<SimulatedCluster> {
+    SimulatedCluster::new(SimulatorConfig::default(), mk_clock())
+}
+
+fn mk_request(bundle: &str) -> RunRequest {
+    let target: TargetKey =
+        TargetKey { cluster: ClusterId::local(), target: "shop/deployment/cart".parse().unwrap() };
+    RunRequest {
+        run: PlannedRun {
+            name: RunName::new(&target, Epoch(1)),
+            epoch: Epoch(1),
+            since: Timestamp::UNIX_EPOCH,
+        },
+        execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
+        request: StartRequest {
+            request_id: "r".parse().unwrap(),
+            workflow: BundleWorkflow::new(&format!("registry.example/wfe/{bundle}:v1"), "", "")
+                .unwrap(),
+            target,
+            target_as_given: "shop/deployment/cart".to_owned(),
+            parameters: std::collections::BTreeMap::new(),
+            declared: None,
+            service_account: None,
+            secrets: Vec::new(),
+            config_maps: Vec::new(),
+            correlation_id: None,
+            deadline: None,
+            when_locked: WhenLocked::Reject,
+            identity: WorkflowIdentity::default(),
+            source: None,
+        },
+        timeout: None,
+        birth: Birth::Ready,
+    }
+}
+
+/// A simulator whose watches run until it is dropped.
+fn watched(cluster: &Arc<SimulatedCluster>) -> (Arc<Simulator>, tokio_util::sync::DropGuard) {
+    let simulator = Arc::new(Simulator::connect(cluster.clone()));
+    let shutdown = CancellationToken::new();
+    let (watching, until) = (simulator.clone(), shutdown.clone());
+    tokio::spawn(async move { watching.watch(&|_| {}, until).await });
+    (simulator, shutdown.drop_guard())
+}
+
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn end_of(simulator: &Simulator, name: &str) -> Option<RunEnd> {
+    match simulator.seen(name) {
+        Seen::Present(seen) => observe(&seen.run, &seen.task_runs).end,
+        Seen::Absent | Seen::NotSynced => None,
+    }
+}
+
+async fn play_all(cluster: Arc<SimulatedCluster>) {
+    for (name, scenario) in ALL {
+        println!("{name}");
+        let of_cluster = cluster.clone();
+        let stage = Stage::new(
+            Arc::new(move || Arc::new(Simulator::connect(of_cluster.clone()))),
+            Bundles::simulated(),
+            Duration::from_mins(1),
+            mk_clock(),
+        );
+        scenario(stage).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_scenario_holds() {
+    play_all(mk_cluster()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_scenario_holds_where_early_cancels_leave_orphans() {
+    let cluster = mk_cluster();
+    cluster.set_orphan_window(Duration::from_millis(60));
+    play_all(cluster).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_cancel_leaves_a_task_run_alive_until_it_is_stopped() {
+    let cluster = mk_cluster();
+    cluster.set_orphan_window(Duration::from_millis(150));
+    let (simulator, _watching) = watched(&cluster);
+    let run = simulator.create(&mk_request("succeeds")).await.unwrap();
+    simulator.cancel(&run.name, &run.uid).await.unwrap();
+    until(|| end_of(&simulator, &run.name)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let left = simulator.read(&run.name).await.unwrap().unwrap();
+    let seen = observe(&left.run, &left.task_runs);
+    assert!(left.run.children.is_empty());
+    let [alive] = seen.live_task_runs.as_slice() else {
+        panic!("{seen:?}");
+    };
+    simulator.cancel_task_run(alive).await.unwrap();
+    until(|| {
+        let Seen::Present(now) = simulator.seen(&run.name) else {
+            return None;
+        };
+        observe(&now.run, &now.task_runs).live_task_runs.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn creates_fail_as_they_were_told_and_then_work() {
+    let cluster = mk_cluster();
+    let simulator = Simulator::connect(cluster.clone());
+    let later = CreateFault::Later {
+        message: "busy".to_owned(),
+        retry_after: Some(Duration::from_secs(1)),
+    };
+    let refused = CreateFault::Refused {
+        reason: FailureReason::ResourceExhausted,
+        raw_reason: "Forbidden".to_owned(),
+        message: "exceeded quota".to_owned(),
+    };
+    cluster.fail_next_creates(2, &later);
+    cluster.fail_next_creates(1, &refused);
+    let request = mk_request("succeeds");
+    for _ in 0..2 {
+        let answer = simulator.create(&request).await;
+        assert!(
+            matches!(&answer, Err(CreateError::Later { message, retry_after: Some(_) }) if message == "busy"),
+            "{answer:?}"
+        );
+    }
+    let answer = simulator.create(&request).await;
+    assert!(
+        matches!(
+            &answer,
+            Err(CreateError::Refused { reason: FailureReason::ResourceExhausted, .. })
+        ),
+        "{answer:?}"
+    );
+    simulator.create(&request).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_answer_was_lost_is_found_by_the_next_one() {
+    let cluster = mk_cluster();
+    let simulator = Simulator::connect(cluster.clone());
+    let lost = CreateFault::AnswerLost { arrives_after: Duration::from_secs(2) };
+    cluster.fail_next_creates(1, &lost);
+    let request = mk_request("succeeds");
+    let answer = simulator.create(&request).await;
+    assert!(matches!(answer, Err(CreateError::Later { .. })));
+    assert_eq!(simulator.read(request.run.name.as_str()).await.unwrap(), None);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let answer = simulator.create(&request).await;
+    let Err(CreateError::Exists(found)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(found.execution, Some(request.execution));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_taken_by_a_cancelled_run_stops_a_create_that_is_still_under_way() {
+    let cluster = mk_cluster();
+    let (simulator, _watching) = watched(&cluster);
+    let lost = CreateFault::AnswerLost { arrives_after: Duration::from_secs(2) };
+    cluster.fail_next_creates(1, &lost);
+    let mut request = mk_request("succeeds");
+    assert!(simulator.create(&request).await.is_err());
+    request.birth = Birth::Cancelled;
+    let run = simulator.create(&request).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let end = end_of(&simulator, &run.name);
+    assert_eq!(end, Some(RunEnd::Cancelled { ran: false }));
+    assert_eq!(cluster.runs().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_api_server_is_away_calls_fail_and_watches_grow_old() {
+    let cluster = mk_cluster();
+    let (simulator, _watching) = watched(&cluster);
+    let run = simulator.create(&mk_request("succeeds")).await.unwrap();
+    until(|| simulator.health().synced.then_some(())).await;
+    assert_eq!(simulator.health().age, Duration::ZERO);
+    cluster.take_api_server_away();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(simulator.health().age, Duration::from_secs(20));
+    assert!(simulator.read(&run.name).await.is_err());
+    assert!(simulator.cancel(&run.name, &run.uid).await.is_err());
+    assert!(matches!(
+        simulator.create(&mk_request("succeeds")).await,
+        Err(CreateError::Later { .. })
+    ));
+    // It went on, unseen.
+    assert_eq!(end_of(&simulator, &run.name), None);
+    cluster.bring_api_server_back();
+    let end = until(|| end_of(&simulator, &run.name)).await;
+    assert!(matches!(end, RunEnd::Succeeded { .. }));
+    assert_eq!(simulator.health().age, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_deleted_from_outside_is_gone_after_the_next_list_too() {
+    for expire in [false, true] {
+        let cluster = mk_cluster();
+        let (simulator, _watching) = watched(&cluster);
+        let run = simulator.create(&mk_request("never-ends")).await.unwrap();
+        until(|| matches!(simulator.seen(&run.name), Seen::Present(_)).then_some(())).await;
+        if expire {
+            cluster.take_api_server_away();
+            assert!(cluster.delete_from_outside(&run.name));
+            cluster.bring_api_server_back();
+        } else {
+            assert!(cluster.delete_from_outside(&run.name));
+        }
+        until(|| (simulator.seen(&run.name) == Seen::Absent).then_some(())).await;
+        assert!(!cluster.delete_from_outside(&run.name));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_connections_see_the_same() {
+    let cluster = mk_cluster();
+    let (one, _watching_one) = watched(&cluster);
+    let (two, _watching_two) = watched(&cluster);
+    let run = one.create(&mk_request("three-tasks-in-order")).await.unwrap();
+    let end = until(|| end_of(&two, &run.name)).await;
+    assert!(matches!(end, RunEnd::Succeeded { .. }));
+    assert_eq!(one.seen(&run.name), two.seen(&run.name));
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_carry_whole_seconds_that_do_not_run_backwards() {
+    let cluster = mk_cluster();
+    let (simulator, _watching) = watched(&cluster);
+    let run = simulator.create(&mk_request("three-tasks-in-order")).await.unwrap();
+    until(|| end_of(&simulator, &run.name)).await;
+    let read = simulator.read(&run.name).await.unwrap().unwrap();
+    let mut times = vec![Some(read.run.created_at), read.run.started_at];
+    for task in &read.task_runs {
+        times.extend([task.started_at, task.completed_at]);
+    }
+    times.push(read.run.completed_at);
+    assert!(times.iter().all(|t| t.is_some_and(|t| t.subsec_nanosecond() == 0)));
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_stands_still_does_not_hold_a_run_up() {
+    let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap());
+    let cluster = SimulatedCluster::new(SimulatorConfig::default(), Arc::new(clock));
+    let (simulator, _watching) = watched(&cluster);
+    let run = simulator.create(&mk_request("succeeds")).await.unwrap();
+    let end = until(|| end_of(&simulator, &run.name)).await;
+    assert!(matches!(end, RunEnd::Succeeded { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn conditions_go_the_way_that_tekton_goes() {
+    let cluster = mk_cluster();
+    let simulator = Simulator::connect(cluster.clone());
+    let run = simulator.create(&mk_request("three-tasks-in-order")).await.unwrap();
+    let mut seen: Vec<(Status, String, String)> = Vec::new();
+    loop {
+        let read = simulator.read(&run.name).await.unwrap().unwrap().run;
+        if let Some(c) = &read.condition
+            && seen.last().is_none_or(|last| last.2 != c.message)
+        {
+            seen.push((c.status, c.reason.clone(), c.message.clone()));
+        }
+        if !read.is_live() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let name = &run.name;
+    let line = |(status, reason, message): &(Status, String, String)| {
+        format!("{status:?} {reason}: {}\n", message.replace(name.as_str(), "RUN"))
+    };
+    let text: String = seen.iter().map(line).collect();
+    expect_test::expect![[r"
+        Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 3, Skipped: 0
+        Unknown Running: Tasks Completed: 1 (Failed: 0, Cancelled 0), Incomplete: 2, Skipped: 0
+        Unknown Running: Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        True Succeeded: Tasks Completed: 3 (Failed: 0, Cancelled 0), Skipped: 0
+    "]]
+    .assert_eq(&text);
+}

@@ -7,3 +7,5 @@
 pub mod clock;
 pub mod store;
 pub mod tekton;
+#[cfg(test)]
+mod testing;

@@ -1,6 +1,6 @@
 //! Keeps a copy of an execution current from the events of a Watch.
 
-use crate::v1::{EventType, Execution, ExecutionEvent, State};
+use crate::v1::{EventType, Execution, ExecutionEvent};
 
 /// Brings `execution` from the revision before `event` to the one after it.
 ///
@@ -17,14 +17,10 @@ pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
     execution.waiting = event.waiting.clone();
     execution.obstacle =
         if event.r#type() == EventType::Delayed { event.message.clone() } else { String::new() };
-    if event.r#type() == EventType::RunCreated {
-        execution.start_time = event.time;
+    if let Some(run) = &event.run {
+        replace(&mut execution.start_time, run.create_time.as_ref());
     }
-    if matches!(event.state(), State::Succeeded | State::Failed | State::Cancelled)
-        && execution.end_time.is_none()
-    {
-        execution.end_time = event.time;
-    }
+    replace(&mut execution.end_time, event.end_time.as_ref());
     replace(&mut execution.run, event.run.as_ref());
     replace(&mut execution.progress, event.progress.as_ref());
     replace(&mut execution.failure, event.failure.as_ref());

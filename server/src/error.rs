@@ -38,7 +38,9 @@ pub enum ServiceError {
         field: &'static str,
     },
     /// A cursor is ahead of what exists.
-    #[error("execution {id} is at revision {newest}, so there is nothing after {asked} to wait for")]
+    #[error(
+        "execution {id} is at revision {newest}, so there is nothing after {asked} to wait for"
+    )]
     CursorAhead {
         /// The execution.
         id: ExecutionId,
@@ -166,9 +168,9 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable { .. } => Self::StoreUnavailable(error),
-            StoreError::Inconsistent { .. } | StoreError::RowCount { .. } => {
-                Self::Internal(Box::new(error))
-            }
+            StoreError::Refused { .. }
+            | StoreError::Inconsistent { .. }
+            | StoreError::RowCount { .. } => Self::Internal(Box::new(error)),
         }
     }
 }

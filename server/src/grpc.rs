@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use tonic::{Request, Response, Status};
 use wfe_proto::v1::{
-    self, execution_service_server::ExecutionService, execution_service_server::ExecutionServiceServer,
+    self, execution_service_server::ExecutionService,
+    execution_service_server::ExecutionServiceServer,
 };
 
 use crate::{

@@ -59,8 +59,7 @@ impl Ledger {
         new: &NewExecution,
         foreign: &ForeignRuns,
     ) -> Result<StartDecision, StoreError> {
-        let decision =
-            self.store.start(&new.request, &|view| decide(view, new, foreign)).await?;
+        let decision = self.store.start(&new.request, &|view| decide(view, new, foreign)).await?;
         if let StartDecision::Accept { change, .. } = &decision {
             self.publish(change);
         }

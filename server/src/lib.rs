@@ -19,6 +19,8 @@ pub mod service;
 pub mod store;
 pub mod tekton;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 
 pub use config::Config;
 pub use server::Server;

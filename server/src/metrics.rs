@@ -12,11 +12,15 @@ use wfe_core::{
     execution::{Execution, Gate, StateCode},
 };
 
-use crate::{error::Code, store::{Outcome, StoreObserver}};
+use crate::{
+    error::Code,
+    store::observer::{Outcome, StoreObserver},
+};
 
 /// Seconds, from a fraction of a millisecond to minutes.
 const LATENCY: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
 ];
 
 /// Seconds that a run takes.
@@ -44,19 +48,29 @@ impl Metrics {
     /// Registers everything in a new registry.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("wfe".to_owned()), None)?;
-        let histogram = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(LATENCY.to_vec());
+        let histogram =
+            |name: &str, help: &str| HistogramOpts::new(name, help).buckets(LATENCY.to_vec());
         let metrics = Self {
             executions: IntCounterVec::new(
-                Opts::new("execution_transitions_total", "Executions that entered a state; reason says why one failed."),
+                Opts::new(
+                    "execution_transitions_total",
+                    "Executions that entered a state; reason says why one failed.",
+                ),
                 &["state", "reason"],
             )?,
-            live: IntGaugeVec::new(Opts::new("executions", "Executions on record by state."), &["state"])?,
+            live: IntGaugeVec::new(
+                Opts::new("executions", "Executions on record by state."),
+                &["state"],
+            )?,
             refusals: IntCounterVec::new(
                 Opts::new("refusals_total", "Starts refused at a gate."),
                 &["gate"],
             )?,
             calls: HistogramVec::new(
-                histogram("call_seconds", "Time to answer a call, or to end a stream; code is OK or the stable code of the error."),
+                histogram(
+                    "call_seconds",
+                    "Time to answer a call, or to end a stream; code is OK or the stable code of the error.",
+                ),
                 &["method", "code"],
             )?,
             accepted_to_run: Histogram::with_opts(histogram(
@@ -64,8 +78,11 @@ impl Metrics {
                 "From the moment an execution holds its target to the moment its run is known to exist.",
             ))?,
             run_duration: HistogramVec::new(
-                HistogramOpts::new("run_duration_seconds", "From the creation of a run to its end.")
-                    .buckets(DURATION.to_vec()),
+                HistogramOpts::new(
+                    "run_duration_seconds",
+                    "From the creation of a run to its end.",
+                )
+                .buckets(DURATION.to_vec()),
                 &["state"],
             )?,
             delivery: Histogram::with_opts(histogram(
@@ -76,8 +93,14 @@ impl Metrics {
                 histogram("store_seconds", "Time of a transaction of the store."),
                 &["transaction", "outcome"],
             )?,
-            watch_age: Gauge::new("tekton_watch_age_seconds", "Time since the API server was last heard of on every watch.")?,
-            watch_synced: IntGauge::new("tekton_watch_synced", "1 when the watches know everything that exists.")?,
+            watch_age: Gauge::new(
+                "tekton_watch_age_seconds",
+                "Time since the API server was last heard of on every watch.",
+            )?,
+            watch_synced: IntGauge::new(
+                "tekton_watch_synced",
+                "1 when the watches know everything that exists.",
+            )?,
             queue_depth: IntGauge::new("reconcile_queue", "Executions that wait to be looked at.")?,
             streams: IntGauge::new("watch_streams", "Watch calls that are open.")?,
             registry,
@@ -134,9 +157,13 @@ impl Metrics {
             self.live.with_label_values(&[before.as_str()]).dec();
         }
         self.live.with_label_values(&[event.after.as_str()]).inc();
-        if let (Some(run), Some(ended_at)) = (execution.state.created_run(), execution.state.ended_at()) {
+        if let (Some(run), Some(ended_at)) =
+            (execution.state.created_run(), execution.state.ended_at())
+        {
             let state = event.after.as_str();
-            self.run_duration.with_label_values(&[state]).observe(seconds(run.created_at, ended_at));
+            self.run_duration
+                .with_label_values(&[state])
+                .observe(seconds(run.created_at, ended_at));
         }
     }
 
@@ -171,7 +198,9 @@ impl Metrics {
     pub(crate) fn set_live(&self, counts: &[(StateCode, u64)]) {
         for code in StateCode::ALL {
             let count = counts.iter().find(|(other, _)| *other == code).map_or(0, |(_, n)| *n);
-            self.live.with_label_values(&[code.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.live
+                .with_label_values(&[code.as_str()])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

@@ -4,12 +4,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    config::Config,
-    error::chain,
-    server::Server,
-    telemetry,
-};
+use crate::{config::Config, error::chain, server::Server, telemetry};
 
 /// Why a process ends with an error.
 #[derive(Debug)]

@@ -25,8 +25,8 @@ mod plan;
 mod queue;
 
 pub use foreign::foreign_runs;
-pub use plan::Policy;
 use plan::Known;
+pub use plan::Policy;
 pub use queue::Queue;
 
 /// At most this many executions are worked on at once.
@@ -117,7 +117,9 @@ impl Reconciler {
                     }
                     return;
                 }
-                Err(error) => tracing::error!(error = chain(&error), "cannot read what has not ended"),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "cannot read what has not ended")
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
@@ -155,11 +157,34 @@ impl Reconciler {
                 tracing::warn!(execution.id = %id, "a run names an execution that is not on record");
                 return Ok(Turn::Rest);
             };
-            let action = plan::plan(&execution, &self.known(&execution), &self.policy, self.clock.now());
+            let action =
+                plan::plan(&execution, &self.known(&execution), &self.policy, self.clock.now());
             if let Some(turn) = self.act(&execution, action).await? {
                 return Ok(turn);
             }
         }
         Ok(Turn::After(Duration::ZERO))
+    }
+}
+
+/// Passes on what the watches see.
+pub async fn watch_runs(
+    tekton: Arc<dyn Tekton>,
+    reconciler: Arc<Reconciler>,
+    stopping: CancellationToken,
+) {
+    let (changed, mut changes) = tokio::sync::mpsc::unbounded_channel::<RunChange>();
+    // The watches never wait: what they see is put into a queue that holds each execution once.
+    let seen = |change: RunChange| {
+        let _ = changed.send(change);
+    };
+    let pass_on = async {
+        while let Some(change) = changes.recv().await {
+            reconciler.run_changed(change).await;
+        }
+    };
+    tokio::select! {
+        () = tekton.watch(&seen, stopping.clone()) => {}
+        () = pass_on => {}
     }
 }

@@ -7,7 +7,6 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
-use wfe_core::execution::StateCode;
 use wfe_proto::v1::execution_service_server::SERVICE_NAME;
 
 use crate::{
@@ -18,15 +17,14 @@ use crate::{
     http::Probes,
     ledger::Ledger,
     metrics::Metrics,
-    notify::Notifier,
-    reconcile::{Policy, Queue, Reconciler},
+    reconcile::{Policy, Queue, Reconciler, watch_runs},
     service::{Service, Settings},
     store::{
         Store, StoreError,
         sqlite::{OpenError, SqliteStore},
     },
     tekton::{
-        RunChange, Tekton,
+        Tekton,
         kube::{ConnectError, KubeTekton},
         simulator::Simulator,
     },
@@ -128,8 +126,7 @@ impl Server {
             Arc::clone(&queue),
             policy,
         ));
-        let settings =
-            Settings { namespace: config.namespace, heartbeat: config.heartbeat };
+        let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
         let service = Service::new(
             ledger,
             Arc::clone(&tekton),
@@ -138,22 +135,20 @@ impl Server {
             settings,
             draining.clone(),
         );
-        let probes = Probes::new(
-            Arc::clone(&store),
-            Arc::clone(&tekton),
-            queue,
-            metrics,
-            draining.clone(),
-        );
+        let probes =
+            Probes::new(Arc::clone(&store), Arc::clone(&tekton), queue, metrics, draining.clone());
 
         let tasks = TaskTracker::new();
         let addresses = listeners.addresses;
         tasks.spawn(serve_http(listeners.health, probes.clone().health_router(), stopping.clone()));
-        tasks.spawn(serve_http(listeners.metrics, probes.clone().metrics_router(), stopping.clone()));
+        tasks.spawn(serve_http(
+            listeners.metrics,
+            probes.clone().metrics_router(),
+            stopping.clone(),
+        ));
         tasks.spawn(watch_runs(tekton, Arc::clone(&reconciler), stopping.clone()));
         tasks.spawn(reconciler.run(stopping.clone()));
-        let essential =
-            tokio::spawn(serve_grpc(listeners.grpc, service, probes, draining.clone()));
+        let essential = tokio::spawn(serve_grpc(listeners.grpc, service, probes, draining.clone()));
         tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
         Self {
             grpc_address: addresses[0],
@@ -188,7 +183,8 @@ impl Server {
     pub async fn stop(mut self) -> Result<(), StopError> {
         tracing::info!("shutting down");
         self.draining.cancel();
-        let in_time = tokio::time::timeout(self.shutdown_timeout, &mut self.essential).await.is_ok();
+        let in_time =
+            tokio::time::timeout(self.shutdown_timeout, &mut self.essential).await.is_ok();
         self.essential.abort();
         self.stopping.cancel();
         self.tasks.close();
@@ -202,9 +198,9 @@ impl Server {
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {
     Ok(match config.engine {
         Engine::Simulator => Arc::new(Simulator::new(clock, config.simulated_task)),
-        Engine::Tekton => Arc::new(
-            KubeTekton::connect(config.kubeconfig.as_deref(), &config.namespace).await?,
-        ),
+        Engine::Tekton => {
+            Arc::new(KubeTekton::connect(config.kubeconfig.as_deref(), &config.namespace).await?)
+        }
     })
 }
 
@@ -239,7 +235,8 @@ async fn serve_grpc(
     draining: CancellationToken,
 ) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = |version: &str| tracing::error!(version, "no reflection: the contract cannot be read");
+    let reflection =
+        |version: &str| tracing::error!(version, "no reflection: the contract cannot be read");
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(wfe_proto::FILE_DESCRIPTOR_SET)
@@ -294,27 +291,5 @@ async fn serve_http(listener: TcpListener, router: axum::Router, stopping: Cance
         .await;
     if let Err(error) = served {
         tracing::error!(error = chain(&error), "an HTTP server ended");
-    }
-}
-
-/// Passes on what the watches see.
-async fn watch_runs(
-    tekton: Arc<dyn Tekton>,
-    reconciler: Arc<Reconciler>,
-    stopping: CancellationToken,
-) {
-    let (changed, mut changes) = tokio::sync::mpsc::unbounded_channel::<RunChange>();
-    // The watches never wait: what they see is put into a queue that holds each execution once.
-    let seen = |change: RunChange| {
-        let _ = changed.send(change);
-    };
-    let pass_on = async {
-        while let Some(change) = changes.recv().await {
-            reconciler.run_changed(change).await;
-        }
-    };
-    tokio::select! {
-        () = tekton.watch(&seen, stopping.clone()) => {}
-        () = pass_on => {}
     }
 }

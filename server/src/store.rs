@@ -21,10 +21,8 @@ use wfe_core::{
 
 #[cfg(test)]
 mod conformance;
-mod observer;
+pub mod observer;
 pub mod sqlite;
-
-pub use observer::{Outcome, StoreObserver};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;
@@ -158,6 +156,16 @@ pub enum StoreError {
         /// The transaction or query.
         operation: &'static str,
         /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema refused a write, because what was decided breaks an invariant; trying again does not
+    /// help.
+    #[error("the schema refuses {operation}")]
+    Refused {
+        /// The transaction or write.
+        operation: &'static str,
+        /// The invariant, as the database names it.
         #[source]
         source: sqlx::Error,
     },

@@ -159,3 +159,22 @@ pub struct TektonError {
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
+
+impl WatchHealth {
+    /// Why the service cannot see what happens in the cluster; `None` when it can.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self { synced: false, .. } => {
+                Some("the runs in the cluster are not known yet".to_owned())
+            }
+            Self { age, .. } if *age > STALE => {
+                Some(format!("the API server was last heard of {} s ago", age.as_secs()))
+            }
+            Self { .. } => None,
+        }
+    }
+}
+
+/// Watches that were not heard of for this long are stale. The API server says something on each at
+/// least once a minute.
+const STALE: Duration = Duration::from_secs(90);

@@ -15,19 +15,9 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
-        let what = command
-            .as_std()
-            .get_program()
-            .to_string_lossy()
-            .into_owned();
-        let child = command
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("run {what}"))?;
-        let leader = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw);
+        let what = command.as_std().get_program().to_string_lossy().into_owned();
+        let child = command.process_group(0).spawn().with_context(|| format!("run {what}"))?;
+        let leader = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         Ok(Self { child, leader })
     }
 

@@ -77,10 +77,7 @@ impl Up {
     /// A control plane of one's own in `dir`, or beside the cluster that the environment names.
     pub(crate) fn in_directory(dir: PathBuf) -> Self {
         let kubeconfig = std::env::var_os("WFE_TEST_KUBECONFIG").filter(|value| !value.is_empty());
-        Self {
-            directory: Directory { dir },
-            kubeconfig: kubeconfig.map(PathBuf::from),
-        }
+        Self { directory: Directory { dir }, kubeconfig: kubeconfig.map(PathBuf::from) }
     }
 }
 
@@ -139,10 +136,7 @@ pub(crate) async fn up(args: &Up, interrupts: &mut Interrupts) -> Result<Outcome
         interrupted = interrupts.next() => Err(interrupted.into()),
     };
     if let Err(error) = started {
-        eprintln!(
-            "stopping what was started; the logs stay in {}",
-            dir.join("logs").display()
-        );
+        eprintln!("stopping what was started; the logs stay in {}", dir.join("logs").display());
         end(&dir).await?;
         return Err(error);
     }
@@ -182,20 +176,13 @@ async fn end(dir: &Path) -> Result<()> {
 
 // All of it runs: healthy. None of it: left by a machine that was switched off. Anything between is for people.
 async fn is_healthy(dir: &Path, state: &State) -> Result<bool> {
-    let dead: Vec<&str> = state
-        .dead()
-        .map(|component| component.name.as_str())
-        .collect();
+    let dead: Vec<&str> = state.dead().map(|component| component.name.as_str()).collect();
     if dead.len() == state.components.len() {
         return Ok(false);
     }
     let finished = dir.join(access::ENV).is_file();
     if !dead.is_empty() || !finished {
-        let what = if finished {
-            dead.join(", ")
-        } else {
-            "its start".to_owned()
-        };
+        let what = if finished { dead.join(", ") } else { "its start".to_owned() };
         bail!(
             "the control plane in {0} is broken ({what}); first: cargo xtask control-plane down --dir {0}",
             dir.display()
@@ -209,11 +196,7 @@ async fn is_healthy(dir: &Path, state: &State) -> Result<bool> {
 fn report(dir: &Path, took: Duration) -> Result<()> {
     let state = State::load(dir)?.context("no state")?;
     let names: Vec<&str> = state.components.iter().map(|c| c.name.as_str()).collect();
-    println!(
-        "started in {:.1} s: {}",
-        took.as_secs_f64(),
-        names.join(", ")
-    );
+    println!("started in {:.1} s: {}", took.as_secs_f64(), names.join(", "));
     println!("bundles go to {}; next:", state.registry);
     println!("  . {}", dir.join(access::ENV).display());
     println!("  kubectl get pipelineruns --all-namespaces");

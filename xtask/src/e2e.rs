@@ -33,9 +33,7 @@ pub(crate) struct Args {
 /// Runs the tests; their exit code is the answer.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupts = Interrupts::catch()?;
-    let temporary = tempfile::Builder::new()
-        .prefix("wfe-control-plane-")
-        .tempdir()?;
+    let temporary = tempfile::Builder::new().prefix("wfe-control-plane-").tempdir()?;
     let dir = match &args.dir {
         Some(dir) => std::path::absolute(dir)?,
         None => temporary.path().to_owned(),

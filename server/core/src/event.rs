@@ -75,6 +75,8 @@ pub enum EventKind {
     Succeeded {
         /// The last progress of the run.
         progress: Progress,
+        /// When the run ended.
+        ended_at: Timestamp,
     },
     /// It failed.
     Failed {

@@ -130,7 +130,7 @@ pub fn next(
     let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
     let moved = match &execution.state {
         State::Waiting { .. } => from_waiting(input, now),
-        State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input),
+        State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input, now),
         State::Running { run } => from_running(run, input, actor, now),
         State::Cancelling { run, stop, obstacle } => {
             from_cancelling(run, stop, obstacle.as_deref(), input, now)
@@ -180,7 +180,12 @@ fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
     }
 }
 
-fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Option<Move> {
+fn from_starting(
+    run: &PlannedRun,
+    obstacle: Option<&str>,
+    input: Input,
+    now: Timestamp,
+) -> Option<Move> {
     match input {
         Input::Obstruct(text) => {
             let text = shorten(&text, MAX_MESSAGE_BYTES);
@@ -207,7 +212,7 @@ fn from_starting(run: &PlannedRun, obstacle: Option<&str>, input: Input) -> Opti
             Move::to(state, EventKind::Failed { failure, progress: None })
         }
         Input::RunExists { uid, created_at } => {
-            let run = created(run, uid, created_at);
+            let run = created(run, uid, created_at, now);
             Move::to(State::Running { run: run.clone() }, EventKind::RunCreated { run })
         }
         Input::Cancel(cancellation) => {
@@ -235,9 +240,9 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
         Input::RunEnded { end, progress } => {
             let run = CreatedRun { progress, ..run.clone() };
             match end {
-                RunEnd::Succeeded { at } => succeeded(run, None, at),
+                RunEnd::Succeeded { at } => succeeded(run, None, at, now),
                 RunEnd::Failed(failure) => {
-                    let at = failure.at;
+                    let at = precise(failure.at, run.created_at, now);
                     failed(Some(RunRef::Created(run)), failure, None, at)
                 }
                 // Somebody stopped the run behind our back. Its children may be alive, so it is
@@ -290,7 +295,7 @@ fn from_cancelling(
             stay(run.clone(), Some(text.clone()), EventKind::Delayed { obstacle: text })
         }
         (Input::RunExists { uid, created_at }, RunRef::Planned(planned)) => {
-            let run = created(planned, uid, created_at);
+            let run = created(planned, uid, created_at, now);
             stay(RunRef::Created(run.clone()), None, EventKind::RunCreated { run })
         }
         (Input::Progress(progress), RunRef::Created(run)) => {
@@ -324,11 +329,12 @@ fn quiet(
         Stop::Deadline { .. } => None,
     };
     match (end, run, stop) {
-        (Some(RunEnd::Succeeded { at }), RunRef::Created(run), _) => succeeded(run, late, at),
+        (Some(RunEnd::Succeeded { at }), RunRef::Created(run), _) => succeeded(run, late, at, now),
         // A run that was never seen cannot have ended well.
         (Some(RunEnd::Succeeded { .. }), RunRef::Planned(_), _) => None,
         (Some(RunEnd::Failed(failure)), run, Stop::Requested(_)) => {
-            let at = failure.at;
+            let created_at = run.created().map_or(failure.at, |run| run.created_at);
+            let at = precise(failure.at, created_at, now);
             failed(Some(run), failure, late, at)
         }
         (Some(RunEnd::Failed(failure)), run, Stop::Deadline { .. }) => {
@@ -356,8 +362,16 @@ fn quiet(
     }
 }
 
-fn created(planned: &PlannedRun, uid: String, created_at: Timestamp) -> CreatedRun {
+fn created(planned: &PlannedRun, uid: String, created_at: Timestamp, now: Timestamp) -> CreatedRun {
+    let created_at = precise(created_at, planned.since, now);
     CreatedRun { planned: planned.clone(), uid, created_at, progress: Progress::default() }
+}
+
+/// Kubernetes tells times in whole seconds. What is heard of within that second happened just now;
+/// and nothing happened before `earliest`.
+fn precise(reported: Timestamp, earliest: Timestamp, now: Timestamp) -> Timestamp {
+    let fresh = (0..1_000_000_000).contains(&now.duration_since(reported).as_nanos());
+    if fresh { now } else { reported }.max(earliest)
 }
 
 fn cancelling(run: RunRef, stop: Stop, obstacle: Option<String>) -> Option<Move> {
@@ -373,10 +387,15 @@ fn cancelling(run: RunRef, stop: Stop, obstacle: Option<String>) -> Option<Move>
 fn succeeded(
     run: CreatedRun,
     late_cancel: Option<Cancellation>,
-    ended_at: Timestamp,
+    reported: Timestamp,
+    now: Timestamp,
 ) -> Option<Move> {
+    let ended_at = precise(reported, run.created_at, now);
     let progress = run.progress.clone();
-    Move::to(State::Succeeded { run, late_cancel, ended_at }, EventKind::Succeeded { progress })
+    Move::to(
+        State::Succeeded { run, late_cancel, ended_at },
+        EventKind::Succeeded { progress, ended_at },
+    )
 }
 
 fn failed(

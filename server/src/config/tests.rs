@@ -55,7 +55,9 @@ fn what_is_no_setting_is_refused_with_its_name() {
         let error = load_file(text, &[]).unwrap_err();
         assert!(error.contains(named) && !error.contains('\n'), "{error}");
     }
-    assert!(load(&["--config", "does-not-exist.yaml"]).unwrap_err().contains("does-not-exist.yaml"));
+    assert!(
+        load(&["--config", "does-not-exist.yaml"]).unwrap_err().contains("does-not-exist.yaml")
+    );
 }
 
 #[test]

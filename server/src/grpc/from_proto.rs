@@ -10,7 +10,9 @@ use wfe_core::{
     execution::StateCode,
     ids::{ClusterId, ExecutionId, RequestId, Revision, is_dns_subdomain},
     invalid::{Invalid, Violations},
-    request::{MAX_WORKSPACES, Source, StartRequest, WhenLocked, WorkflowIdentity, check_parameters},
+    request::{
+        MAX_WORKSPACES, Source, StartRequest, WhenLocked, WorkflowIdentity, check_parameters,
+    },
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -63,7 +65,9 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
     let request_id = wrong.take("request_id", request_id.parse::<RequestId>());
     let workflow = match workflow {
         Some(start_request::Workflow::Bundle(message)) => bundle(&mut wrong, &message),
-        Some(start_request::Workflow::Inline(_)) => return Err(not_available("an inline workflow")),
+        Some(start_request::Workflow::Inline(_)) => {
+            return Err(not_available("an inline workflow"));
+        }
         None => wrong.take("workflow", Err(Invalid::new("is required: give a bundle"))),
     };
     let key = take_target_key(&mut wrong, &target, &cluster_id);
@@ -102,8 +106,7 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
             target: key?,
             target_as_given: target,
             parameters: parameters?,
-            declared: declared_parameters
-                .map(|message| BTreeSet::from_iter(message.names)),
+            declared: declared_parameters.map(|message| BTreeSet::from_iter(message.names)),
             service_account: service_account?,
             secrets,
             config_maps,
@@ -263,9 +266,9 @@ pub(super) fn cancel(message: v1::CancelRequest) -> Result<(ExecutionId, String)
     let mut wrong = Violations(Vec::new());
     let id = wrong.take("execution_id", id.parse::<ExecutionId>());
     if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_CHARS {
-        wrong.0.push(
-            Invalid::new("is required: say why, in at most 2,000 characters").at("reason"),
-        );
+        wrong
+            .0
+            .push(Invalid::new("is required: say why, in at most 2,000 characters").at("reason"));
     }
     let mode = wrong.take("mode", known::<v1::CancelMode>(mode));
     let (Some(id), Some(mode), true) = (id, mode, wrong.0.is_empty()) else {
@@ -372,9 +375,11 @@ pub(super) fn list_events(
     let question = id.map(|id| format!("events {id}")).unwrap_or_default();
     let after = wrong.take("page_token", page::decode(&question, &page_token)).flatten();
     match (id, limit) {
-        (Some(id), Some(limit)) if wrong.0.is_empty() => {
-            Ok((id, Revision(after.and_then(|after| u64::try_from(after).ok()).unwrap_or(0)), limit))
-        }
+        (Some(id), Some(limit)) if wrong.0.is_empty() => Ok((
+            id,
+            Revision(after.and_then(|after| u64::try_from(after).ok()).unwrap_or(0)),
+            limit,
+        )),
         _ => Err(wrong.into()),
     }
 }

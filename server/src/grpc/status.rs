@@ -97,7 +97,9 @@ pub(super) fn explain(status: &Status) -> Option<Status> {
     let message = status.message();
     let (grpc, code) = match status.code() {
         // The limit of a message is a matter of what was sent, not of the range of a cursor.
-        Grpc::OutOfRange | Grpc::ResourceExhausted if message.contains("message length too large") => {
+        Grpc::OutOfRange | Grpc::ResourceExhausted
+            if message.contains("message length too large") =>
+        {
             (Grpc::InvalidArgument, Code::MessageTooLarge)
         }
         Grpc::Internal | Grpc::InvalidArgument if message.contains("decode Protobuf") => {

@@ -4,9 +4,7 @@ use jiff::Timestamp;
 use wfe_core::{
     actor::{Actor, AuthenticationMethod},
     event::{Event, EventKind},
-    execution::{
-        Cancellation, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode,
-    },
+    execution::{Cancellation, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode},
     failure::{Failure, FailureReason},
     ids::Revision,
     progress::{Progress, StepProgress, TaskProgress, TaskState},
@@ -30,7 +28,8 @@ pub(super) fn revision(revision: Revision) -> i64 {
 
 /// An execution. `namespace` is that of its run.
 pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution {
-    let Execution { id, request, actor: by, created_at, revision: number, updated_at, state } = execution;
+    let Execution { id, request, actor: by, created_at, revision: number, updated_at, state } =
+        execution;
     let StartRequest {
         request_id,
         workflow,
@@ -124,6 +123,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
 /// An event, with the values that it changed.
 pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
     let Event { execution, revision: number, at, actor: by, before, after, kind } = event;
+    let ended = |time: Timestamp| Some(timestamp(time));
     let mut message = v1::ExecutionEvent {
         execution_id: execution.to_string(),
         revision: revision(*number),
@@ -159,18 +159,21 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
         EventKind::DeadlinePassed { deadline } => {
             (v1::EventType::CancelRequested, format!("its deadline, {deadline}, has passed"))
         }
-        EventKind::Succeeded { progress } => {
+        EventKind::Succeeded { progress, ended_at } => {
+            message.end_time = ended(*ended_at);
             message.progress = seen(progress);
             (v1::EventType::Succeeded, progress.message.clone())
         }
         EventKind::Failed { failure: why, progress } => {
             message.progress = progress.as_ref().and_then(seen);
             message.failure = Some(failure(why));
+            message.end_time = ended(why.at);
             (v1::EventType::Failed, why.summary.clone())
         }
         EventKind::Cancelled { cancellation: request, progress } => {
             message.progress = progress.as_ref().and_then(seen);
             message.cancellation = Some(cancellation(request));
+            message.end_time = ended(*at);
             (v1::EventType::Cancelled, "nothing of it is alive".to_owned())
         }
     };
@@ -204,7 +207,9 @@ pub(super) fn events(events: &[Event], limit: u32, namespace: &str) -> v1::ListE
         next_page_token: events
             .last()
             .filter(|_| full)
-            .map(|entry| page::encode(&format!("events {}", entry.execution), revision(entry.revision)))
+            .map(|entry| {
+                page::encode(&format!("events {}", entry.execution), revision(entry.revision))
+            })
             .unwrap_or_default(),
     }
 }
@@ -274,6 +279,7 @@ fn run(planned: &PlannedRun, created: Option<&CreatedRun>, namespace: &str) -> v
         name: planned.name.to_string(),
         uid: created.map(|run| run.uid.clone()).unwrap_or_default(),
         epoch: i64::try_from(planned.epoch.0).unwrap_or(i64::MAX),
+        create_time: created.map(|run| timestamp(run.created_at)),
     }
 }
 
@@ -321,7 +327,8 @@ fn seen(progress: &Progress) -> Option<v1::Progress> {
 }
 
 fn task(task: &TaskProgress) -> v1::TaskProgress {
-    let TaskProgress { name, state, task_run, started_at, ended_at, attempts, steps, reason } = task;
+    let TaskProgress { name, state, task_run, started_at, ended_at, attempts, steps, reason } =
+        task;
     v1::TaskProgress {
         name: name.clone(),
         state: task_state(*state).into(),

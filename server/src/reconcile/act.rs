@@ -103,7 +103,7 @@ impl Reconciler {
     }
 
     /// What else acts on the target; `None` while that is not known.
-    fn foreign(&self, execution: &Execution) -> Option<ForeignRuns> {
+    pub(super) fn foreign(&self, execution: &Execution) -> Option<ForeignRuns> {
         foreign_runs(&*self.tekton, &execution.request.target.hash(), &[execution.id])
     }
 
@@ -161,8 +161,10 @@ impl Reconciler {
                 self.apply(execution, "run_exists", input).await
             }
             Created::Taken(other) if other.is_live() => {
-                let obstacle =
-                    format!("PipelineRun {} is there already and belongs to somebody else", other.name);
+                let obstacle = format!(
+                    "PipelineRun {} is there already and belongs to somebody else",
+                    other.name
+                );
                 self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
                 Ok(Some(Turn::Retry { at_least: None }))
             }
@@ -261,14 +263,20 @@ impl Reconciler {
         };
         let Observation { progress, end, .. } = observe(&snapshot.run, &snapshot.task_runs);
         match end {
-            Some(end) => self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await,
+            Some(end) => {
+                self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await
+            }
             None => Ok(Some(Turn::Retry { at_least: None })),
         }
     }
 
     /// Stops what a run left behind, and says so once nothing is alive. The run ended before the list
     /// is made, and an ended run creates nothing, so what the list does not show cannot come.
-    async fn sweep(&self, execution: &Execution, run: &RunRef) -> Result<Option<Turn>, ServiceError> {
+    async fn sweep(
+        &self,
+        execution: &Execution,
+        run: &RunRef,
+    ) -> Result<Option<Turn>, ServiceError> {
         let snapshot = match run.created() {
             Some(created) => self.read_own(created).await?,
             None => None,
@@ -303,7 +311,8 @@ impl Reconciler {
         name: &str,
         uid: &str,
     ) -> Result<Option<Turn>, ServiceError> {
-        let Some(snapshot) = self.tekton.read(name).await?.filter(|seen| seen.run.uid == uid) else {
+        let Some(snapshot) = self.tekton.read(name).await?.filter(|seen| seen.run.uid == uid)
+        else {
             return Ok(Some(Turn::Rest));
         };
         let live_task_runs = observe(&snapshot.run, &snapshot.task_runs).live_task_runs;

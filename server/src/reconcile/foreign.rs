@@ -16,8 +16,7 @@ pub fn foreign_runs(
 ) -> Option<ForeignRuns> {
     let runs = tekton.runs_of_target(target_hash)?;
     let own = |execution: Option<ExecutionId>| execution.is_some_and(|id| ours.contains(&id));
-    let last_epoch =
-        runs.iter().filter_map(|run| RunName::epoch_of(&run.name, target_hash)).max();
+    let last_epoch = runs.iter().filter_map(|run| RunName::epoch_of(&run.name, target_hash)).max();
     let live = runs.into_iter().find(|run| run.is_live() && !own(run.execution));
     Some(ForeignRuns {
         live: live.map(|run| run.name),

@@ -110,12 +110,8 @@ pub(super) fn plan(
             until => Action::Admit { until },
         },
         State::Starting { run, .. } => starting(execution, run, known, policy, now),
-        State::Running { run } => {
-            running(run, execution.request.deadline, &known.run, policy, now)
-        }
-        State::Cancelling { run, .. } => {
-            cancelling(execution.id, run, &known.run)
-        }
+        State::Running { run } => running(run, execution.request.deadline, &known.run, policy, now),
+        State::Cancelling { run, .. } => cancelling(execution.id, run, &known.run),
         State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
             ended(execution, &known.run, policy, now)
         }
@@ -133,7 +129,9 @@ fn starting(
     let deadline = execution.request.deadline.map_or(patience, |deadline| deadline.min(patience));
     match &known.run {
         // Before anything else: a run that exists is not late, it has started.
-        Seen::Present(seen) if seen.run.execution == Some(execution.id) => Action::Apply(exists(seen)),
+        Seen::Present(seen) if seen.run.execution == Some(execution.id) => {
+            Action::Apply(exists(seen))
+        }
         _ if deadline <= now => Action::Apply(Input::Deadline(deadline)),
         Seen::NotSynced => Action::AwaitSync,
         Seen::Present(seen) if !seen.run.is_live() => Action::Rename,
@@ -161,7 +159,9 @@ fn running(
     let snapshot = match seen {
         Seen::NotSynced => return Action::AwaitSync,
         Seen::Absent => return Action::Verify(run.clone()),
-        Seen::Present(snapshot) if snapshot.run.uid != run.uid => return Action::Verify(run.clone()),
+        Seen::Present(snapshot) if snapshot.run.uid != run.uid => {
+            return Action::Verify(run.clone());
+        }
         Seen::Present(snapshot) => snapshot,
     };
     let Observation { progress, end, complete, .. } = observe(&snapshot.run, &snapshot.task_runs);
@@ -206,7 +206,8 @@ fn ended(execution: &Execution, seen: &Seen, policy: &Policy, now: Timestamp) ->
     if run.execution != Some(execution.id) {
         return Action::Rest;
     }
-    let live = run.is_live() || task_runs.iter().any(|task| task.run_uid == run.uid && task.is_live());
+    let live =
+        run.is_live() || task_runs.iter().any(|task| task.run_uid == run.uid && task.is_live());
     if live {
         return Action::StopStray { name: run.name.clone(), uid: run.uid.clone() };
     }

@@ -198,7 +198,10 @@ mod tests {
         }
         assert!(waits[0] <= FIRST_RETRY + Duration::from_millis(2), "{waits:?}");
         assert!(*waits.last().unwrap() >= LAST_RETRY / 2, "{waits:?}");
-        assert!(waits.iter().all(|wait| *wait <= LAST_RETRY + Duration::from_millis(2)), "{waits:?}");
+        assert!(
+            waits.iter().all(|wait| *wait <= LAST_RETRY + Duration::from_millis(2)),
+            "{waits:?}"
+        );
         queue.next().await;
         queue.done(id(1), None);
         assert!(queue.lock().failures.is_empty());

@@ -26,6 +26,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcome as a label.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Committed => "committed",

@@ -1,1 +1,191 @@
-//! x
+//! The store in one SQLite file.
+//!
+//! One connection writes, a few read: SQLite lets one transaction write at a time, and in WAL mode
+//! readers neither wait for it nor hold it up. A write is durable when its call answers
+//! (`synchronous = FULL`). All SQL stands in [`read`] and [`write`], the invariants in the schema.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use wfe_core::{
+    event::Event,
+    execution::{Execution, StateCode},
+    ids::{ExecutionId, RequestId, Revision},
+    request::StartRequest,
+    settle::Settlement,
+    start::StartDecision,
+    target::TargetKey,
+};
+
+use self::{
+    open::{Tuning, open_file, open_memory},
+    transaction::{Writer, observed},
+    work::{Check, Settle, Start},
+};
+use super::{
+    Filter, Listed, Page, SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView,
+    Unfinished,
+    observer::{StoreObserver, Unobserved},
+};
+
+mod migrate;
+mod open;
+mod read;
+mod rows;
+mod transaction;
+mod work;
+mod write;
+
+pub use self::open::OpenError;
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: SqlitePool,
+    observer: Arc<dyn StoreObserver>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, makes it when there is none, and brings its schema up to date.
+    /// The file is readable by its owner alone when it is made here.
+    pub async fn open(path: &Path, observer: Arc<dyn StoreObserver>) -> Result<Self, OpenError> {
+        Self::open_tuned(path, observer, &Tuning::default()).await
+    }
+
+    /// A store that is forgotten when it is dropped, for tests.
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        let pool = open_memory(&Tuning::default()).await?;
+        Ok(Self::new(pool.clone(), pool, Arc::new(Unobserved), &Tuning::default()))
+    }
+
+    async fn open_tuned(
+        path: &Path,
+        observer: Arc<dyn StoreObserver>,
+        tuning: &Tuning,
+    ) -> Result<Self, OpenError> {
+        let (writer, readers) = open_file(path, tuning).await?;
+        Ok(Self::new(writer, readers, observer, tuning))
+    }
+
+    fn new(
+        writer: SqlitePool,
+        readers: SqlitePool,
+        observer: Arc<dyn StoreObserver>,
+        tuning: &Tuning,
+    ) -> Self {
+        let writer = Writer::new(writer, Arc::clone(&observer), tuning.retries);
+        Self { writer, readers, observer }
+    }
+
+    /// Runs a query under its name.
+    async fn observed<T>(
+        &self,
+        name: &'static str,
+        query: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        observed(&*self.observer, name, query).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    #[tracing::instrument(name = "store.start", level = "debug", skip_all, fields(request.id = %request.request_id, target = %request.target))]
+    async fn start(
+        &self,
+        request: &StartRequest,
+        decide: &StartDecider<'_>,
+    ) -> Result<StartDecision, StoreError> {
+        // Refusals and repetitions write nothing, so they must not queue for the one connection that
+        // writes: a caller who hammers a locked target would slow all others. Only a decision that
+        // has something to write is taken again, in the transaction, where nothing can change
+        // between what it read and what it writes; that second one counts.
+        match self.validate_start(request, decide).await? {
+            StartDecision::Accept { .. } | StartDecision::Attach(_) => {
+                self.writer.run(&Start { request, decide }).await
+            }
+            seen @ (StartDecision::Repeat(_)
+            | StartDecision::Refuse(_)
+            | StartDecision::Reused { .. }
+            | StartDecision::DeadlinePassed) => Ok(seen),
+        }
+    }
+
+    #[tracing::instrument(name = "store.validate_start", level = "debug", skip_all, fields(request.id = %request.request_id, target = %request.target))]
+    async fn validate_start(
+        &self,
+        request: &StartRequest,
+        decide: &StartDecider<'_>,
+    ) -> Result<StartDecision, StoreError> {
+        let view = self.observed("start_view", read::start_view(&self.readers, request)).await?;
+        Ok(decide(view.view()))
+    }
+
+    #[tracing::instrument(name = "store.settle", level = "debug", skip_all, fields(transaction = name, execution.id = %id))]
+    async fn settle(
+        &self,
+        name: &'static str,
+        id: ExecutionId,
+        decide: &SettleDecider<'_>,
+    ) -> Result<Settlement, SettleError> {
+        self.writer.run(&Settle { name, id, decide }).await?
+    }
+
+    async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError> {
+        self.observed("execution", read::execution(&self.readers, id)).await
+    }
+
+    async fn execution_of_request(&self, id: &RequestId) -> Result<Option<Execution>, StoreError> {
+        let query = read::execution_of_request(&self.readers, id);
+        self.observed("execution_of_request", query).await
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Listed>, StoreError> {
+        self.observed("list", read::list(&self.readers, filter, page)).await
+    }
+
+    async fn events(
+        &self,
+        id: ExecutionId,
+        after: Revision,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.observed("events", read::events(&self.readers, id, after, limit)).await
+    }
+
+    async fn target(&self, key: &TargetKey) -> Result<TargetView, StoreError> {
+        self.observed("target", read::target_view(&self.readers, key)).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError> {
+        self.observed("unfinished", read::unfinished(&self.readers)).await
+    }
+
+    async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
+        self.observed("head_of", read::head_of(&self.readers, target_hash)).await
+    }
+
+    async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError> {
+        self.observed("count_by_state", read::count_by_state(&self.readers)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.observed("check_read", read::check(&self.readers)).await?;
+        self.writer.run(&Check).await
+    }
+
+    async fn close(&self) {
+        // The last connection to close moves the log into the file, and one that only reads cannot.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -38,12 +38,27 @@ async fn a_start_with_wrong_fields_names_each_and_stores_nothing() {
         (v1::StartRequest { request_id: "a b".to_owned(), ..mk() }, vec!["request_id"]),
         (v1::StartRequest { workflow: None, ..mk() }, vec!["workflow"]),
         (v1::StartRequest { workflow: bundle("", ""), ..mk() }, vec!["bundle.reference"]),
-        (v1::StartRequest { workflow: bundle("not a reference", ""), ..mk() }, vec!["bundle.reference"]),
-        (v1::StartRequest { workflow: bundle("registry.example/x/y", "sha1:0"), ..mk() }, vec!["bundle.digest"]),
-        (v1::StartRequest { workflow: bundle(&pinned, &digest("b")), ..mk() }, vec!["bundle.digest"]),
-        (v1::StartRequest { service_account: "No_Name".to_owned(), ..mk() }, vec!["service_account"]),
         (
-            v1::StartRequest { secrets: vec!["ok".to_owned(), "ok".to_owned(), String::new()], ..mk() },
+            v1::StartRequest { workflow: bundle("not a reference", ""), ..mk() },
+            vec!["bundle.reference"],
+        ),
+        (
+            v1::StartRequest { workflow: bundle("registry.example/x/y", "sha1:0"), ..mk() },
+            vec!["bundle.digest"],
+        ),
+        (
+            v1::StartRequest { workflow: bundle(&pinned, &digest("b")), ..mk() },
+            vec!["bundle.digest"],
+        ),
+        (
+            v1::StartRequest { service_account: "No_Name".to_owned(), ..mk() },
+            vec!["service_account"],
+        ),
+        (
+            v1::StartRequest {
+                secrets: vec!["ok".to_owned(), "ok".to_owned(), String::new()],
+                ..mk()
+            },
             vec!["secrets[1]", "secrets[2]"],
         ),
         (v1::StartRequest { correlation_id: "a b".to_owned(), ..mk() }, vec!["correlation_id"]),
@@ -52,7 +67,12 @@ async fn a_start_with_wrong_fields_names_each_and_stores_nothing() {
         (v1::StartRequest { deadline: seconds(4_000_000_000, -1), ..mk() }, vec!["deadline"]),
         (v1::StartRequest { when_locked: 99, ..mk() }, vec!["when_locked"]),
         (
-            v1::StartRequest { target: "x".to_owned(), request_id: String::new(), workflow: None, ..mk() },
+            v1::StartRequest {
+                target: "x".to_owned(),
+                request_id: String::new(),
+                workflow: None,
+                ..mk()
+            },
             vec!["request_id", "workflow", "target"],
         ),
     ];
@@ -89,7 +109,10 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
     let mut client = stack.client().await;
     let who = || Some(v1::OnBehalfOf { user: "alice".to_owned(), ..v1::OnBehalfOf::default() });
     for request in [
-        v1::StartRequest { workflow: Some(Workflow::Inline(v1::InlineWorkflow::default())), ..mk() },
+        v1::StartRequest {
+            workflow: Some(Workflow::Inline(v1::InlineWorkflow::default())),
+            ..mk()
+        },
         v1::StartRequest { when_cooling: WhenCooling::Wait.into(), ..mk() },
         v1::StartRequest { when_blocked: WhenBlocked::Wait.into(), ..mk() },
         v1::StartRequest { on_behalf_of: who(), ..mk() },
@@ -151,8 +174,14 @@ async fn the_other_calls_name_their_wrong_fields_too() {
     for (request, fields) in [
         (v1::ListRequest { page_size: -1, ..v1::ListRequest::default() }, vec!["page_size"]),
         (v1::ListRequest { states: vec![0], ..v1::ListRequest::default() }, vec!["states[0]"]),
-        (v1::ListRequest { cluster_id: "east".to_owned(), ..v1::ListRequest::default() }, vec!["cluster_id"]),
-        (v1::ListRequest { page_token: "x".to_owned(), ..v1::ListRequest::default() }, vec!["page_token"]),
+        (
+            v1::ListRequest { cluster_id: "east".to_owned(), ..v1::ListRequest::default() },
+            vec!["cluster_id"],
+        ),
+        (
+            v1::ListRequest { page_token: "x".to_owned(), ..v1::ListRequest::default() },
+            vec!["page_token"],
+        ),
     ] {
         assert_eq!(violated(&client.list(request).await.unwrap_err()), fields);
     }
@@ -201,7 +230,8 @@ async fn text_that_is_not_utf_8_is_refused_as_malformed() {
     let channel = stack.channel().await;
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.unwrap();
-    let path = http::uri::PathAndQuery::from_static("/kubernaut.execution.v1.ExecutionService/Start");
+    let path =
+        http::uri::PathAndQuery::from_static("/kubernaut.execution.v1.ExecutionService/Start");
     let raw = Raw { request_id: vec![0xff, 0xfe] };
     let codec = tonic_prost::ProstCodec::<Raw, v1::StartResponse>::default();
     let status = grpc.unary(tonic::Request::new(raw), path, codec).await.unwrap_err();

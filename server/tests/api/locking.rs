@@ -35,7 +35,10 @@ async fn of_100_starts_racing_for_a_target_one_runs_and_99_are_told_who_holds_it
         refused(&status, Code::Aborted, "TARGET_LOCKED");
         let details = status.get_error_details();
         let resource = details.resource_info().unwrap();
-        assert_eq!((resource.resource_type.as_str(), resource.resource_name.as_str()), ("execution", holder.as_str()));
+        assert_eq!(
+            (resource.resource_type.as_str(), resource.resource_name.as_str()),
+            ("execution", holder.as_str())
+        );
     }
     let mut client = stack.client().await;
     until_state(&mut client, &holder, State::Running).await;
@@ -56,10 +59,18 @@ async fn waiting_executions_run_one_after_the_other_in_order_of_acceptance() {
     for id in &accepted {
         let done = until_terminal(&mut client, id).await;
         assert_eq!(done.state(), State::Succeeded);
-        runs.push((done.run.unwrap().epoch, done.id, done.start_time.unwrap(), done.end_time.unwrap()));
+        runs.push((
+            done.run.unwrap().epoch,
+            done.id,
+            done.start_time.unwrap(),
+            done.end_time.unwrap(),
+        ));
     }
     runs.sort_by_key(|(epoch, ..)| *epoch);
-    accepted.sort(); // ids are ordered by acceptance
+    // Lists are in the order of acceptance, the newest first.
+    let request = v1::ListRequest { page_size: 500, ..v1::ListRequest::default() };
+    let listed = client.list(request).await.unwrap().into_inner().executions;
+    accepted = listed.into_iter().rev().map(|execution| execution.id).collect();
     let in_order: Vec<String> = runs.iter().map(|(_, id, ..)| id.clone()).collect();
     assert_eq!(in_order, accepted);
     for pair in runs.windows(2) {

@@ -1,7 +1,5 @@
 //! The service over an in-memory transport: real store, real reconciler, simulated Tekton.
 
-#![expect(missing_docs, reason = "tests")]
-
 mod bad_input;
 mod cancel;
 mod locking;

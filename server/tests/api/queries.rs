@@ -93,8 +93,7 @@ async fn events_come_in_pages_in_order() {
     let done = until_terminal(&mut client, &id).await;
     let (mut seen, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request =
-            v1::ListEventsRequest { execution_id: id.clone(), page_size: 2, page_token };
+        let request = v1::ListEventsRequest { execution_id: id.clone(), page_size: 2, page_token };
         let page = client.list_events(request).await.unwrap().into_inner();
         assert!(page.events.len() <= 2);
         seen.extend(page.events.into_iter().map(|event| event.revision));

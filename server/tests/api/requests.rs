@@ -13,11 +13,9 @@ use crate::support::*;
 async fn a_start_becomes_a_run_and_ends_with_its_steps_and_times() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
-    let accepted = start(
-        &mut client,
-        mk_start_of("three-tasks-in-order", "r-1", "default/Deployment/api"),
-    )
-    .await;
+    let accepted =
+        start(&mut client, mk_start_of("three-tasks-in-order", "r-1", "default/Deployment/api"))
+            .await;
     assert_eq!(accepted.state(), State::Starting);
     assert_eq!(accepted.target, "default/deployment/api");
     assert_eq!(accepted.target_as_given, "default/Deployment/api");
@@ -82,7 +80,10 @@ async fn the_same_request_gets_the_same_execution_during_after_and_after_a_resta
     let id = first.execution.unwrap().id;
 
     let again = client.start(request()).await.unwrap().into_inner();
-    assert_eq!((again.outcome(), again.execution.unwrap().id), (StartOutcome::Repeated, id.clone()));
+    assert_eq!(
+        (again.outcome(), again.execution.unwrap().id),
+        (StartOutcome::Repeated, id.clone())
+    );
 
     until_terminal(&mut client, &id).await;
     let after = client.start(request()).await.unwrap().into_inner();
@@ -131,8 +132,7 @@ async fn another_body_under_the_same_request_id_is_refused_with_the_field_that_d
 async fn validate_only_answers_what_would_be_and_stores_nothing() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
-    let validate =
-        |target: &str| v1::StartRequest { validate_only: true, ..mk_start("v", target) };
+    let validate = |target: &str| v1::StartRequest { validate_only: true, ..mk_start("v", target) };
     let answer = client.start(validate("pod/x")).await.unwrap().into_inner();
     assert_eq!(answer.outcome(), StartOutcome::Validated);
     let execution = answer.execution.unwrap();
@@ -164,7 +164,8 @@ async fn a_deadline_ends_a_run_that_does_not_end_itself() {
     let mut client = stack.client().await;
     let mut request = mk_start_of("never-ends", "r", "pod/x");
     let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 2;
-    request.deadline = Some(prost_types::Timestamp { seconds: i64::try_from(soon).unwrap(), nanos: 0 });
+    request.deadline =
+        Some(prost_types::Timestamp { seconds: i64::try_from(soon).unwrap(), nanos: 0 });
     let id = start(&mut client, request).await.id;
     let done = until_terminal(&mut client, &id).await;
     assert_eq!(done.failure.unwrap().reason(), FailureReason::DeadlineExceeded);

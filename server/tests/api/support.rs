@@ -33,15 +33,15 @@ use wfe_server::{
     },
 };
 
-pub type Client = ExecutionServiceClient<Channel>;
+pub(crate) type Client = ExecutionServiceClient<Channel>;
 
 /// How long a test waits for what has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A service, its cluster and its database. The last two outlive a restart.
-pub struct Stack {
-    pub cluster: Arc<SimulatedCluster>,
-    pub metrics: Metrics,
+pub(crate) struct Stack {
+    pub(crate) cluster: Arc<SimulatedCluster>,
+    pub(crate) metrics: Metrics,
     directory: TempDir,
     heartbeat: Duration,
     running: Running,
@@ -56,7 +56,7 @@ struct Running {
 }
 
 impl Stack {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(SimulatorConfig {
             task_time: Duration::from_millis(40),
             ..SimulatorConfig::default()
@@ -64,7 +64,7 @@ impl Stack {
         .await
     }
 
-    pub async fn with(config: SimulatorConfig) -> Self {
+    pub(crate) async fn with(config: SimulatorConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cluster = SimulatedCluster::new(config, Arc::new(SystemClock));
         let heartbeat = Duration::from_millis(50);
@@ -75,33 +75,36 @@ impl Stack {
     }
 
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
-    pub async fn crash_and_restart(&mut self) {
+    pub(crate) async fn crash_and_restart(&mut self) {
         self.running.kill().await;
         let started = Running::start(&self.cluster, &self.directory, self.heartbeat).await;
         (self.running, self.metrics) = started;
     }
 
     /// Ends every open watch as a shutdown does.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.running.draining.cancel();
     }
 
-    pub fn store(&self) -> &dyn Store {
+    pub(crate) fn store(&self) -> &dyn Store {
         &*self.running.store
     }
 
     /// A connection of its own.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         ExecutionServiceClient::new(self.channel().await)
     }
 
-    pub async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         let connect = self.running.connect.clone();
         let connector = tower::service_fn(move |_| {
             let connect = connect.clone();
             async move {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
-                connect.send(theirs).await.map_err(|_| std::io::Error::other("the server is gone"))?;
+                connect
+                    .send(theirs)
+                    .await
+                    .map_err(|_| std::io::Error::other("the server is gone"))?;
                 Ok::<_, std::io::Error>(TokioIo::new(ours))
             }
         });
@@ -111,7 +114,8 @@ impl Stack {
     async fn until_synced(&self) {
         let mut client = self.client().await;
         eventually("the watches are complete", async || {
-            let request = v1::StartRequest { validate_only: true, ..mk_start("probe", "pod/probe") };
+            let request =
+                v1::StartRequest { validate_only: true, ..mk_start("probe", "pod/probe") };
             client.start(request).await.ok().map(|_| ())
         })
         .await;
@@ -129,7 +133,7 @@ impl Running {
         let path = directory.path().join("wfe.db");
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap());
-        let tekton: Arc<dyn Tekton> = Arc::new(Simulator::new(Arc::clone(cluster)));
+        let tekton: Arc<dyn Tekton> = Arc::new(Simulator::connect(Arc::clone(cluster)));
         let queue = Arc::new(Queue::default());
         let ledger =
             Ledger::new(Arc::clone(&store), Arc::default(), Arc::clone(&queue), metrics.clone());
@@ -152,8 +156,8 @@ impl Running {
             draining.clone(),
         );
         let (connect, connections) = tokio::sync::mpsc::channel(64);
-        let incoming = tokio_stream::wrappers::ReceiverStream::new(connections)
-            .map(Ok::<_, std::io::Error>);
+        let incoming =
+            tokio_stream::wrappers::ReceiverStream::new(connections).map(Ok::<_, std::io::Error>);
         let serve = tonic::transport::Server::builder()
             .layer(grpc::ExplainLayer)
             .add_service(grpc::server(service))
@@ -183,7 +187,7 @@ impl Running {
 }
 
 /// Waits until `look` finds something.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -194,11 +198,11 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
-pub fn mk_start(request_id: &str, target: &str) -> v1::StartRequest {
+pub(crate) fn mk_start(request_id: &str, target: &str) -> v1::StartRequest {
     mk_start_of("succeeds", request_id, target)
 }
 
-pub fn mk_start_of(bundle: &str, request_id: &str, target: &str) -> v1::StartRequest {
+pub(crate) fn mk_start_of(bundle: &str, request_id: &str, target: &str) -> v1::StartRequest {
     v1::StartRequest {
         request_id: request_id.to_owned(),
         target: target.to_owned(),
@@ -210,16 +214,16 @@ pub fn mk_start_of(bundle: &str, request_id: &str, target: &str) -> v1::StartReq
     }
 }
 
-pub async fn start(client: &mut Client, request: v1::StartRequest) -> v1::Execution {
+pub(crate) async fn start(client: &mut Client, request: v1::StartRequest) -> v1::Execution {
     client.start(request).await.unwrap().into_inner().execution.unwrap()
 }
 
-pub async fn get(client: &mut Client, id: &str) -> v1::Execution {
+pub(crate) async fn get(client: &mut Client, id: &str) -> v1::Execution {
     let key = Some(v1::get_request::Key::ExecutionId(id.to_owned()));
     client.get(v1::GetRequest { key }).await.unwrap().into_inner().execution.unwrap()
 }
 
-pub async fn cancel(client: &mut Client, id: &str) -> v1::Execution {
+pub(crate) async fn cancel(client: &mut Client, id: &str) -> v1::Execution {
     let request = v1::CancelRequest {
         execution_id: id.to_owned(),
         reason: "a test".to_owned(),
@@ -228,12 +232,12 @@ pub async fn cancel(client: &mut Client, id: &str) -> v1::Execution {
     client.cancel(request).await.unwrap().into_inner().execution.unwrap()
 }
 
-pub async fn target(client: &mut Client, target: &str) -> v1::Target {
+pub(crate) async fn target(client: &mut Client, target: &str) -> v1::Target {
     let request = v1::GetTargetRequest { target: target.to_owned(), cluster_id: String::new() };
     client.get_target(request).await.unwrap().into_inner().target.unwrap()
 }
 
-pub async fn watch(
+pub(crate) async fn watch(
     client: &mut Client,
     id: &str,
     after: Option<i64>,
@@ -243,7 +247,7 @@ pub async fn watch(
 }
 
 /// Follows an execution to its end.
-pub async fn until_terminal(client: &mut Client, id: &str) -> v1::Execution {
+pub(crate) async fn until_terminal(client: &mut Client, id: &str) -> v1::Execution {
     let follow = async {
         let mut stream = watch(client, id, None).await.unwrap();
         while let Some(message) = stream.message().await.unwrap() {
@@ -257,7 +261,7 @@ pub async fn until_terminal(client: &mut Client, id: &str) -> v1::Execution {
 }
 
 /// Waits until an execution is in a state.
-pub async fn until_state(client: &mut Client, id: &str, state: State) -> v1::Execution {
+pub(crate) async fn until_state(client: &mut Client, id: &str, state: State) -> v1::Execution {
     eventually(&format!("{id} is {state:?}"), async || {
         Some(get(client, id).await).filter(|execution| execution.state() == state)
     })
@@ -265,14 +269,14 @@ pub async fn until_state(client: &mut Client, id: &str, state: State) -> v1::Exe
 }
 
 /// The whole history of an execution.
-pub async fn events(client: &mut Client, id: &str) -> Vec<v1::ExecutionEvent> {
+pub(crate) async fn events(client: &mut Client, id: &str) -> Vec<v1::ExecutionEvent> {
     let request =
         v1::ListEventsRequest { execution_id: id.to_owned(), ..v1::ListEventsRequest::default() };
     client.list_events(request).await.unwrap().into_inner().events
 }
 
 /// Asserts code and reason of an error, and answers the message.
-pub fn refused(status: &Status, code: Code, reason: &str) -> String {
+pub(crate) fn refused(status: &Status, code: Code, reason: &str) -> String {
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{status:?}");
@@ -281,7 +285,7 @@ pub fn refused(status: &Status, code: Code, reason: &str) -> String {
 }
 
 /// The fields that an INVALID_ARGUMENT names.
-pub fn violated(status: &Status) -> Vec<String> {
+pub(crate) fn violated(status: &Status) -> Vec<String> {
     refused(status, Code::InvalidArgument, "INVALID_REQUEST");
     let details = status.get_error_details();
     let violations = &details.bad_request().unwrap().field_violations;
@@ -290,7 +294,7 @@ pub fn violated(status: &Status) -> Vec<String> {
 }
 
 /// How many rows the database has in all: nothing more than before means that nothing was stored.
-pub async fn stored(stack: &Stack) -> (usize, u64) {
+pub(crate) async fn stored(stack: &Stack) -> (usize, u64) {
     let unfinished = stack.store().unfinished().await.unwrap().len();
     let all = stack.store().count_by_state().await.unwrap().iter().map(|(_, n)| n).sum();
     (unfinished, all)

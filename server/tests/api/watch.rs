@@ -25,7 +25,10 @@ async fn a_snapshot_then_every_event_then_the_end_and_nothing_after_it() {
         let message = stream.message().await.unwrap().expect("a terminal message first");
         match message.update.unwrap() {
             Update::Event(event) => {
-                assert_eq!((message.cursor, event.revision), (copy.revision + 1, copy.revision + 1));
+                assert_eq!(
+                    (message.cursor, event.revision),
+                    (copy.revision + 1, copy.revision + 1)
+                );
                 assert!(apply(&mut copy, &event));
                 assert!(!apply(&mut copy, &event), "once");
             }

@@ -71,16 +71,9 @@ impl ProcessId {
         // A stopped process would not see SIGTERM.
         self.signal(Signal::SIGCONT)?;
         let gone = async || {
-            if self.is_alive() {
-                Err("alive")
-            } else {
-                Ok(())
-            }
+            if self.is_alive() { Err("alive") } else { Ok(()) }
         };
-        if eventually(grace, "the end of a process", gone)
-            .await
-            .is_err()
-        {
+        if eventually(grace, "the end of a process", gone).await.is_err() {
             self.signal(Signal::SIGKILL)?;
             eventually(Duration::from_secs(10), "the end of a killed process", gone).await?;
         }
@@ -124,11 +117,7 @@ impl Program {
         std::thread::spawn(move || child.wait());
         match id {
             Some(id) => Ok(id),
-            None => bail!(
-                "{} ended at once{}",
-                self.file.display(),
-                log_tail(&self.log)
-            ),
+            None => bail!("{} ended at once{}", self.file.display(), log_tail(&self.log)),
         }
     }
 }

@@ -68,17 +68,13 @@ pub(crate) async fn resolves_a_bundle(
     .await?;
     delete(&runs).await.map_err(anyhow::Error::msg)?;
     let tasks = api(client, "TaskRun");
-    eventually(
-        deadline,
-        "a PipelineRun's TaskRuns being collected",
-        || async {
-            let left = tasks.list(&kube::api::ListParams::default()).await;
-            match left.map_err(|error| error.to_string())?.items.len() {
-                0 => Ok(()),
-                left => Err(format!("{left} left")),
-            }
-        },
-    )
+    eventually(deadline, "a PipelineRun's TaskRuns being collected", || async {
+        let left = tasks.list(&kube::api::ListParams::default()).await;
+        match left.map_err(|error| error.to_string())?.items.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} left")),
+        }
+    })
     .await
     .context("is the garbage collector running?")
 }
@@ -89,9 +85,7 @@ fn is_defaulted(run: &DynamicObject) -> bool {
 }
 
 async fn delete(runs: &Api<DynamicObject>) -> Result<(), String> {
-    runs.delete(NAME, &DeleteParams::background())
-        .await
-        .map_err(|error| error.to_string())?;
+    runs.delete(NAME, &DeleteParams::background()).await.map_err(|error| error.to_string())?;
     Ok(())
 }
 

@@ -78,10 +78,7 @@ pub(crate) async fn beside(dir: &Path, binaries: &Binaries, kubeconfig: &Path) -
     let copied = fs::read(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
     write_private(&dir.join(KUBECONFIG), &copied)?;
     let client = cluster::client(&dir.join(KUBECONFIG)).await?;
-    cluster::ready(&client)
-        .await
-        .map_err(anyhow::Error::msg)
-        .context("the given cluster")?;
+    cluster::ready(&client).await.map_err(anyhow::Error::msg).context("the given cluster")?;
     probe::has_tekton(&client).await?;
     let port = launch_ready(dir, planner.registry()?).await?;
     let registry = remember_registry(dir, port)?;
@@ -114,11 +111,9 @@ async fn launch_ready(dir: &Path, planned: Planned) -> Result<u16> {
     let (name, log) = (component.name.clone(), component.program.log.clone());
     launch(dir, component)?;
     let what = format!("{name} listening on port {port}");
-    eventually(PATIENCE, &what, || {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-    })
-    .await
-    .with_context(|| log_tail(&log))?;
+    eventually(PATIENCE, &what, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)))
+        .await
+        .with_context(|| log_tail(&log))?;
     Ok(port)
 }
 
@@ -158,10 +153,7 @@ async fn apply_tekton(dir: &Path, binaries: &Binaries, webhook_port: u16) -> Res
         .kill_on_drop(true);
     let output = kubectl.output().await.context("run kubectl")?;
     if !output.status.success() {
-        bail!(
-            "kubectl apply of Tekton: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("kubectl apply of Tekton: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }
@@ -182,10 +174,7 @@ async fn create_workflow_namespace(client: &Client) -> Result<()> {
     let namespace = json!({ "metadata": { "name": WORKFLOW_NAMESPACE } });
     create::<Namespace>(&Api::all(client.clone()), namespace).await?;
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), WORKFLOW_NAMESPACE);
-    eventually(PATIENCE, "the default ServiceAccount", || {
-        accounts.get("default")
-    })
-    .await?;
+    eventually(PATIENCE, "the default ServiceAccount", || accounts.get("default")).await?;
     Ok(())
 }
 
@@ -193,10 +182,7 @@ async fn create<K>(api: &Api<K>, object: Value) -> Result<()>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
-    match api
-        .create(&PostParams::default(), &serde_json::from_value(object)?)
-        .await
-    {
+    match api.create(&PostParams::default(), &serde_json::from_value(object)?).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(error.into()),

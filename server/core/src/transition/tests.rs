@@ -155,6 +155,15 @@ fn a_passed_deadline_ends_as_deadline_exceeded_unless_the_run_had_succeeded() {
 }
 
 #[test]
+fn times_that_kubernetes_tells_in_seconds_never_run_backwards() {
+    let half = at(10).checked_add(jiff::SignedDuration::from_millis(500)).unwrap();
+    assert_eq!(precise(at(10), at(0), half), half, "within that second: now");
+    assert_eq!(precise(at(8), at(0), half), at(8), "heard of later: as it was told");
+    assert_eq!(precise(at(8), at(9), half), at(9), "never before what it follows");
+    assert_eq!(precise(at(12), at(0), half), at(12), "clocks differ: as it was told");
+}
+
+#[test]
 fn obstacles_are_shortened_and_free_of_control_characters() {
     let starting = mk_execution(1, mk_state(StateCode::Starting));
     let text = format!("a\u{1b}[31m\n{}", "é".repeat(100_000));

@@ -217,7 +217,9 @@ fn a_live_run_is_cancelled_and_an_ended_one_is_swept() {
     let run_ref = || RunRef::Created(created());
     let live = present(run(Status::Unknown, "Running"), Vec::new());
     assert_eq!(decide(cancelling(run_ref()), live, at(3)), Action::Cancel(created()));
-    for seen in [present(run(Status::False, "Cancelled"), Vec::new()), Seen::Absent, Seen::NotSynced] {
+    for seen in
+        [present(run(Status::False, "Cancelled"), Vec::new()), Seen::Absent, Seen::NotSynced]
+    {
         assert_eq!(decide(cancelling(run_ref()), seen, at(3)), Action::Sweep(run_ref()));
     }
 }

@@ -1,0 +1,129 @@
+//! What the transactions do inside: load, call the decision, write what it answers.
+
+use sqlx::SqliteConnection;
+use wfe_core::{
+    ids::ExecutionId,
+    request::StartRequest,
+    settle::{Settlement, View},
+    start::StartDecision,
+};
+
+use super::{
+    read,
+    transaction::{Done, Work},
+    write,
+};
+use crate::store::{SettleDecider, SettleError, StartDecider, StoreError};
+
+/// A Start.
+pub(super) struct Start<'a> {
+    pub(super) request: &'a StartRequest,
+    pub(super) decide: &'a StartDecider<'a>,
+}
+
+impl Work for Start<'_> {
+    type Answer = StartDecision;
+
+    fn name(&self) -> &'static str {
+        "start"
+    }
+
+    async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Done<StartDecision>, StoreError> {
+        let loaded = read::start_view(&mut *connection, self.request).await?;
+        let decision = (self.decide)(loaded.view());
+        match &decision {
+            StartDecision::Accept { change, target } => {
+                write::insert_execution(connection, &change.execution).await?;
+                write::insert_events(connection, &change.events).await?;
+                write::insert_request(connection, &change.execution).await?;
+                let stored = loaded.stored_target();
+                match target {
+                    Some(target) => write::put_target(connection, stored, target).await?,
+                    // It waits for a target that was never held, as for a foreign run.
+                    None if stored.is_none() => {
+                        write::insert_target(connection, loaded.view().target).await?;
+                    }
+                    None => {}
+                }
+            }
+            StartDecision::Attach(execution) => {
+                write::insert_attached_request(connection, self.request, *execution).await?;
+            }
+            StartDecision::Repeat(_)
+            | StartDecision::Refuse(_)
+            | StartDecision::Reused { .. }
+            | StartDecision::DeadlinePassed => return Ok(Done::Nothing(decision)),
+        }
+        Ok(Done::Write(decision))
+    }
+}
+
+/// A change after a Start.
+pub(super) struct Settle<'a> {
+    pub(super) name: &'static str,
+    pub(super) id: ExecutionId,
+    pub(super) decide: &'a SettleDecider<'a>,
+}
+
+impl Work for Settle<'_> {
+    type Answer = Result<Settlement, SettleError>;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Done<Self::Answer>, StoreError> {
+        let Some(execution) = read::execution(&mut *connection, self.id).await? else {
+            return Ok(Done::Nothing(Err(SettleError::NotFound(self.id))));
+        };
+        let key = &execution.request.target;
+        let target =
+            read::target(&mut *connection, key).await?.ok_or_else(|| StoreError::Inconsistent {
+                table: "executions",
+                row: self.id.to_string(),
+                column: "target",
+                problem: format!("there is no target {key}"),
+            })?;
+        let head = read::head(&mut *connection, key).await?;
+        let view = View { execution: &execution, target: &target, head: head.as_ref() };
+        let settlement = match (self.decide)(view) {
+            Ok(settlement) => settlement,
+            Err(source) => {
+                return Ok(Done::Nothing(Err(SettleError::Illegal { id: self.id, source })));
+            }
+        };
+        if settlement == Settlement::default() {
+            return Ok(Done::Nothing(Ok(settlement)));
+        }
+        for change in &settlement.changes {
+            write::update_execution(connection, change).await?;
+            write::insert_events(connection, &change.events).await?;
+        }
+        if let Some(after) = &settlement.target {
+            write::put_target(connection, Some(&target), after).await?;
+        }
+        Ok(Done::Write(Ok(settlement)))
+    }
+}
+
+/// Proves that a write becomes durable.
+pub(super) struct Check;
+
+impl Work for Check {
+    type Answer = ();
+
+    fn name(&self) -> &'static str {
+        "check"
+    }
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Done<()>, StoreError> {
+        write::touch(connection).await?;
+        Ok(Done::Write(()))
+    }
+}

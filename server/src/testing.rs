@@ -1,0 +1,111 @@
+//! Builders for the tests of this crate. What they build is what the service would: new executions
+//! and inputs, never states put together by hand.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use wfe_core::{
+    actor::Actor,
+    execution::Cancellation,
+    ids::{ClusterId, ExecutionId},
+    lock::ForeignRuns,
+    observe::RunEnd,
+    progress::Progress,
+    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    settle::{Settlement, settle},
+    start::{NewExecution, StartDecision, decide},
+    target::TargetKey,
+    transition::Input,
+    workflow::BundleWorkflow,
+};
+
+use crate::store::{SettleError, Store, StoreError};
+
+/// A moment, so many seconds after the tests begin.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+pub(crate) fn mk_id(n: u32) -> ExecutionId {
+    ExecutionId::new(Uuid::from_u128(u128::from(n)))
+}
+
+/// A target in the local cluster.
+pub(crate) fn mk_key(target: &str) -> TargetKey {
+    TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() }
+}
+
+/// The request `request-<n>`.
+pub(crate) fn mk_request(n: u32, target: &str, when_locked: WhenLocked) -> StartRequest {
+    StartRequest {
+        request_id: format!("request-{n}").parse().unwrap(),
+        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+        target: mk_key(target),
+        target_as_given: target.to_owned(),
+        parameters: BTreeMap::from([("REASON".to_owned(), "a \"test\"\n".to_owned())]),
+        declared: None,
+        service_account: None,
+        secrets: Vec::new(),
+        config_maps: Vec::new(),
+        correlation_id: None,
+        deadline: None,
+        when_locked,
+        identity: WorkflowIdentity::default(),
+        source: None,
+    }
+}
+
+/// What the caller of `request-<n>` brings `n` seconds after the tests begin.
+pub(crate) fn mk_new(n: u32, target: &str, when_locked: WhenLocked) -> NewExecution {
+    NewExecution {
+        id: mk_id(n),
+        request: mk_request(n, target, when_locked),
+        actor: Actor::anonymous(Some("192.0.2.1".to_owned())),
+        now: at(i64::from(n)),
+    }
+}
+
+pub(crate) fn run_exists() -> Input {
+    Input::RunExists { uid: "uid-1".to_owned(), created_at: at(0) }
+}
+
+pub(crate) fn run_succeeded() -> Input {
+    Input::RunEnded { end: RunEnd::Succeeded { at: at(0) }, progress: Progress::default() }
+}
+
+pub(crate) fn cancel() -> Input {
+    Input::Cancel(Cancellation {
+        reason: "not needed any more".to_owned(),
+        actor: Actor::anonymous(None),
+        requested_at: at(0),
+    })
+}
+
+/// Nothing of the run is alive, and it never was.
+pub(crate) fn quiet() -> Input {
+    Input::Quiet { end: None, progress: None }
+}
+
+/// Starts as the service does, when the cluster holds no foreign run.
+pub(crate) async fn start(
+    store: &dyn Store,
+    new: &NewExecution,
+) -> Result<StartDecision, StoreError> {
+    let foreign = ForeignRuns::default();
+    store.start(&new.request, &|view| decide(view, new, &foreign)).await
+}
+
+/// Moves an execution as the service does, when the cluster holds no foreign run.
+pub(crate) async fn advance(
+    store: &dyn Store,
+    id: ExecutionId,
+    input: Input,
+) -> Result<Settlement, SettleError> {
+    let foreign = ForeignRuns::default();
+    let decide = |view: wfe_core::settle::View<'_>| {
+        let now = view.execution.updated_at + std::time::Duration::from_secs(1);
+        settle(view, input.clone(), &Actor::service(), &foreign, now)
+    };
+    store.settle("test", id, &decide).await
+}

@@ -18,7 +18,6 @@ use crate::client::ServerAddress;
 #[command(
     name = "wfe",
     version,
-    propagate_version = true,
     max_term_width = 100,
     after_help = exit_codes(),
     after_long_help = format!("{MAIN_EXAMPLES}\n{}", exit_codes()),
@@ -38,7 +37,7 @@ Begin here:
   wfe dev
 
 With a server running:
-  wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/api --wait
+  wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/api --wait
   wfe list --state running
   wfe target default/deployment/api
 ";

@@ -39,7 +39,11 @@ pub(crate) fn write(context: &mut Context, global: &Global, error: &Error) {
 /// An error as one JSON document. An error of a call has the fields of `google.rpc.Status`.
 fn document(error: &Error) -> Value {
     let mut fields = match error.status() {
-        Some(status) => json::status_to_value(status),
+        Some(status) => {
+            let mut fields = json::status_to_value(status);
+            fields["message"] = Value::from(whole_message(status));
+            fields
+        }
         None => json!({ "message": chain(error) }),
     };
     if let (Value::Object(fields), Error::WatchLost { after, .. }) = (&mut fields, error) {
@@ -76,19 +80,25 @@ fn status_lines(status: &Status, server: &str) -> Vec<String> {
         None => lines.extend(unexplained(status, server)),
     }
     lines.extend(fields_and_preconditions(&details));
-    lines.extend(whom_and_when(&details));
+    lines.extend(whom_and_when(status.code(), &details));
     lines
 }
 
-/// A status without a reason comes from the transport or from something on the way.
-fn unexplained(status: &Status, server: &str) -> Vec<String> {
-    let mut message = plain(status.message());
+/// The message of a status, with the causes that the transport knows.
+fn whole_message(status: &Status) -> String {
+    let mut message = status.message().to_owned();
     for cause in causes(status) {
-        let text = plain(&cause.to_string());
+        let text = cause.to_string();
         if !message.contains(&text) {
             message = format!("{message}: {text}");
         }
     }
+    message
+}
+
+/// A status without a reason comes from the transport or from something on the way.
+fn unexplained(status: &Status, server: &str) -> Vec<String> {
+    let message = plain(&whole_message(status));
     let mut lines = vec![
         format!("error: the call to {server} failed: {message}"),
         format!("code: {}", code_name(status.code())),
@@ -120,11 +130,13 @@ fn fields_and_preconditions(details: &ErrorDetails) -> Vec<String> {
     fields.chain(preconditions).chain(quotas).collect()
 }
 
-fn whom_and_when(details: &ErrorDetails) -> Vec<String> {
+fn whom_and_when(code: Code, details: &ErrorDetails) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(resource) = details.resource_info() {
+        // A refusal by the lock names who holds the target.
+        let label = if code == Code::Aborted { "holder" } else { "resource" };
         let mut line = format!(
-            "holder: {} {}",
+            "{label}: {} {}",
             plain(&resource.resource_type),
             plain(&resource.resource_name)
         );

@@ -13,14 +13,15 @@ use super::values::{Deadline, Parameter};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  wfe start --bundle registry.example/workflows/restart:v1 --target default/deployment/api --wait
-  wfe start --bundle registry.example/workflows/restart:v1 --target node/worker-1 -p GRACE=30s -p FORCE=false
-  wfe start --bundle registry.example/workflows/restart:v1 --target node/worker-1 --when-locked wait --deadline 10m
-  wfe start --bundle registry.example/workflows/restart:v1 --target node/worker-1 --validate-only
+  wfe start --bundle registry.example/restart:v1 --target default/deployment/api --wait
+  wfe start --bundle registry.example/restart:v1 --target node/worker-1 -p GRACE=30s -p FORCE=no
+  wfe start --bundle registry.example/restart:v1 --target node/worker-1 --when-locked wait
+  wfe start --bundle registry.example/restart:v1 --target node/worker-1 --deadline 10m
+  wfe start --bundle registry.example/restart:v1 --target node/worker-1 --validate-only
 
 Answers as soon as the intent is stored; --wait then follows as `wfe watch` does. The request id is
-printed on stderr. The same request with the same id never runs twice: when the answer is lost, repeat
-the command with --request-id.")]
+printed on stderr. The same request with the same id never runs twice: when the answer is lost,
+repeat the command with --request-id.")]
 pub struct StartArgs {
     /// The workflow: OCI reference of a Tekton bundle
     #[arg(long, value_name = "REFERENCE")]

@@ -52,6 +52,19 @@ fn every_example_of_the_help_parses() {
 }
 
 #[test]
+fn no_line_of_the_help_needs_to_be_broken() {
+    let cli = Cli::command();
+    for command in cli.get_subcommands().chain([&cli]) {
+        for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
+        {
+            for line in text.to_string().lines() {
+                assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_option_is_explained() {
     for command in Cli::command().get_subcommands() {
         for argument in command.get_arguments() {

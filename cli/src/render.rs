@@ -79,31 +79,58 @@ pub(crate) fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// The name of a state in at least `width` characters, coloured by what it means.
+/// What a state means for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Good,
+    Bad,
+    Attention,
+    Busy,
+    Quiet,
+}
+
+impl Tone {
+    fn of(state: State) -> Tone {
+        match state {
+            State::Succeeded => Tone::Good,
+            State::Failed => Tone::Bad,
+            State::Waiting | State::Cancelling | State::Cancelled => Tone::Attention,
+            State::Starting | State::Running => Tone::Busy,
+            State::Unspecified => Tone::Quiet,
+        }
+    }
+
+    fn of_task(state: TaskState) -> Tone {
+        match state {
+            TaskState::Succeeded => Tone::Good,
+            TaskState::Failed => Tone::Bad,
+            TaskState::Cancelled => Tone::Attention,
+            TaskState::Running => Tone::Busy,
+            TaskState::Pending | TaskState::Skipped | TaskState::Unspecified => Tone::Quiet,
+        }
+    }
+
+    fn style(self) -> Style {
+        let fg = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+        match self {
+            Tone::Good => fg(AnsiColor::Green),
+            Tone::Bad => fg(AnsiColor::Red),
+            Tone::Attention => fg(AnsiColor::Yellow),
+            Tone::Busy => fg(AnsiColor::Cyan),
+            Tone::Quiet => Style::new().dimmed(),
+        }
+    }
+}
+
+/// The name of a state in at least `width` characters, coloured.
 fn paint_state(state: State, width: usize, colour: Colour) -> String {
-    let style = match state {
-        State::Succeeded => fg(AnsiColor::Green),
-        State::Failed => fg(AnsiColor::Red),
-        State::Waiting | State::Cancelling | State::Cancelled => fg(AnsiColor::Yellow),
-        State::Starting | State::Running => fg(AnsiColor::Cyan),
-        State::Unspecified => Style::new(),
-    };
-    paint(&format!("{:<width$}", state_name(state)), style, colour)
+    let name = format!("{:<width$}", state_name(state));
+    paint(&name, Tone::of(state).style(), colour)
 }
 
 fn paint_task_state(state: TaskState, width: usize, colour: Colour) -> String {
-    let style = match state {
-        TaskState::Succeeded => fg(AnsiColor::Green),
-        TaskState::Failed => fg(AnsiColor::Red),
-        TaskState::Cancelled => fg(AnsiColor::Yellow),
-        TaskState::Running => fg(AnsiColor::Cyan),
-        TaskState::Pending | TaskState::Skipped | TaskState::Unspecified => Style::new().dimmed(),
-    };
-    paint(&format!("{:<width$}", task_state_name(state)), style, colour)
-}
-
-fn fg(colour: AnsiColor) -> Style {
-    Style::new().fg_color(Some(colour.into()))
+    let name = format!("{:<width$}", task_state_name(state));
+    paint(&name, Tone::of_task(state).style(), colour)
 }
 
 /// `text` as a heading.

@@ -88,6 +88,19 @@ fn the_help_lists_every_exit_code() {
 }
 
 #[test]
+fn the_documentation_has_every_command_and_every_exit_code() {
+    let page = include_str!("../../../docs/cli.md");
+    for command in Cli::command().get_subcommands() {
+        let row = format!("| `wfe {}` |", command.get_name());
+        assert!(page.contains(&row), "{row}");
+    }
+    for exit in crate::Exit::ALL {
+        let row = format!("| {} | {} |", exit.code(), exit.meaning());
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn a_start_becomes_the_request_that_it_says() {
     let request = request_of(
         "wfe start --bundle r.example/w:v1 --digest sha256:ab --pipeline fix --target ns/deploy/api \

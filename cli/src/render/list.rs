@@ -1,10 +1,10 @@
 //! Executions as a table.
 
-use comfy_table::{Table, presets};
+use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use wfe_proto::v1::{Execution, State, execution::Workflow};
 
-use super::{failure_name, gate_name, paint_state, plain, short, target_name, time};
+use super::{Tone, failure_name, gate_name, plain, short, state_name, target_name, time};
 use crate::context::Colour;
 
 /// Longest text in the last column.
@@ -14,18 +14,23 @@ const REASON_WIDTH: usize = 60;
 pub(crate) fn table(executions: &[Execution], now: Timestamp, colour: Colour) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    // The caller knows better than the table whether there is a terminal.
+    match colour {
+        Colour::On => table.force_no_tty().enforce_styling(),
+        Colour::Off => table.force_no_tty(),
+    };
     table.set_header(["ID", "STATE", "TARGET", "WORKFLOW", "AGE", "DURATION", "REASON"]);
     for execution in executions {
         let age = time::between(execution.create_time.as_ref(), None, now);
         let took = time::between(execution.start_time.as_ref(), execution.end_time.as_ref(), now);
         table.add_row([
-            plain(&execution.id),
-            paint_state(execution.state(), 0, colour),
-            target_name(&execution.target, &execution.cluster_id),
-            workflow(execution),
-            time::span_or_dash(age),
-            time::span_or_dash(took),
-            reason(execution),
+            Cell::new(plain(&execution.id)),
+            state(execution.state()),
+            Cell::new(target_name(&execution.target, &execution.cluster_id)),
+            Cell::new(workflow(execution)),
+            Cell::new(time::span_or_dash(age)),
+            Cell::new(time::span_or_dash(took)),
+            Cell::new(reason(execution)),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -33,6 +38,18 @@ pub(crate) fn table(executions: &[Execution], now: Timestamp, colour: Colour) ->
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
+}
+
+/// The table colours by itself: escape sequences in a cell would count as its width.
+fn state(state: State) -> Cell {
+    let cell = Cell::new(state_name(state));
+    match Tone::of(state) {
+        Tone::Good => cell.fg(Color::DarkGreen),
+        Tone::Bad => cell.fg(Color::DarkRed),
+        Tone::Attention => cell.fg(Color::DarkYellow),
+        Tone::Busy => cell.fg(Color::DarkCyan),
+        Tone::Quiet => cell,
+    }
 }
 
 /// The name in the catalogue, or the last part of the reference.

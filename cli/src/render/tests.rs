@@ -107,6 +107,23 @@ fn a_list_is_a_table() {
 }
 
 #[test]
+fn colours_do_not_move_the_columns_of_a_list() {
+    let executions = [failed(), cancelled()];
+    let plain = list::table(&executions, now(), Colour::Off);
+    let coloured = list::table(&executions, now(), Colour::On);
+    assert!(coloured.contains("\u{1b}[38;5;1m"), "{coloured:?}");
+    let mut without = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, escape)) = rest.split_once("\u{1b}[") {
+        without.push_str(before);
+        rest = escape.split_once('m').unwrap().1;
+    }
+    without.push_str(rest);
+    let trimmed: Vec<&str> = without.lines().map(str::trim_end).collect();
+    assert_eq!(trimmed, plain.lines().collect::<Vec<_>>());
+}
+
+#[test]
 fn an_empty_list_has_its_header() {
     expect!["ID  STATE  TARGET  WORKFLOW  AGE  DURATION  REASON"].assert_eq(&list::table(
         &[],

@@ -67,8 +67,10 @@ impl Live {
             self.rows.remove(&bar);
         }
         for (bar, line) in self.bars.iter().zip(lines) {
-            bar.set_message(line);
-            bar.tick();
+            // Every message that is set is drawn.
+            if bar.message() != line {
+                bar.set_message(line);
+            }
         }
     }
 

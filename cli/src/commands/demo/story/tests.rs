@@ -1,0 +1,337 @@
+//! The story on a service that behaves as it says, and on services that do not.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use expect_test::expect;
+use wfe_proto::{
+    apply,
+    v1::{
+        CancelResponse, Cancellation, EventType, ExecutionEvent, Failure, Gate, ListResponse,
+        Progress, StartOutcome, TaskState, Waiting, WatchRequest, execution,
+    },
+};
+
+use super::*;
+use crate::testing::{
+    messages::{
+        at, event, mk_event, mk_execution, mk_failure, mk_progress, mk_task, refusal, snapshot,
+        terminal,
+    },
+    service::{Act, Service, serve},
+    shell::Shell,
+};
+
+/// One execution of the little service: as it began, and what happens to it.
+struct Kept {
+    first: Execution,
+    events: Vec<ExecutionEvent>,
+}
+
+impl Kept {
+    fn after(&self, revision: i64) -> Execution {
+        let mut seen = self.first.clone();
+        for event in self.events.iter().filter(|event| event.revision <= revision) {
+            apply(&mut seen, event);
+        }
+        seen
+    }
+
+    fn now(&self) -> Execution {
+        self.after(i64::MAX)
+    }
+
+    fn then(&mut self, state: State, kind: EventType) -> &mut ExecutionEvent {
+        let revision = self.now().revision + 1;
+        self.events.push(mk_event(revision, state, kind));
+        let last = self.events.len() - 1;
+        &mut self.events[last]
+    }
+}
+
+/// A service that knows the fates of the demo. The executions, the oldest first, by id.
+#[derive(Clone, Default)]
+struct World(Arc<Mutex<BTreeMap<String, Kept>>>);
+
+impl World {
+    fn executions(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.0.lock().unwrap()
+    }
+
+    /// Starts an execution whose fate is told by its bundle, unless `other_fate` knows better.
+    fn start(
+        &self,
+        request: &StartRequest,
+        other_fate: fn(&str) -> Option<&'static str>,
+    ) -> Result<StartResponse, Status> {
+        let mut executions = self.executions();
+        let holder = executions
+            .values()
+            .find(|kept| kept.first.target == request.target)
+            .map(|kept| kept.first.id.clone());
+        let Some(start_request::Workflow::Bundle(bundle)) = &request.workflow else {
+            return Err(Status::invalid_argument("no bundle"));
+        };
+        let reference = bundle.reference.clone();
+        let name = reference.trim_start_matches("registry.example/demo/");
+        let name = name.trim_end_matches(":v1");
+        let id = format!("e-{}", executions.len() + 1);
+        let mut first = Execution {
+            workflow: Some(execution::Workflow::Bundle(bundle.clone())),
+            target: request.target.clone(),
+            ..mk_execution(&id, State::Starting, 1)
+        };
+        if let Some(holder) = holder {
+            if request.when_locked() == WhenLocked::Reject {
+                let message = format!("{} is held by {holder}", request.target);
+                return Err(refusal(Code::Aborted, "TARGET_LOCKED", &message));
+            }
+            first.state = State::Waiting.into();
+            first.waiting = Some(Waiting {
+                gate: Gate::Lock.into(),
+                message: format!("execution {holder} holds the target"),
+                holder_execution_id: holder,
+                until: None,
+            });
+        }
+        let mut kept = Kept { first: first.clone(), events: Vec::new() };
+        live(&mut kept, other_fate(name).unwrap_or(name));
+        executions.insert(id, kept);
+        Ok(StartResponse { execution: Some(first), outcome: StartOutcome::Accepted.into() })
+    }
+
+    fn watch(&self, request: &WatchRequest) -> Result<Vec<Act>, Status> {
+        let Some(wfe_proto::v1::watch_request::Scope::ExecutionId(id)) = &request.scope else {
+            return Err(Status::invalid_argument("no execution"));
+        };
+        let executions = self.executions();
+        let kept = &executions[id];
+        let mut acts = Vec::new();
+        let after = match request.after {
+            None => {
+                acts.push(Act::say(snapshot(kept.first.clone())));
+                1
+            }
+            Some(0) => {
+                let state = kept.first.state();
+                acts.push(Act::say(event(mk_event(1, state, EventType::Accepted))));
+                1
+            }
+            Some(after) => after,
+        };
+        let events = kept.events.iter().filter(|event| event.revision > after);
+        acts.extend(events.map(|seen| Act::say(event(seen.clone()))));
+        let now = kept.now();
+        acts.push(if render::execution::is_terminal(now.state()) {
+            Act::say(terminal(now))
+        } else {
+            Act::Hang
+        });
+        Ok(acts)
+    }
+
+    fn cancel(&self, request: CancelRequest) -> CancelResponse {
+        let mut executions = self.executions();
+        let kept = executions.get_mut(&request.execution_id).unwrap();
+        kept.then(State::Cancelling, EventType::CancelRequested).cancellation =
+            Some(Cancellation { reason: request.reason, ..Cancellation::default() });
+        kept.then(State::Cancelled, EventType::Cancelled);
+        CancelResponse { execution: Some(kept.now()) }
+    }
+
+    fn list(&self) -> ListResponse {
+        ListResponse {
+            executions: self.executions().values().rev().map(Kept::now).collect(),
+            next_page_token: String::new(),
+        }
+    }
+
+    fn service(&self, other_fate: fn(&str) -> Option<&'static str>) -> Service {
+        let [start, watch, cancel, list] = std::array::from_fn(|_| self.clone());
+        Service::default()
+            .start(move |request| start.start(&request, other_fate))
+            .watch(move |request| watch.watch(&request))
+            .cancel(move |request| Ok(cancel.cancel(request)))
+            .list(move |_| Ok(list.list()))
+    }
+}
+
+/// Everything that happens to an execution of this fate without anybody's doing.
+fn live(kept: &mut Kept, fate: &str) {
+    if fate == "dies-early" {
+        kept.then(State::Failed, EventType::Failed).failure = Some(mk_failure());
+        return;
+    }
+    kept.then(State::Running, EventType::RunCreated);
+    match fate {
+        "three-tasks-in-order" => {
+            for done in 1..=3 {
+                kept.then(State::Running, EventType::Progressed).progress = Some(tasks(done));
+            }
+            kept.then(State::Succeeded, EventType::Succeeded);
+        }
+        "succeeds" => {
+            kept.then(State::Succeeded, EventType::Succeeded);
+        }
+        "step-exits-1" => {
+            kept.then(State::Failed, EventType::Failed).failure = Some(mk_failure());
+        }
+        "says-nothing" => {
+            kept.then(State::Failed, EventType::Failed).failure =
+                Some(Failure { summary: String::new(), ..mk_failure() });
+        }
+        "never-ends" => {}
+        other => panic!("no such fate: {other}"),
+    }
+}
+
+fn tasks(done: usize) -> Progress {
+    let tasks = ["first", "second", "third"].into_iter().enumerate();
+    mk_progress(
+        tasks
+            .map(|(index, name)| {
+                let state = match index.cmp(&done) {
+                    std::cmp::Ordering::Less => TaskState::Succeeded,
+                    std::cmp::Ordering::Equal => TaskState::Running,
+                    std::cmp::Ordering::Greater => TaskState::Pending,
+                };
+                let mut task = mk_task(name, state, vec![]);
+                task.start_time = Some(at("10:00:01"));
+                task
+            })
+            .collect(),
+    )
+}
+
+/// Tells the story on a service: how it ended, and all that was written.
+async fn told_on(service: Service) -> (Result<(), Error>, String) {
+    let server = serve(service).await;
+    let shell = Shell::at(&server.address());
+    let limit = Duration::from_secs(5);
+    let client = crate::connect(&server.address().parse().unwrap(), limit).unwrap();
+    let mut context = shell.context();
+    let told = Story::new(&mut context, client, limit).tell().await;
+    (told, shell.stdout())
+}
+
+#[tokio::test]
+async fn the_story_is_told_to_its_end() {
+    let (told, text) = told_on(World::default().service(|_| None)).await;
+    told.unwrap();
+    expect![[r#"
+        wfe demo: a server in this process, on a simulated Tekton.
+
+        1. A workflow runs to its end
+        Three tasks in order. Every change of the execution comes in on one stream.
+        $ wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/api
+        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (1 of 3 tasks done)
+        2026-11-21T10:00:04.000Z     4  RUNNING     message 4 (2 of 3 tasks done)
+        2026-11-21T10:00:05.000Z     5  RUNNING     message 5 (3 of 3 tasks done)
+        2026-11-21T10:00:06.000Z     6  SUCCEEDED   message 6
+        e-1  default/deployment/api  SUCCEEDED after 4.0s: 3 of 3 tasks done
+
+        2. A workflow fails
+        A step exits with 1. The answer says what failed, and whether anything was changed.
+        $ wfe start --bundle registry.example/demo/step-exits-1:v1 --target default/statefulset/db
+        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  FAILED      message 3
+        e-2  default/statefulset/db  FAILED after 1.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
+          task restart, step apply, TaskRun wfe-1-restart, exit code 1
+          Failed: "step-apply" exited with code 1
+          A step had started: side effects may have happened.
+
+        3. One execution per target
+        While one runs, a second waits for the same target, and a third does not want to wait.
+        $ wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/checkout
+        $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/checkout --when-locked wait
+        $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/checkout
+        refused: ABORTED TARGET_LOCKED: default/deployment/checkout is held by e-3
+
+        The second waits for e-3, then runs:
+        2026-11-21T10:00:01.000Z     1  WAITING     message 1
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
+        e-4  default/deployment/checkout  SUCCEEDED after 1.0s
+
+        4. A workflow that never ends is cancelled
+        CANCELLED is said when nothing of its run is alive any more.
+        $ wfe start --bundle registry.example/demo/never-ends:v1 --target node/worker-1
+        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        $ wfe cancel e-5 --reason "it takes too long"
+        2026-11-21T10:00:03.000Z     3  CANCELLING  message 3
+        2026-11-21T10:00:04.000Z     4  CANCELLED   message 4
+        e-5  node/worker-1  CANCELLED after 2.0s: it takes too long
+
+        5. Everything is on record
+        What was accepted is listed, with how it ended. What was refused was never accepted.
+        $ wfe list
+        ID   STATE      TARGET                       WORKFLOW                 AGE     DURATION  REASON
+        e-5  CANCELLED  node/worker-1                never-ends:v1            10m 0s  2.0s      it takes too long
+        e-4  SUCCEEDED  default/deployment/checkout  succeeds:v1              10m 0s  1.0s
+        e-3  SUCCEEDED  default/deployment/checkout  three-tasks-in-order:v1  10m 0s  4.0s
+        e-2  FAILED     default/statefulset/db       step-exits-1:v1          10m 0s  1.0s      TASK_FAILED in task restart
+        e-1  SUCCEEDED  default/deployment/api       three-tasks-in-order:v1  10m 0s  4.0s
+
+        All of this went as it says. Next:
+          cargo run -- dev      serves the same until Ctrl-C, for wfe and grpcurl in another terminal
+          cargo run -- --help   the other commands
+          README.md             how to run it on a real cluster
+    "#]].assert_eq(&text);
+}
+
+#[tokio::test]
+async fn a_service_that_does_something_else_is_found_out() {
+    type OtherFate = fn(&str) -> Option<&'static str>;
+    let lies: [(OtherFate, &str); 5] = [
+        (
+            |name| (name == "three-tasks-in-order").then_some("succeeds"),
+            "e-1 ran None tasks instead of 3 of 3",
+        ),
+        (
+            |name| (name == "step-exits-1").then_some("succeeds"),
+            "e-2 is SUCCEEDED instead of FAILED",
+        ),
+        (
+            |name| (name == "step-exits-1").then_some("says-nothing"),
+            "the failure of e-2 has no sentence for a person",
+        ),
+        (|name| (name == "succeeds").then_some("dies-early"), "e-4 is FAILED instead of SUCCEEDED"),
+        (|name| (name == "never-ends").then_some("dies-early"), "e-5 was never seen RUNNING"),
+    ];
+    for (other_fate, sentence) in lies {
+        let (told, _) = told_on(World::default().service(other_fate)).await;
+        let error = told.unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Failed, "{error}");
+        assert_eq!(error.to_string(), format!("the demo is not as it says: {sentence}"));
+    }
+}
+
+#[tokio::test]
+async fn a_service_without_a_lock_is_found_out() {
+    let world = World::default();
+    let start = world.clone();
+    let service = world.service(|_| None).start(move |mut request| {
+        if start.executions().len() == 4 && request.target == CONTESTED {
+            request.target = "node/other".to_owned();
+        }
+        start.start(&request, |_| None)
+    });
+    let (told, _) = told_on(service).await;
+    let error = told.unwrap_err().to_string();
+    assert_eq!(error, "the demo is not as it says: e-5 was not refused");
+}
+
+#[tokio::test]
+async fn a_service_that_forgets_is_found_out() {
+    let service = World::default().service(|_| None).list(|_| Ok(ListResponse::default()));
+    let (told, _) = told_on(service).await;
+    let error = told.unwrap_err().to_string();
+    assert_eq!(error, "the demo is not as it says: 0 executions are listed instead of 5");
+}

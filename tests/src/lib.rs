@@ -1,1 +1,11 @@
-//! x
+//! What the cluster tests share: the control plane they run on, a namespace each, bundles with a known fate, Tekton's
+//! objects as they see them, and waiting. It asserts nothing; that is for the tests.
+
+pub mod bundles;
+pub mod control_plane;
+pub mod namespace;
+pub mod tekton;
+pub mod wait;
+
+pub use control_plane::ControlPlane;
+pub use namespace::Namespace;

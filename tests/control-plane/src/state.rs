@@ -55,13 +55,13 @@ impl Layer {
     /// From the first to be stopped to the last.
     pub const TOP_DOWN: [Self; 3] = [Self::Client, Self::Api, Self::Storage];
 
-    /// How long a component may take to end before it is killed. Clients hold no data that outlives the control
-    /// plane, and Tekton's webhook would drain for 45 s.
+    /// How long a component may take to end before it is killed. Only the store holds data; the API server would wait
+    /// for open watches for a minute, and Tekton's webhook for 45 s.
     #[must_use]
     pub const fn grace(self) -> Duration {
         match self {
-            Self::Client => Duration::from_secs(2),
-            Self::Api | Self::Storage => Duration::from_secs(10),
+            Self::Client | Self::Api => Duration::from_secs(2),
+            Self::Storage => Duration::from_secs(10),
         }
     }
 }

@@ -13,7 +13,7 @@ const LOCK: &str = "lock";
 const LOGS: &str = "logs";
 
 // Anything else is not ours, and a directory with something else is not touched.
-const CONTENT: [&str; 14] = [
+const CONTENT: [&str; 15] = [
     BIN,
     ENV,
     HOME,
@@ -28,6 +28,7 @@ const CONTENT: [&str; 14] = [
     "state.json.new",
     "state.lock",
     "tekton.json",
+    "tests.lock",
 ];
 
 /// Creates the directory unless it is there, and makes sure that nobody else works in it while the answer lives.

@@ -4,6 +4,12 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    time::Duration,
+};
+
+use wfe_server::{
+    Config, Server,
+    server::{StartError, StopError},
 };
 
 use crate::exit::Exit;
@@ -36,12 +42,24 @@ pub(crate) enum Pace {
     Fast,
 }
 
+impl Pace {
+    const fn task_time(self) -> Duration {
+        match self {
+            Pace::Readable => Duration::from_millis(400),
+            Pace::Fast => Duration::from_millis(40),
+        }
+    }
+}
+
 /// Why a local server could not do its part.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// It cannot be started.
-    #[error("the server cannot be started in this process: {0}")]
-    Start(&'static str),
+    #[error("the server cannot be started in this process")]
+    Start(#[source] Box<StartError>),
+    /// It did not end in order.
+    #[error("the server did not stop in order")]
+    Stop(#[from] StopError),
     /// A directory for it cannot be made.
     #[error("a directory for the database cannot be made")]
     Directory(#[source] std::io::Error),
@@ -52,39 +70,51 @@ impl LocalError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            LocalError::Start(_) | LocalError::Directory(_) => Exit::Unavailable,
+            LocalError::Start(_) | LocalError::Stop(_) | LocalError::Directory(_) => {
+                Exit::Unavailable
+            }
         }
     }
 }
 
 /// A running server.
-#[derive(Debug)]
 pub(crate) struct LocalServer {
-    addresses: Addresses,
+    server: Server,
 }
 
 impl LocalServer {
     /// Starts a server on a simulated Tekton, with its database in `directory`. Returns when it
-    /// serves.
-    #[expect(clippy::unused_async, reason = "starting a server waits for its ports")]
+    /// takes calls.
     pub(crate) async fn start(
         directory: &Path,
         addresses: Addresses,
         pace: Pace,
     ) -> Result<LocalServer, LocalError> {
-        let _ = (directory, pace, addresses);
-        Err(LocalError::Start("not wired yet"))
+        let config = Config {
+            grpc_address: addresses.grpc,
+            health_address: addresses.health,
+            metrics_address: addresses.metrics,
+            simulated_task: pace.task_time(),
+            shutdown_timeout: Duration::from_secs(5),
+            ..Config::dev(directory)
+        };
+        let server =
+            Server::start(config).await.map_err(|error| LocalError::Start(Box::new(error)))?;
+        server.ready().await;
+        Ok(LocalServer { server })
     }
 
     /// Where it listens.
     pub(crate) fn addresses(&self) -> Addresses {
-        self.addresses
+        Addresses {
+            grpc: self.server.grpc_address(),
+            health: self.server.health_address(),
+            metrics: self.server.metrics_address(),
+        }
     }
 
     /// Ends it in order.
-    #[expect(clippy::unused_async, reason = "stopping a server waits for its calls")]
     pub(crate) async fn stop(self) -> Result<(), LocalError> {
-        let LocalServer { addresses: _ } = self;
-        Ok(())
+        Ok(self.server.stop().await?)
     }
 }

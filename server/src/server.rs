@@ -33,6 +33,9 @@ use crate::{
 /// Readiness is compared with what grpc.health.v1 says this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Who waits for readiness looks this often.
+const READY_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A server that runs.
 pub struct Server {
     grpc_address: SocketAddr,
@@ -43,6 +46,7 @@ pub struct Server {
     essential: JoinHandle<()>,
     tasks: TaskTracker,
     store: Arc<dyn Store>,
+    probes: Probes,
     shutdown_timeout: Duration,
 }
 
@@ -148,7 +152,8 @@ impl Server {
         ));
         tasks.spawn(watch_runs(tekton, Arc::clone(&reconciler), stopping.clone()));
         tasks.spawn(reconciler.run(stopping.clone()));
-        let essential = tokio::spawn(serve_grpc(listeners.grpc, service, probes, draining.clone()));
+        let essential =
+            tokio::spawn(serve_grpc(listeners.grpc, service, probes.clone(), draining.clone()));
         tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
         Self {
             grpc_address: addresses[0],
@@ -159,6 +164,7 @@ impl Server {
             essential,
             tasks,
             store,
+            probes,
             shutdown_timeout: config.shutdown_timeout,
         }
     }
@@ -176,6 +182,13 @@ impl Server {
     /// Where `/metrics` is.
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics_address
+    }
+
+    /// Waits until every part is well.
+    pub async fn ready(&self) {
+        while !self.probes.readiness().await.ready {
+            tokio::time::sleep(READY_INTERVAL).await;
+        }
     }
 
     /// Stops: takes no more calls, ends watches with the cursor where to resume, lets work under way

@@ -101,10 +101,8 @@ impl ControlPlane {
         let file = Kubeconfig::read_from(&self.kubeconfig)?;
         let mut config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        config.auth_info = AuthInfo {
-            token: Some(self.token(user)?.into()),
-            ..AuthInfo::default()
-        };
+        config.auth_info =
+            AuthInfo { token: Some(self.token(user)?.into()), ..AuthInfo::default() };
         Ok(Client::try_from(config)?)
     }
 

@@ -4,8 +4,10 @@
 pub mod bundles;
 pub mod control_plane;
 pub mod namespace;
+pub mod server;
 pub mod tekton;
 pub mod wait;
 
 pub use control_plane::ControlPlane;
 pub use namespace::Namespace;
+pub use server::ServerProcess;

@@ -1,0 +1,203 @@
+//! The real server as a process of its own, on the control plane: started, killed, started again.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::{Child, Command};
+use tonic::transport::{Channel, Endpoint};
+use wfe_proto::v1::execution_service_client::ExecutionServiceClient;
+
+use crate::ControlPlane;
+use crate::wait::{PATIENCE, eventually};
+
+/// A client of the service.
+pub type Client = ExecutionServiceClient<Channel>;
+
+/// A server process with its database. Killed when dropped.
+pub struct ServerProcess {
+    kubeconfig: PathBuf,
+    namespace: String,
+    directory: tempfile::TempDir,
+    running: Running,
+}
+
+struct Running {
+    child: Child,
+    addresses: Addresses,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// `/health` and `/ready`.
+    pub health: SocketAddr,
+    /// `/metrics`.
+    pub metrics: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts a server whose runs are in `namespace`; returns when it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub async fn start(plane: &ControlPlane, namespace: &str) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let (kubeconfig, namespace) = (plane.kubeconfig().to_owned(), namespace.to_owned());
+        let running = Running::start(&kubeconfig, &namespace, directory.path()).await?;
+        let server = Self { kubeconfig, namespace, directory, running };
+        server.until_ready().await?;
+        Ok(server)
+    }
+
+    /// Kills the process without a warning, as `kill -9` does.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.running.child.kill().await.context("kill -9")
+    }
+
+    /// Starts it again on the same database, on other ports. Does not wait for readiness.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.running =
+            Running::start(&self.kubeconfig, &self.namespace, self.directory.path()).await?;
+        Ok(())
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running.child.id()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.running.addresses
+    }
+
+    /// What it has written to its log so far.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(log_path(self.directory.path()))?)
+    }
+
+    /// A connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When nothing listens.
+    pub async fn client(&self) -> Result<Client> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.running.addresses.grpc))?;
+        Ok(ExecutionServiceClient::new(endpoint.connect().await?))
+    }
+
+    /// What `/ready` answers: whether it is, and the reasons.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn ready(&self) -> Result<(bool, String)> {
+        let url = format!("http://{}/ready", self.running.addresses.health);
+        let answer = reqwest::get(url).await?;
+        Ok((answer.status().is_success(), answer.text().await?))
+    }
+
+    /// What `/metrics` answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        let url = format!("http://{}/metrics", self.running.addresses.metrics);
+        Ok(reqwest::get(url).await?.text().await?)
+    }
+
+    /// Waits until `/ready` says so.
+    ///
+    /// # Errors
+    ///
+    /// When it does not within a minute.
+    pub async fn until_ready(&self) -> Result<()> {
+        eventually(PATIENCE, "the server is ready", async || match self.ready().await {
+            Ok((true, _)) => Ok(()),
+            Ok((false, why)) => Err(why),
+            Err(error) => Err(error.to_string()),
+        })
+        .await
+    }
+}
+
+impl Running {
+    async fn start(kubeconfig: &Path, namespace: &str, directory: &Path) -> Result<Self> {
+        let log = std::fs::File::create(log_path(directory))?;
+        let any = "127.0.0.1:0";
+        let mut child = Command::new(binary("wfe-server")?)
+            .args(["--grpc-address", any, "--health-address", any, "--metrics-address", any])
+            .args(["--namespace", namespace, "--log-format", "json"])
+            .arg("--database")
+            .arg(directory.join("wfe.db"))
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start wfe-server")?;
+        let addresses = eventually(Duration::from_secs(20), "the server says where it listens", async || {
+            addresses(directory)
+        })
+        .await;
+        match addresses {
+            Ok(addresses) => Ok(Self { child, addresses }),
+            Err(error) => {
+                child.kill().await?;
+                let log = std::fs::read_to_string(log_path(directory))?;
+                bail!("{error}; its log:\n{log}")
+            }
+        }
+    }
+}
+
+fn log_path(directory: &Path) -> PathBuf {
+    directory.join("server.log")
+}
+
+fn addresses(directory: &Path) -> Result<Addresses, String> {
+    let log = std::fs::read_to_string(log_path(directory)).map_err(|error| error.to_string())?;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let serving = lines.filter(|line| line["message"] == "serving").last().ok_or(log.clone())?;
+    let address = |key: &str| -> Result<SocketAddr, String> {
+        let text = serving[key].as_str().ok_or(format!("no {key} in {serving}"))?;
+        text.parse().map_err(|error| format!("{text}: {error}"))
+    };
+    Ok(Addresses { grpc: address("grpc")?, health: address("health")?, metrics: address("metrics")? })
+}
+
+/// A binary of this workspace, as it was built beside the tests.
+///
+/// # Errors
+///
+/// When it was not built.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let tests = std::env::current_exe()?;
+    let profile = tests.parent().and_then(Path::parent).context("the directory of the build")?;
+    let path = profile.join(name);
+    if !path.is_file() {
+        bail!("{} is missing: cargo build -p wfe -p wfe-server", path.display());
+    }
+    Ok(path)
+}

@@ -1,0 +1,9 @@
+//! The service on a real control plane: its process, real Tekton, real clients.
+
+mod calls;
+mod cancel;
+mod clients;
+mod crash;
+mod lifecycle;
+mod locking;
+mod outage;

@@ -50,8 +50,8 @@ fn failed() -> Execution {
         run: Some(Run {
             namespace: "kubernaut-workflows".to_owned(),
             name: "wfe-0123456789abcdef-4".to_owned(),
-            uid: "u".to_owned(),
             epoch: 4,
+            ..Run::default()
         }),
         progress: Some(mk_progress(vec![prepare, restart, skipped])),
         failure: Some(mk_failure()),

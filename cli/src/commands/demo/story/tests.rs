@@ -36,6 +36,12 @@ impl Kept {
         let mut seen = self.first.clone();
         for event in self.events.iter().filter(|event| event.revision <= revision) {
             apply(&mut seen, event);
+            if event.r#type() == EventType::RunCreated {
+                seen.start_time = event.time;
+            }
+            if render::execution::is_terminal(event.state()) {
+                seen.end_time = event.time;
+            }
         }
         seen
     }

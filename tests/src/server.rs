@@ -157,10 +157,11 @@ impl Running {
             .kill_on_drop(true)
             .spawn()
             .context("start wfe-server")?;
-        let addresses = eventually(Duration::from_secs(20), "the server says where it listens", async || {
-            addresses(directory)
-        })
-        .await;
+        let addresses =
+            eventually(Duration::from_secs(20), "the server says where it listens", async || {
+                addresses(directory)
+            })
+            .await;
         match addresses {
             Ok(addresses) => Ok(Self { child, addresses }),
             Err(error) => {
@@ -184,7 +185,11 @@ fn addresses(directory: &Path) -> Result<Addresses, String> {
         let text = serving[key].as_str().ok_or(format!("no {key} in {serving}"))?;
         text.parse().map_err(|error| format!("{text}: {error}"))
     };
-    Ok(Addresses { grpc: address("grpc")?, health: address("health")?, metrics: address("metrics")? })
+    Ok(Addresses {
+        grpc: address("grpc")?,
+        health: address("health")?,
+        metrics: address("metrics")?,
+    })
 }
 
 /// A binary of this workspace, as it was built beside the tests.

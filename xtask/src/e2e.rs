@@ -7,8 +7,8 @@ use std::process::{ExitCode, ExitStatus};
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
 use nix::sys::signal::Signal;
-use tokio::process::Command;
 
+use crate::cargo;
 use crate::child::Group;
 use crate::control_plane::{self, BIN, Outcome, Up, read_env};
 use crate::interrupt::Interrupts;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([dir.join(BIN)].into_iter().chain(env::split_paths(&path)))?;
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo::command();
     cargo
         .args(["test", "--package", "wfe-tests", "--features", "e2e", "--"])
         .arg(format!("--test-threads={}", args.test_threads))

@@ -1,5 +1,8 @@
 //! The words that CI and developers use. One module per word; none knows another's insides.
 
+mod cache;
+mod cargo;
+mod check;
 mod child;
 mod control_plane;
 mod e2e;
@@ -20,6 +23,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Word {
+    /// What must hold before a change is merged, short of tests
+    Check(check::Args),
     /// A real control plane without containers: start it, stop it, take parts of it away
     #[command(subcommand)]
     ControlPlane(control_plane::Command),
@@ -30,6 +35,7 @@ enum Word {
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().word {
+        Word::Check(args) => check::run(args).await,
         Word::ControlPlane(command) => control_plane::run(command).await,
         Word::E2e(args) => e2e::run(args).await,
     };

@@ -68,20 +68,32 @@ pub(crate) async fn follow(client: &mut Client, id: &str, after: i64) -> Result<
         while let Some(message) = stream.message().await? {
             match message.update.context("an update")? {
                 watch_response::Update::Event(event) => {
-                    anyhow::ensure!(event.revision == cursor + 1, "{} after {cursor}", event.revision);
+                    anyhow::ensure!(
+                        event.revision == cursor + 1,
+                        "{} after {cursor}",
+                        event.revision
+                    );
                     cursor = event.revision;
                 }
                 watch_response::Update::Terminal(execution) => return Ok(execution),
                 watch_response::Update::Heartbeat(_) => {}
-                watch_response::Update::Snapshot(_) => bail!("a snapshot although a cursor was given"),
+                watch_response::Update::Snapshot(_) => {
+                    bail!("a snapshot although a cursor was given")
+                }
             }
         }
         bail!("the watch ended without a terminal message")
     };
-    tokio::time::timeout(PATIENCE, to_the_end).await.with_context(|| format!("{id} does not end"))?
+    tokio::time::timeout(PATIENCE, to_the_end)
+        .await
+        .with_context(|| format!("{id} does not end"))?
 }
 
-pub(crate) async fn until_state(client: &mut Client, id: &str, state: State) -> Result<v1::Execution> {
+pub(crate) async fn until_state(
+    client: &mut Client,
+    id: &str,
+    state: State,
+) -> Result<v1::Execution> {
     eventually(PATIENCE, &format!("{id} is {state:?}"), async || {
         match get(&mut client.clone(), id).await {
             Ok(execution) if execution.state() == state => Ok(execution),

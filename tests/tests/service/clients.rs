@@ -22,7 +22,8 @@ async fn grpcurl(server: &ServerProcess, arguments: &[&str]) -> Result<String> {
     let address = server.addresses().grpc.to_string();
     let (options, method) = arguments.split_at(arguments.len() - 1);
     let output =
-        run(Command::new("grpcurl").arg("-plaintext").args(options).arg(address).args(method)).await?;
+        run(Command::new("grpcurl").arg("-plaintext").args(options).arg(address).args(method))
+            .await?;
     anyhow::ensure!(output.status.success(), "{output:?}");
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -44,7 +45,8 @@ async fn grpcurl_lists_starts_and_watches() -> Result<()> {
         })
         .to_string();
         let method = format!("{SERVICE}/Start");
-        let answer: Value = serde_json::from_str(&grpcurl(server, &["-d", &request, &method]).await?)?;
+        let answer: Value =
+            serde_json::from_str(&grpcurl(server, &["-d", &request, &method]).await?)?;
         let id = answer["execution"]["id"].as_str().context("an id")?.to_owned();
 
         let watch = serde_json::json!({ "executionId": id }).to_string();
@@ -71,7 +73,8 @@ async fn grpcurl_shows_the_details_of_a_refusal() -> Result<()> {
         let address = server.addresses().grpc.to_string();
         let method = format!("{SERVICE}/Start");
         let refused =
-            run(Command::new("grpcurl").args(["-plaintext", "-d", "{}", &address, &method])).await?;
+            run(Command::new("grpcurl").args(["-plaintext", "-d", "{}", &address, &method]))
+                .await?;
         let text = String::from_utf8(refused.stderr)?;
         for part in ["InvalidArgument", "INVALID_REQUEST", "execution.kubernaut.ai", "request_id"] {
             assert!(text.contains(part), "{part} not in {text}");
@@ -101,7 +104,8 @@ async fn the_command_line_tool_follows_to_the_end_and_its_exit_code_tells_it() -
             assert_eq!(started.status.code(), Some(*code), "{started:?}");
             assert!(String::from_utf8(started.stdout)?.contains(says));
         }
-        let listed = run(Command::new(&wfe).args(["--server", &address, "list", "-o", "json"])).await?;
+        let listed =
+            run(Command::new(&wfe).args(["--server", &address, "list", "-o", "json"])).await?;
         let listed: Value = serde_json::from_slice(&listed.stdout)?;
         assert_eq!(listed["executions"].as_array().map(Vec::len), Some(2));
         Ok(())

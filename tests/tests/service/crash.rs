@@ -12,7 +12,8 @@ use wfe_tests::{ControlPlane, bundles};
 use crate::calls::*;
 
 #[tokio::test]
-async fn kill_9_at_random_moments_while_50_executions_run_loses_and_repeats_nothing() -> Result<()> {
+async fn kill_9_at_random_moments_while_50_executions_run_loses_and_repeats_nothing() -> Result<()>
+{
     let plane = ControlPlane::from_env()?;
     let succeeds = bundles::succeeds(plane.registry()).await?.reference;
     with_server(&plane, async |namespace, server| {

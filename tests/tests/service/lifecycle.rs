@@ -43,10 +43,13 @@ async fn a_start_becomes_a_run_from_a_bundle_and_is_watched_to_success() -> Resu
         }
 
         let run = namespace.runs().get(&done.run.context("a run")?.name).await?;
-        assert_eq!(run.data["spec"]["params"], json!([
-            { "name": "REPLICAS", "value": "3" },
-            { "name": "TARGET_RESOURCE", "value": "default/Deployment/api" },
-        ]));
+        assert_eq!(
+            run.data["spec"]["params"],
+            json!([
+                { "name": "REPLICAS", "value": "3" },
+                { "name": "TARGET_RESOURCE", "value": "default/Deployment/api" },
+            ])
+        );
         let labels = run.metadata.labels.context("labels")?;
         assert_eq!(labels["kubernaut.ai/execution-id"], done.id);
         assert_eq!(labels["kubernaut.ai/workflow-execution"], "we-incident-1");
@@ -77,7 +80,10 @@ async fn a_digest_decides_what_runs() -> Result<()> {
         let another = format!("sha256:{}", "0".repeat(64));
         let wrong = start(&mut client, pinned(&another, "wrong")).await?;
         let failed = follow(&mut client, &wrong.id, 0).await?;
-        assert_eq!(failed.failure.context("a failure")?.reason(), FailureReason::ConfigurationError);
+        assert_eq!(
+            failed.failure.context("a failure")?.reason(),
+            FailureReason::ConfigurationError
+        );
         Ok(())
     })
     .await
@@ -88,7 +94,12 @@ async fn each_outcome_is_told_as_what_it_is() -> Result<()> {
     let plane = ControlPlane::from_env()?;
     let registry = plane.registry();
     let cases = [
-        (bundles::step_exits_1(registry).await?.reference, FailureReason::TaskFailed, true, Some(1)),
+        (
+            bundles::step_exits_1(registry).await?.reference,
+            FailureReason::TaskFailed,
+            true,
+            Some(1),
+        ),
         (bundles::oom_killed(registry).await?.reference, FailureReason::OomKilled, true, Some(137)),
         (
             bundles::image_cannot_be_pulled(registry).await?.reference,
@@ -157,7 +168,8 @@ async fn a_strangers_live_run_holds_the_target_until_it_ends() -> Result<()> {
     with_server(&plane, async |namespace, server| {
         let mut client = server.client().await?;
         let hash = {
-            let accepted = start(&mut client, mk_start(&succeeds, "probe", "default/pod/x")).await?;
+            let accepted =
+                start(&mut client, mk_start(&succeeds, "probe", "default/pod/x")).await?;
             let done = follow(&mut client, &accepted.id, 0).await?;
             let name = done.run.context("a run")?.name;
             name.split('-').nth(1).context("a hash")?.to_owned()

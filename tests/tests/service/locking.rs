@@ -70,7 +70,11 @@ async fn waiting_executions_run_one_after_the_other_in_order_of_acceptance() -> 
         for (execution, epoch) in listed.into_iter().rev().zip(1..) {
             let done = follow(&mut client, &execution.id, 0).await?;
             assert_eq!(done.state(), State::Succeeded);
-            assert_eq!(done.run.as_ref().map(|run| run.epoch), Some(epoch), "in order of acceptance");
+            assert_eq!(
+                done.run.as_ref().map(|run| run.epoch),
+                Some(epoch),
+                "in order of acceptance"
+            );
             if let Some(before) = &before {
                 let (ended, started) =
                     (before.end_time.context("an end")?, done.start_time.context("a start")?);

@@ -15,6 +15,7 @@ use tokio::process::Command;
 use wfe_control_plane::process::log_tail;
 
 use super::tools::{self, Module, Tool};
+use crate::cache;
 use crate::child::Group;
 
 const ENVIRONMENT: [(&str, &str); 3] =
@@ -36,11 +37,7 @@ impl Binaries {
 
 /// The directory that survives control planes and checkouts.
 pub(crate) fn cache_root() -> Result<PathBuf> {
-    let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
-        Some(base) => PathBuf::from(base),
-        None => env::home_dir().context("neither XDG_CACHE_HOME nor HOME is set")?.join(".cache"),
-    };
-    Ok(base.join("kubernaut-wfe").join("control-plane"))
+    Ok(cache::root()?.join("control-plane"))
 }
 
 /// Finds or builds `wanted`.
@@ -144,7 +141,7 @@ fn cache(module: &Module) -> Result<PathBuf> {
 async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
     let cache = cache(&tool.module)?;
     let built = cache.join("bin").join(tool.name);
-    let _lock = lock(&cache, tool.module.name).await?;
+    let _lock = lock(&cache, tool.module).await?;
     if built.is_file() {
         return Ok(built);
     }
@@ -190,7 +187,7 @@ async fn tekton_config() -> Result<PathBuf> {
     let module = tools::TEKTON;
     let cache = cache(&module)?;
     let config = cache.join("config");
-    let _lock = lock(&cache, module.name).await?;
+    let _lock = lock(&cache, module).await?;
     if config.is_dir() {
         return Ok(config);
     }
@@ -227,14 +224,6 @@ fn copy_yaml(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn lock(cache: &Path, module: &str) -> Result<File> {
-    fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
-    let file = File::create(cache.join("lock"))?;
-    if file.try_lock().is_err() {
-        println!("waiting for another build of the {module} tools");
-        while file.try_lock().is_err() {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-    Ok(file)
+async fn lock(directory: &Path, module: Module) -> Result<File> {
+    cache::lock(directory, &format!("the {} tools", module.name)).await
 }

@@ -1,11 +1,12 @@
 //! Which programs a control plane is made of, and how each Go module builds them. The versions are those of the
 //! modules' go.mod files, so that they are pinned in one place.
 
-use std::env;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+
+use crate::cargo;
 
 /// A Go module of its own below `tests/control-plane/tools`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,10 +132,7 @@ const KUBECTL: Tool = Tool {
 impl Module {
     /// Where its go.mod is.
     pub(crate) fn directory(self) -> PathBuf {
-        // Cargo says where the package is now; the compiled-in answer is for a binary that is run by itself.
-        let package = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        package.join("../tests/control-plane/tools").join(self.name)
+        cargo::workspace().join("tests/control-plane/tools").join(self.name)
     }
 
     /// The pinned version, with its leading `v`.

@@ -7,6 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
 use nix::sys::signal::Signal;
+use tokio::process::Command;
 
 use crate::cargo;
 use crate::child::Group;
@@ -67,19 +68,29 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([dir.join(BIN)].into_iter().chain(env::split_paths(&path)))?;
-    let mut cargo = cargo::command();
-    cargo
-        .args(["test", "--package", "wfe-tests", "--features", "e2e", "--"])
+    // The tests run the server and the command-line tool as processes of their own.
+    let mut build = cargo::command();
+    build.args(["build", "--package", "wfe-server", "--package", "wfe"]);
+    let built = to_the_end(&mut build, interrupts).await?;
+    if !built.success() {
+        return Ok(built);
+    }
+    let mut test = cargo::command();
+    test.args(["test", "--package", "wfe-tests", "--features", "e2e", "--"])
         .arg(format!("--test-threads={}", args.test_threads))
         .args(&args.arguments)
         .env("PATH", path)
         .envs(read_env(dir)?);
-    let mut cargo = Group::spawn(&mut cargo)?;
+    to_the_end(&mut test, interrupts).await
+}
+
+async fn to_the_end(command: &mut Command, interrupts: &mut Interrupts) -> Result<ExitStatus> {
+    let mut child = Group::spawn(command)?;
     tokio::select! {
-        status = cargo.wait() => status.context("cargo test"),
+        status = child.wait() => status.context("cargo"),
         interrupted = interrupts.next() => {
-            cargo.signal(Signal::SIGKILL);
-            cargo.wait().await?;
+            child.signal(Signal::SIGKILL);
+            child.wait().await?;
             Err(interrupted.into())
         }
     }

@@ -14,7 +14,7 @@ pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
     execution.state = event.state;
     execution.update_time = event.time;
     // These three describe the present state, so an event that does not mention them ends them.
-    execution.waiting = event.waiting.clone();
+    execution.waiting.clone_from(&event.waiting);
     execution.obstacle =
         if event.r#type() == EventType::Delayed { event.message.clone() } else { String::new() };
     if let Some(run) = &event.run {

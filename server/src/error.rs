@@ -25,9 +25,9 @@ pub enum ServiceError {
     #[error("target {target} is locked: {}", hold.message)]
     TargetLocked {
         /// The target.
-        target: TargetKey,
+        target: Box<TargetKey>,
         /// Who holds it.
-        hold: Hold,
+        hold: Box<Hold>,
     },
     /// The request id was used for another request.
     #[error("request_id {request_id} was used for a request with another {field}")]

@@ -16,14 +16,16 @@ use crate::{
     error::{ServiceError, chain},
     ledger::Ledger,
     store::Unfinished,
-    tekton::{RunChange, Seen, Tekton},
+    tekton::{Seen, Tekton},
 };
 
 mod act;
+mod follow;
 mod foreign;
 mod plan;
 mod queue;
 
+pub use follow::follow_runs;
 pub use foreign::foreign_runs;
 use plan::Known;
 pub use plan::Policy;
@@ -92,21 +94,6 @@ impl Reconciler {
         turns.wait().await;
     }
 
-    /// The watches saw something.
-    pub async fn run_changed(&self, change: RunChange) {
-        if let Some(id) = change.execution {
-            self.queue.enqueue(id);
-        }
-        // A run that ended may have been what somebody waits for.
-        if let Some(hash) = change.target_hash {
-            match self.ledger.store().head_of(&hash).await {
-                Ok(Some(head)) => self.queue.enqueue(head),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(error = chain(&error), "cannot look for who waits"),
-            }
-        }
-    }
-
     async fn load_unfinished(self: Arc<Self>, shutdown: CancellationToken) {
         let mut wait = Duration::from_millis(100);
         loop {
@@ -118,7 +105,7 @@ impl Reconciler {
                     return;
                 }
                 Err(error) => {
-                    tracing::error!(error = chain(&error), "cannot read what has not ended")
+                    tracing::error!(error = chain(&error), "cannot read what has not ended");
                 }
             }
             tokio::select! {
@@ -164,27 +151,5 @@ impl Reconciler {
             }
         }
         Ok(Turn::After(Duration::ZERO))
-    }
-}
-
-/// Passes on what the watches see.
-pub async fn watch_runs(
-    tekton: Arc<dyn Tekton>,
-    reconciler: Arc<Reconciler>,
-    stopping: CancellationToken,
-) {
-    let (changed, mut changes) = tokio::sync::mpsc::unbounded_channel::<RunChange>();
-    // The watches never wait: what they see is put into a queue that holds each execution once.
-    let seen = |change: RunChange| {
-        let _ = changed.send(change);
-    };
-    let pass_on = async {
-        while let Some(change) = changes.recv().await {
-            reconciler.run_changed(change).await;
-        }
-    };
-    tokio::select! {
-        () = tekton.watch(&seen, stopping.clone()) => {}
-        () = pass_on => {}
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     http::Probes,
     ledger::Ledger,
     metrics::Metrics,
-    reconcile::{Policy, Queue, Reconciler, watch_runs},
+    reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
     store::{
         Store, StoreError,
@@ -103,14 +103,14 @@ impl Server {
         metrics.set_live(&counts);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, store, tekton, clock, metrics))
+        Ok(Self::run(config, listeners, store, &tekton, clock, metrics))
     }
 
     fn run(
         config: Config,
         listeners: Listeners,
         store: Arc<dyn Store>,
-        tekton: Arc<dyn Tekton>,
+        tekton: &Arc<dyn Tekton>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
@@ -125,7 +125,7 @@ impl Server {
             Ledger::new(Arc::clone(&store), Arc::default(), Arc::clone(&queue), metrics.clone());
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
-            Arc::clone(&tekton),
+            Arc::clone(tekton),
             Arc::clone(&clock),
             Arc::clone(&queue),
             policy,
@@ -133,14 +133,14 @@ impl Server {
         let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
         let service = Service::new(
             ledger,
-            Arc::clone(&tekton),
+            Arc::clone(tekton),
             clock,
             metrics.clone(),
             settings,
             draining.clone(),
         );
         let probes =
-            Probes::new(Arc::clone(&store), Arc::clone(&tekton), queue, metrics, draining.clone());
+            Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone());
 
         let tasks = TaskTracker::new();
         let addresses = listeners.addresses;
@@ -150,7 +150,10 @@ impl Server {
             probes.clone().metrics_router(),
             stopping.clone(),
         ));
-        tasks.spawn(watch_runs(tekton, Arc::clone(&reconciler), stopping.clone()));
+        tasks.spawn({
+            let (reconciler, stopping) = (Arc::clone(&reconciler), stopping.clone());
+            async move { follow_runs(&reconciler, stopping).await }
+        });
         tasks.spawn(reconciler.run(stopping.clone()));
         let essential =
             tokio::spawn(serve_grpc(listeners.grpc, service, probes.clone(), draining.clone()));

@@ -272,7 +272,7 @@ fn summary(
     let place = match (task, step) {
         (Some(task), Some(step)) => format!("step {} of task {}", step.name, task.pipeline_task),
         (Some(task), None) => format!("task {}", task.pipeline_task),
-        (None, _) => "the run".to_owned(),
+        (None, _) => "run".to_owned(),
     };
     let said = shorten(message, 300);
     match reason {
@@ -285,12 +285,14 @@ fn summary(
         FailureReason::OomKilled => format!(
             "The {place} ran out of memory and was killed. Raise its memory limit, or make it use less."
         ),
-        FailureReason::DeadlineExceeded => format!("Time ran out in {place}: {said}"),
-        FailureReason::Forbidden => format!("Kubernetes refused {place}: {said}"),
-        FailureReason::ResourceExhausted => format!("There was no room for {place}: {said}"),
-        FailureReason::ConfigurationError => format!("The definition of {place} is wrong: {said}"),
+        FailureReason::DeadlineExceeded => format!("Time ran out in the {place}: {said}"),
+        FailureReason::Forbidden => format!("Kubernetes refused the {place}: {said}"),
+        FailureReason::ResourceExhausted => format!("There was no room for the {place}: {said}"),
+        FailureReason::ConfigurationError => {
+            format!("The definition of the {place} is wrong: {said}")
+        }
         FailureReason::ImagePullBackOff => {
-            format!("An image of {place} could not be pulled: {said}")
+            format!("An image of the {place} could not be pulled: {said}")
         }
         FailureReason::Unknown => format!("The {place} failed, and it is not certain why: {said}"),
     }

@@ -1,5 +1,6 @@
 //! How an execution moves.
 //!
+//! ```text
 //! | from       | input            | to                                                        |
 //! |------------|------------------|-----------------------------------------------------------|
 //! | Waiting    | Admit            | Starting                                                  |
@@ -20,6 +21,7 @@
 //! | Cancelling | Cancel           | Cancelling, unchanged: the first request stands           |
 //! | Cancelling | Quiet            | Cancelled, Succeeded or Failed, whichever really happened |
 //! | terminal   | Cancel           | unchanged: a late cancel is no error                      |
+//! ```
 //!
 //! Everything else is an [`IllegalTransition`]. Inputs that change nothing give [`Step::Same`].
 
@@ -142,21 +144,22 @@ pub fn next(
     match moved {
         None => Err(illegal),
         Some(Move::Stay) => Ok(Step::Same),
-        Some(Move::To(state, kind)) => {
-            Ok(Step::Changed(Box::new(change(execution, *state, kind, actor.clone(), now))))
+        Some(Move::To(to)) => {
+            let (state, kind) = *to;
+            Ok(Step::Changed(Box::new(change(execution, state, kind, actor.clone(), now))))
         }
     }
 }
 
 enum Move {
     Stay,
-    To(Box<State>, EventKind),
+    To(Box<(State, EventKind)>),
 }
 
 impl Move {
     #[expect(clippy::unnecessary_wraps, reason = "what every arm of the table gives")]
     fn to(state: State, kind: EventKind) -> Option<Self> {
-        Some(Self::To(Box::new(state), kind))
+        Some(Self::To(Box::new((state, kind))))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What tonic sends.
-pub type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+pub(super) type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 /// Turns updates into messages.
 pub(super) fn stream(

@@ -29,9 +29,9 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            start_timeout: Duration::from_secs(5 * 60),
+            start_timeout: Duration::from_mins(5),
             deadline_grace: Duration::from_secs(10),
-            run_retention: Some(Duration::from_secs(24 * 60 * 60)),
+            run_retention: Some(Duration::from_hours(24)),
             cancel_retry: Duration::from_secs(5),
         }
     }

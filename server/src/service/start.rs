@@ -54,7 +54,8 @@ impl Service {
             StartDecision::Refuse(hold) => {
                 self.metrics.refused(hold.gate);
                 tracing::info!(target = %new.request.target, gate = hold.gate.as_str(), "a start was refused");
-                Err(ServiceError::TargetLocked { target: new.request.target, hold })
+                let target = Box::new(new.request.target);
+                Err(ServiceError::TargetLocked { target, hold: Box::new(hold) })
             }
             StartDecision::Reused { field } => Err(ServiceError::RequestIdReused {
                 request_id: new.request.request_id.to_string(),

@@ -11,16 +11,17 @@ fn mk() -> v1::StartRequest {
     mk_start("r", "pod/x")
 }
 
-fn bundle(reference: &str, digest: &str) -> Option<Workflow> {
-    Some(Workflow::Bundle(v1::BundleWorkflow {
+fn bundle(reference: &str, digest: &str) -> v1::StartRequest {
+    let workflow = Some(Workflow::Bundle(v1::BundleWorkflow {
         reference: reference.to_owned(),
         digest: digest.to_owned(),
         pipeline: String::new(),
-    }))
+    }));
+    v1::StartRequest { workflow, ..mk() }
 }
 
-fn seconds(seconds: i64, nanos: i32) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp { seconds, nanos })
+fn until(seconds: i64, nanos: i32) -> v1::StartRequest {
+    v1::StartRequest { deadline: Some(prost_types::Timestamp { seconds, nanos }), ..mk() }
 }
 
 #[tokio::test]
@@ -37,19 +38,10 @@ async fn a_start_with_wrong_fields_names_each_and_stores_nothing() {
         (v1::StartRequest { request_id: String::new(), ..mk() }, vec!["request_id"]),
         (v1::StartRequest { request_id: "a b".to_owned(), ..mk() }, vec!["request_id"]),
         (v1::StartRequest { workflow: None, ..mk() }, vec!["workflow"]),
-        (v1::StartRequest { workflow: bundle("", ""), ..mk() }, vec!["bundle.reference"]),
-        (
-            v1::StartRequest { workflow: bundle("not a reference", ""), ..mk() },
-            vec!["bundle.reference"],
-        ),
-        (
-            v1::StartRequest { workflow: bundle("registry.example/x/y", "sha1:0"), ..mk() },
-            vec!["bundle.digest"],
-        ),
-        (
-            v1::StartRequest { workflow: bundle(&pinned, &digest("b")), ..mk() },
-            vec!["bundle.digest"],
-        ),
+        (bundle("", ""), vec!["bundle.reference"]),
+        (bundle("not a reference", ""), vec!["bundle.reference"]),
+        (bundle("registry.example/x/y", "sha1:0"), vec!["bundle.digest"]),
+        (bundle(&pinned, &digest("b")), vec!["bundle.digest"]),
         (
             v1::StartRequest { service_account: "No_Name".to_owned(), ..mk() },
             vec!["service_account"],
@@ -62,9 +54,9 @@ async fn a_start_with_wrong_fields_names_each_and_stores_nothing() {
             vec!["secrets[1]", "secrets[2]"],
         ),
         (v1::StartRequest { correlation_id: "a b".to_owned(), ..mk() }, vec!["correlation_id"]),
-        (v1::StartRequest { deadline: seconds(1_000_000_000, 0), ..mk() }, vec!["deadline"]),
-        (v1::StartRequest { deadline: seconds(i64::MAX, 0), ..mk() }, vec!["deadline"]),
-        (v1::StartRequest { deadline: seconds(4_000_000_000, -1), ..mk() }, vec!["deadline"]),
+        (until(1_000_000_000, 0), vec!["deadline"]),
+        (until(i64::MAX, 0), vec!["deadline"]),
+        (until(4_000_000_000, -1), vec!["deadline"]),
         (v1::StartRequest { when_locked: 99, ..mk() }, vec!["when_locked"]),
         (
             v1::StartRequest {

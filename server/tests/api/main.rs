@@ -1,5 +1,7 @@
 //! The service over an in-memory transport: real store, real reconciler, simulated Tekton.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod cancel;
 mod locking;

@@ -24,7 +24,7 @@ use wfe_server::{
     grpc,
     ledger::Ledger,
     metrics::Metrics,
-    reconcile::{Policy, Queue, Reconciler},
+    reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
     store::{Store, observer::Unobserved, sqlite::SqliteStore},
     tekton::{
@@ -164,11 +164,10 @@ impl Running {
             .serve_with_incoming(incoming);
         let tasks = vec![
             tokio::spawn(async move { serve.await.unwrap() }),
-            tokio::spawn(wfe_server::reconcile::watch_runs(
-                tekton,
-                Arc::clone(&reconciler),
-                stopping.clone(),
-            )),
+            tokio::spawn({
+                let (reconciler, stopping) = (Arc::clone(&reconciler), stopping.clone());
+                async move { follow_runs(&reconciler, stopping).await }
+            }),
             tokio::spawn(reconciler.run(stopping.clone())),
         ];
         (Self { connect, store, draining, stopping, tasks }, metrics)
@@ -284,7 +283,7 @@ pub(crate) fn refused(status: &Status, code: Code, reason: &str) -> String {
     status.message().to_owned()
 }
 
-/// The fields that an INVALID_ARGUMENT names.
+/// The fields that a refusal of bad input names.
 pub(crate) fn violated(status: &Status) -> Vec<String> {
     refused(status, Code::InvalidArgument, "INVALID_REQUEST");
     let details = status.get_error_details();

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{facts::Child, failure::FailureReason, testing::at};
 
-fn condition(status: Status, reason: &str) -> Option<Condition> {
-    Some(Condition { status, reason: reason.to_owned(), message: format!("about {reason}") })
+fn condition(status: Status, reason: &str) -> Condition {
+    Condition { status, reason: reason.to_owned(), message: format!("about {reason}") }
 }
 
 fn mk_run(status: Status, reason: &str, tasks: &[&str]) -> RunFacts {
@@ -12,7 +12,7 @@ fn mk_run(status: Status, reason: &str, tasks: &[&str]) -> RunFacts {
         execution: None,
         target_hash: None,
         created_at: at(0),
-        condition: condition(status, reason),
+        condition: Some(condition(status, reason)),
         started_at: Some(at(0)),
         completed_at: (status != Status::Unknown).then(|| at(30)),
         tasks: Some(tasks.iter().map(|t| (*t).to_owned()).collect()),
@@ -27,7 +27,7 @@ fn mk_task(name: &str, status: Status, reason: &str, steps: Vec<StepFacts>) -> T
         uid: format!("uid-{name}"),
         run_uid: "run".to_owned(),
         pipeline_task: name.to_owned(),
-        condition: condition(status, reason),
+        condition: Some(condition(status, reason)),
         started_at: Some(at(1)),
         completed_at: (status != Status::Unknown).then(|| at(20)),
         steps,

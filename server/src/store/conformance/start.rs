@@ -151,7 +151,7 @@ pub(crate) async fn refusals_and_repetitions_write_nothing<B: Backend>() {
     let before = backend.dump().await;
     let held = start(&*store, &mk_new(2, TARGET, WhenLocked::Reject)).await.unwrap();
     assert!(
-        matches!(&held, StartDecision::Refuse(hold) if hold.holder == Some(first.id)),
+        matches!(&held, StartDecision::Refuse(why) if why.holder == Some(first.id)),
         "{held:?}"
     );
     assert_eq!(start(&*store, &first).await.unwrap(), StartDecision::Repeat(first.id));

@@ -143,7 +143,7 @@ BEGIN
 END;
 
 CREATE TRIGGER events_continue BEFORE INSERT ON events
-WHEN NEW.revision > 1 AND NEW.state_before IS NOT
+WHEN NEW.state_before <>
     (SELECT state_after FROM events WHERE execution = NEW.execution AND revision = NEW.revision - 1)
 BEGIN
     SELECT RAISE(ABORT, 'events_continue: an event begins where the one before ended');

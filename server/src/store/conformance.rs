@@ -14,6 +14,7 @@ use wfe_core::{
 use super::{Filter, Listed, Page, Store};
 
 pub(crate) mod durability;
+pub(crate) mod model;
 pub(crate) mod read;
 pub(crate) mod settle;
 pub(crate) mod start;
@@ -80,6 +81,9 @@ macro_rules! suite {
                 a_change_that_is_dropped_anywhere_is_all_or_nothing;
                 callers_who_go_away_leave_a_sound_store;
             );
+            properties::each!($backend; model:
+                any_sequence_of_calls_does_what_the_model_does;
+            );
         }
     };
 }
@@ -110,7 +114,7 @@ async fn stored(store: &dyn Store, id: ExecutionId) -> Execution {
 }
 
 /// Every execution, in order of acceptance.
-async fn all(store: &dyn Store) -> Vec<Listed> {
+pub(crate) async fn all(store: &dyn Store) -> Vec<Listed> {
     let page = Page { before: None, limit: u32::MAX };
     let mut all = store.list(&Filter::default(), page).await.unwrap();
     all.reverse();
@@ -139,7 +143,7 @@ async fn history(store: &dyn Store, execution: &Execution) -> Vec<Event> {
 }
 
 /// Checks that all that the store says fits together.
-async fn assert_sound(store: &dyn Store) {
+pub(crate) async fn assert_sound(store: &dyn Store) {
     let all = all(store).await;
     assert!(all.is_sorted_by(|a, b| a.sequence < b.sequence));
     let mut counts: BTreeMap<StateCode, u64> = BTreeMap::new();

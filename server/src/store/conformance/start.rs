@@ -145,7 +145,7 @@ pub(crate) async fn refusals_and_repetitions_write_nothing<B: Backend>() {
     accepted(start(&*store, &first).await.unwrap());
     let mut late = mk_new(3, "pod/x", WhenLocked::Wait);
     late.request.deadline = Some(late.now);
-    let reused =
+    let other =
         NewExecution { request: mk_new(1, "pod/x", WhenLocked::Wait).request, ..late.clone() };
 
     let before = backend.dump().await;
@@ -156,7 +156,7 @@ pub(crate) async fn refusals_and_repetitions_write_nothing<B: Backend>() {
     );
     assert_eq!(start(&*store, &first).await.unwrap(), StartDecision::Repeat(first.id));
     assert_eq!(start(&*store, &late).await.unwrap(), StartDecision::DeadlinePassed);
-    let reused = start(&*store, &reused).await.unwrap();
+    let reused = start(&*store, &other).await.unwrap();
     assert_eq!(reused, StartDecision::Reused { field: "target" });
     assert_eq!(backend.dump().await, before);
 }

@@ -20,15 +20,22 @@ use super::{
 };
 use crate::store::{Filter, Listed, Page, StoreError, TargetView, Unfinished};
 
+// Queues are read by the index of those who wait. It is named, because SQLite would prefer the one by
+// state, and so read everybody who waits for anything.
 macro_rules! select_executions {
     ($name:literal, $rest:literal) => {
+        select_executions!($name, "", $rest)
+    };
+    ($name:literal, $index:literal, $rest:literal) => {
         concat!(
             "-- ",
             $name,
             "\nSELECT e.sequence, e.id, e.request_id, e.cluster, e.target, e.state, e.revision,
                 e.epoch, e.run_name, e.created_at, e.updated_at, e.ended_at, e.actor, e.detail,
                 r.request
-            FROM executions e JOIN requests r ON r.request_id = e.request_id ",
+            FROM executions e ",
+            $index,
+            " JOIN requests r ON r.request_id = e.request_id ",
             $rest
         )
     };
@@ -73,8 +80,9 @@ pub(super) async fn start_view(
 ) -> Result<LoadedStart, StoreError> {
     const SQL: &str = "-- start_view
         SELECT r.execution, r.request, t.cluster, t.target, t.epoch, t.holder, t.held_since,
-            (SELECT count(*) FROM executions e WHERE e.state = 'waiting' AND e.target_hash = ?4
-                AND e.cluster = ?2 AND e.target = ?3) AS waiting
+            (SELECT count(*) FROM executions e INDEXED BY executions_waiting
+                WHERE e.state = 'waiting' AND e.target_hash = ?4 AND e.cluster = ?2
+                    AND e.target = ?3) AS waiting
         FROM (SELECT 1)
         LEFT JOIN requests r ON r.request_id = ?1
         LEFT JOIN targets t ON t.cluster = ?2 AND t.target = ?3";
@@ -129,23 +137,35 @@ pub(super) async fn execution_of_request(
     execution_of(row.map_err(fault("execution_of_request"))?.as_ref())
 }
 
+/// The executions that wait for a target, in order of acceptance.
+async fn queue(
+    executor: impl SqliteExecutor<'_>,
+    key: &TargetKey,
+    limit: u32,
+) -> Result<Vec<Execution>, StoreError> {
+    const SQL: &str = select_executions!(
+        "queue",
+        "INDEXED BY executions_waiting",
+        "WHERE e.state = 'waiting' AND e.target_hash = ?1 AND e.cluster = ?2 AND e.target = ?3
+        ORDER BY e.sequence LIMIT ?4"
+    );
+    let rows = query(SQL)
+        .bind(key.hash())
+        .bind(key.cluster.as_str())
+        .bind(key.target.to_string())
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await
+        .map_err(fault("queue"))?;
+    rows.iter().map(|row| listed(row).map(|listed| listed.execution)).collect()
+}
+
 /// The execution that waits first for a target.
 pub(super) async fn head(
     executor: impl SqliteExecutor<'_>,
     key: &TargetKey,
 ) -> Result<Option<Execution>, StoreError> {
-    const SQL: &str = select_executions!(
-        "head",
-        "WHERE e.state = 'waiting' AND e.target_hash = ?1 AND e.cluster = ?2 AND e.target = ?3
-        ORDER BY e.sequence LIMIT 1"
-    );
-    let row = query(SQL)
-        .bind(key.hash())
-        .bind(key.cluster.as_str())
-        .bind(key.target.to_string())
-        .fetch_optional(executor)
-        .await;
-    execution_of(row.map_err(fault("head"))?.as_ref())
+    Ok(queue(executor, key, 1).await?.pop())
 }
 
 /// The execution that waits first for a target with this hash.
@@ -154,8 +174,8 @@ pub(super) async fn head_of(
     target_hash: &str,
 ) -> Result<Option<ExecutionId>, StoreError> {
     const SQL: &str = "-- head_of
-        SELECT id FROM executions WHERE state = 'waiting' AND target_hash = ?1
-        ORDER BY sequence LIMIT 1";
+        SELECT id FROM executions INDEXED BY executions_waiting
+        WHERE state = 'waiting' AND target_hash = ?1 ORDER BY sequence LIMIT 1";
     let row = query(SQL).bind(target_hash).fetch_optional(executor).await;
     let Some(row) = row.map_err(fault("head_of"))? else { return Ok(None) };
     let id: &str = column(&row, "executions", "id")?;
@@ -184,35 +204,16 @@ pub(super) async fn target_view(
     pool: &SqlitePool,
     key: &TargetKey,
 ) -> Result<TargetView, StoreError> {
-    const SQL: &str = select_executions!(
-        "target_executions",
-        "WHERE e.cluster = ?2 AND e.target = ?3
-            AND (e.id = ?4 OR e.state = 'waiting' AND e.target_hash = ?1)
-        ORDER BY e.sequence"
-    );
     let fault = fault("target");
     let mut moment = pool.begin().await.map_err(fault)?;
     let state = target(&mut *moment, key).await?.unwrap_or(TargetState::unused(key.clone()));
-    let holder = state.holder.map(|holder| holder.execution);
-    let rows = query(SQL)
-        .bind(key.hash())
-        .bind(key.cluster.as_str())
-        .bind(key.target.to_string())
-        .bind(holder.map(|holder| holder.to_string()))
-        .fetch_all(&mut *moment)
-        .await
-        .map_err(fault)?;
+    let holder = match state.holder {
+        Some(holder) => execution(&mut *moment, holder.execution).await?,
+        None => None,
+    };
+    let queue = queue(&mut *moment, key, u32::MAX).await?;
     moment.rollback().await.map_err(fault)?;
-    let mut view = TargetView { state, holder: None, queue: Vec::new() };
-    for row in &rows {
-        let execution = listed(row)?.execution;
-        if Some(execution.id) == holder {
-            view.holder = Some(execution);
-        } else {
-            view.queue.push(execution);
-        }
-    }
-    Ok(view)
+    Ok(TargetView { state, holder, queue })
 }
 
 /// Executions, the newest accepted first.

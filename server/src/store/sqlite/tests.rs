@@ -1,12 +1,17 @@
 //! What is particular to SQLite: the schema, the file, and what the system does to it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use super::SqliteStore;
 use crate::store::{Store, conformance::Backend, observer::Unobserved};
+
+mod faults;
+mod opening;
+mod rows;
+mod schema;
 
 /// A file in a folder of its own.
 struct File {
@@ -18,7 +23,7 @@ impl File {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    fn path(&self) -> PathBuf {
         self.folder.path().join("wfe.db")
     }
 

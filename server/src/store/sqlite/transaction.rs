@@ -74,7 +74,7 @@ pub(super) trait Work: Sync {
 
 /// Runs the transactions that may write, one after the other.
 pub(super) struct Writer {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
     observer: Arc<dyn StoreObserver>,
     retries: ExponentialBuilder,
 }

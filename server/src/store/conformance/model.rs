@@ -1,0 +1,274 @@
+//! A model of a store, and random calls that it must answer as the store does.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use tokio::{runtime::Handle, task::block_in_place};
+use wfe_core::{
+    actor::Actor,
+    event::Event,
+    execution::{Execution, StateCode},
+    failure::{Failure, FailureReason},
+    ids::{Epoch, ExecutionId, RequestId, Revision},
+    lock::{ForeignRuns, TargetState},
+    observe::RunEnd,
+    progress::Progress,
+    request::{StartRequest, WhenLocked},
+    settle::{Settlement, View, admit_head, rename, settle},
+    start::{NewExecution, StartDecision, StartView, decide},
+    target::TargetKey,
+    transition::{Change, IllegalTransition, Input},
+};
+
+use super::{Backend, all, assert_sound};
+use crate::{
+    store::{SettleDecider, SettleError, StartDecider, Store},
+    testing::{at, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded},
+};
+
+/// What a store keeps, in the plainest way.
+#[derive(Default)]
+struct Model {
+    executions: Vec<Execution>,
+    events: BTreeMap<ExecutionId, Vec<Event>>,
+    requests: BTreeMap<RequestId, (StartRequest, ExecutionId)>,
+    targets: BTreeMap<TargetKey, TargetState>,
+}
+
+impl Model {
+    fn target(&self, key: &TargetKey) -> TargetState {
+        self.targets.get(key).cloned().unwrap_or_else(|| TargetState::unused(key.clone()))
+    }
+
+    fn waiting(&self, key: &TargetKey) -> Vec<&Execution> {
+        let waits =
+            |e: &&Execution| e.request.target == *key && e.state.code() == StateCode::Waiting;
+        self.executions.iter().filter(waits).collect()
+    }
+
+    fn keep(&mut self, change: &Change) {
+        let execution = change.execution.clone();
+        self.events.entry(execution.id).or_default().extend(change.events.iter().cloned());
+        match self.executions.iter_mut().find(|known| known.id == execution.id) {
+            Some(known) => *known = execution,
+            None => self.executions.push(execution),
+        }
+    }
+
+    fn start(&mut self, request: &StartRequest, decide: &StartDecider<'_>) -> StartDecision {
+        let accepted = self.requests.get(&request.request_id);
+        let view = StartView {
+            accepted: accepted.map(|(request, execution)| (request, *execution)),
+            target: &self.target(&request.target),
+            waiting: self.waiting(&request.target).len(),
+        };
+        let decision = decide(view);
+        let got = match &decision {
+            StartDecision::Accept { change, target } => {
+                self.keep(change);
+                self.targets.extend(target.iter().map(|t| (t.key.clone(), t.clone())));
+                change.execution.id
+            }
+            StartDecision::Attach(execution) => *execution,
+            StartDecision::Repeat(_)
+            | StartDecision::Refuse(_)
+            | StartDecision::Reused { .. }
+            | StartDecision::DeadlinePassed => return decision,
+        };
+        self.requests.insert(request.request_id.clone(), (request.clone(), got));
+        decision
+    }
+
+    fn settle(
+        &mut self,
+        id: ExecutionId,
+        decide: &SettleDecider<'_>,
+    ) -> Option<Result<Settlement, IllegalTransition>> {
+        let execution = self.executions.iter().find(|execution| execution.id == id)?;
+        let key = &execution.request.target;
+        let head = self.waiting(key).first().copied();
+        let settlement = decide(View { execution, target: &self.target(key), head });
+        if let Ok(settlement) = &settlement {
+            for change in &settlement.changes {
+                self.keep(change);
+            }
+            self.targets.extend(settlement.target.iter().map(|t| (t.key.clone(), t.clone())));
+        }
+        Some(settlement)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Call {
+    /// A Start of one of a few requests on one of a few targets.
+    Start { request: u32, target: usize, when_locked: WhenLocked, late: bool, foreign: ForeignRuns },
+    /// A change of the execution that was accepted so many places before the newest.
+    Settle { age: usize, input: Input, foreign: ForeignRuns },
+    /// The first in the queue of that execution's target is let in, when there is one.
+    Admit { age: usize, foreign: ForeignRuns },
+    /// Its run gets another name.
+    Rename { age: usize, foreign: ForeignRuns },
+    /// The process is killed and started again.
+    Reopen,
+}
+
+const TARGETS: [&str; 3] = ["pod/a", "default/pod/a", "default/deployment/a"];
+
+fn foreign_runs() -> impl Strategy<Value = ForeignRuns> {
+    let live = prop_oneof![9 => Just(None), 1 => Just(Some("wfe-other-1".to_owned()))];
+    (live, 0..5_u64).prop_map(|(live, epoch)| ForeignRuns { live, last_epoch: Epoch(epoch) })
+}
+
+fn failure() -> Failure {
+    let summary = "A step exited with 1.".to_owned();
+    Failure::before_execution(FailureReason::TaskFailed, "Failed", "exit 1", summary, at(0))
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
+    let ended = |end| Input::RunEnded { end, progress: Progress::default() };
+    let quiet_after = |end| Input::Quiet { end: Some(end), progress: None };
+    let progress = |total| Input::Progress(Progress { total, ..Progress::default() });
+    prop_oneof![
+        4 => Just(run_exists()),
+        3 => Just(run_succeeded()),
+        2 => Just(cancel()),
+        2 => Just(quiet()),
+        2 => (1..3_u32).prop_map(progress),
+        1 => Just(Input::Obstruct("the quota is used up".to_owned())),
+        1 => Just(Input::Refuse(failure())),
+        1 => Just(Input::RunLost),
+        1 => Just(Input::Deadline(at(0))),
+        1 => Just(ended(RunEnd::Failed(failure()))),
+        1 => Just(ended(RunEnd::Cancelled { ran: true })),
+        1 => Just(quiet_after(RunEnd::Cancelled { ran: false })),
+        1 => Just(quiet_after(RunEnd::Failed(failure()))),
+    ]
+}
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let when_locked = prop_oneof![
+        3 => Just(WhenLocked::Wait),
+        1 => Just(WhenLocked::Reject),
+        1 => Just(WhenLocked::Attach),
+    ];
+    let start = (0..20_u32, 0..TARGETS.len(), when_locked, prop::bool::weighted(0.05))
+        .prop_flat_map(|(request, target, when_locked, late)| {
+            foreign_runs().prop_map(move |foreign| Call::Start {
+                request,
+                target,
+                when_locked,
+                late,
+                foreign,
+            })
+        });
+    let age = || 0..6_usize;
+    let call = prop_oneof![
+        6 => start,
+        10 => (age(), inputs(), foreign_runs())
+            .prop_map(|(age, input, foreign)| Call::Settle { age, input, foreign }),
+        2 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Admit { age, foreign }),
+        1 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Rename { age, foreign }),
+        1 => Just(Call::Reopen),
+    ];
+    prop::collection::vec(call, 1..60)
+}
+
+/// Makes a change in both and compares what they answer.
+async fn settle_both(
+    store: &dyn Store,
+    model: &mut Model,
+    id: ExecutionId,
+    decide: &SettleDecider<'_>,
+) -> Result<(), TestCaseError> {
+    let said = match store.settle("test", id, decide).await {
+        Ok(settlement) => Some(Ok(settlement)),
+        Err(SettleError::Illegal { source, .. }) => Some(Err(source)),
+        Err(SettleError::NotFound(_)) => None,
+        Err(SettleError::Store(error)) => return Err(TestCaseError::fail(format!("{error:?}"))),
+    };
+    prop_assert_eq!(said, model.settle(id, decide));
+    Ok(())
+}
+
+async fn compare<B: Backend>(calls: Vec<Call>) -> Result<(), TestCaseError> {
+    let backend = B::create().await;
+    let mut store = backend.open().await;
+    let mut model = Model::default();
+    for (n, call) in (1..).zip(calls) {
+        let now = at(i64::from(n));
+        let by_age = |model: &Model, age: usize| {
+            let newest_first = model.executions.iter().rev().nth(age);
+            newest_first.map_or(mk_id(99_999), |execution| execution.id)
+        };
+        match call {
+            Call::Start { request, target, when_locked, late, foreign } => {
+                let mut request = mk_new(request, TARGETS[target], when_locked).request;
+                request.deadline = late.then_some(now);
+                let actor = Actor::anonymous(None);
+                let new = NewExecution { id: mk_id(n), request, actor, now };
+                let decide = |view: StartView<'_>| decide(view, &new, &foreign);
+                let said = store.start(&new.request, &decide).await;
+                let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+                prop_assert_eq!(said, model.start(&new.request, &decide));
+            }
+            Call::Settle { age, input, foreign } => {
+                let decide =
+                    |view: View<'_>| settle(view, input.clone(), &Actor::service(), &foreign, now);
+                let id = by_age(&model, age);
+                settle_both(&*store, &mut model, id, &decide).await?;
+            }
+            Call::Admit { age, foreign } => {
+                let decide = |view: View<'_>| match view.head {
+                    Some(head) => admit_head(head, view.target, &foreign, now),
+                    None => Ok(Settlement::default()),
+                };
+                let id = by_age(&model, age);
+                settle_both(&*store, &mut model, id, &decide).await?;
+            }
+            Call::Rename { age, foreign } => {
+                // Only who is starting has a name that can be taken.
+                let decide = |view: View<'_>| {
+                    let starting = view.execution.state.code() == StateCode::Starting;
+                    if starting { rename(view, &foreign, now) } else { Ok(Settlement::default()) }
+                };
+                let id = by_age(&model, age);
+                settle_both(&*store, &mut model, id, &decide).await?;
+            }
+            Call::Reopen => {
+                drop(store);
+                store = backend.open().await;
+            }
+        }
+    }
+    compare_contents(&store, &model).await
+}
+
+async fn compare_contents(store: &Arc<dyn Store>, model: &Model) -> Result<(), TestCaseError> {
+    let kept: Vec<_> = all(&**store).await.into_iter().map(|listed| listed.execution).collect();
+    prop_assert_eq!(&kept, &model.executions);
+    for (id, events) in &model.events {
+        let kept = store.events(*id, Revision(0), u32::MAX).await.unwrap();
+        prop_assert_eq!(&kept, events);
+    }
+    for (id, (_, execution)) in &model.requests {
+        let kept = store.execution_of_request(id).await.unwrap();
+        prop_assert_eq!(kept.map(|execution| execution.id), Some(*execution));
+    }
+    for target in TARGETS {
+        let key = mk_key(target);
+        prop_assert_eq!(store.target(&key).await.unwrap().state, model.target(&key));
+    }
+    assert_sound(&**store).await;
+    Ok(())
+}
+
+pub(crate) async fn any_sequence_of_calls_does_what_the_model_does<B: Backend>() {
+    let config = Config { failure_persistence: None, ..Config::with_cases(64) };
+    let handle = Handle::current();
+    TestRunner::new(config)
+        .run(&calls(), |calls| block_in_place(|| handle.block_on(compare::<B>(calls))))
+        .unwrap();
+}

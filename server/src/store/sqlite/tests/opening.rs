@@ -1,0 +1,203 @@
+//! What may be wrong with a database file, and what is said of it.
+
+use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
+
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use wfe_core::request::WhenLocked;
+
+use super::File;
+use crate::{
+    store::{
+        Store,
+        conformance::{Backend, all},
+        observer::Unobserved,
+        sqlite::{OpenError, SqliteStore, open::Tuning},
+    },
+    testing::{mk_new, start},
+};
+
+async fn error_of(path: &Path) -> OpenError {
+    SqliteStore::open(path, Arc::new(Unobserved)).await.unwrap_err()
+}
+
+/// A database with one execution, closed.
+async fn made() -> File {
+    let file = File::create().await;
+    let store = file.open().await;
+    start(&*store, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
+    store.close().await;
+    file
+}
+
+#[tokio::test]
+async fn a_folder_is_no_database() {
+    let file = File::create().await;
+    let folder = file.folder.path();
+    assert_eq!(
+        error_of(folder).await.to_string(),
+        format!("{} is not a file: give the path of a database file", folder.display())
+    );
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_named() {
+    let file = File::create().await;
+    let path = file.folder.path().join("missing/wfe.db");
+    let expected = format!(
+        "there is no folder for the database {}: make it, or give another path",
+        path.display()
+    );
+    assert_eq!(error_of(&path).await.to_string(), expected);
+    // So is a file in the place of a folder.
+    fs::write(file.folder.path().join("missing"), "").unwrap();
+    assert_eq!(error_of(&path).await.to_string(), expected);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_folder_that_must_not_be_written_is_said_to_be() {
+    // Nobody can make a file there, not even root, who may write wherever permissions forbid it.
+    let path = Path::new("/sys/wfe.db");
+    let error = error_of(path).await;
+    assert_eq!(
+        error.to_string(),
+        "the database /sys/wfe.db cannot be read and written: allow the process both, for the file \
+         and its folder"
+    );
+    assert!(error.source().is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_as_it_is() {
+    let file = File::create().await;
+    let text = "These are my notes. ".repeat(1000);
+    fs::write(file.path(), &text).unwrap();
+    assert_eq!(
+        error_of(&file.path()).await.to_string(),
+        format!(
+            "{} is no SQLite database, or a damaged one: give another path, or put a backup there",
+            file.path().display()
+        )
+    );
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused() {
+    let file = made().await;
+    let sound = fs::read(file.path()).unwrap();
+    // The header, the schema, and all after the first page.
+    let wrong_header = [&b"SQLite format 9\0"[..], &sound[16..]].concat();
+    let wrong_schema = [&sound[..100], &[0xaa; 3000], &sound[3100..]].concat();
+    let cut = sound[..4096].to_vec();
+    for damaged in [wrong_header, wrong_schema, cut] {
+        fs::write(file.path(), damaged).unwrap();
+        let error = error_of(&file.path()).await;
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+        assert!(error.source().is_some());
+    }
+    fs::write(file.path(), sound).unwrap();
+    assert_eq!(all(&*file.open().await).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_database_of_another_program_is_left_as_it_is() {
+    let file = File::create().await;
+    let options = SqliteConnectOptions::new().filename(file.path()).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE albums (name TEXT)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let before = fs::read(file.path()).unwrap();
+    assert_eq!(
+        error_of(&file.path()).await.to_string(),
+        format!("{} is the database of another program: give another path", file.path().display())
+    );
+    assert_eq!(fs::read(file.path()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let file = made().await;
+    let mut connection = file.connect().await;
+    let sql = "INSERT INTO _sqlx_migrations VALUES (7, 'later', '', TRUE, X'', 0)";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let before = file.dump().await;
+    assert_eq!(
+        error_of(&file.path()).await.to_string(),
+        format!(
+            "the database {} has schema version 7, and this program knows none after 1: run the \
+             version of the program that wrote it, or a later one",
+            file.path().display()
+        )
+    );
+    assert_eq!(file.dump().await, before);
+}
+
+#[tokio::test]
+async fn a_schema_of_another_history_is_refused() {
+    let file = made().await;
+    let mut connection = file.connect().await;
+    let sql = "UPDATE _sqlx_migrations SET checksum = X'00' WHERE version = 1";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(
+        error_of(&file.path()).await.to_string(),
+        format!(
+            "schema version 1 of the database {} is not the one that this program makes: run the \
+             program that wrote it",
+            file.path().display()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_another_process_keeps_locked_is_said_to_be() {
+    let file = made().await;
+    let mut other = file.connect().await;
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let impatient = Tuning { busy_timeout: Duration::from_millis(1), ..Tuning::default() };
+    let opened = SqliteStore::open_tuned(&file.path(), Arc::new(Unobserved), &impatient).await;
+    assert_eq!(
+        opened.unwrap_err().to_string(),
+        format!(
+            "another process keeps the database {} locked: stop that process",
+            file.path().display()
+        )
+    );
+    lock.rollback().await.unwrap();
+    file.open().await.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_that_start_at_once_on_a_new_file_both_open_it() {
+    let file = File::create().await;
+    let (one, other) = tokio::join!(file.open(), file.open());
+    start(&*one, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
+    assert_eq!(all(&*other).await.len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let file = File::create().await;
+    let store = file.open().await;
+    start(&*store, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
+    for entry in fs::read_dir(file.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_memory_works() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    for n in 1..=3 {
+        start(&store, &mk_new(n, "pod/a", WhenLocked::Wait)).await.unwrap();
+    }
+    store.check().await.unwrap();
+    crate::store::conformance::assert_sound(&store).await;
+}

@@ -1,0 +1,251 @@
+//! The schema refuses what must not be, whoever writes it.
+
+use sqlx::{Connection, SqliteConnection};
+use wfe_core::{request::WhenLocked, start::StartDecision};
+
+use super::File;
+use crate::{
+    store::conformance::Backend,
+    testing::{advance, mk_id, mk_new, run_exists, run_succeeded, start},
+};
+
+/// Execution 1 succeeded on `pod/a`; 2 holds it, 3 waits, 4 is attached to 2. 5 holds `pod/b`.
+async fn filled() -> File {
+    let file = File::create().await;
+    let store = file.open().await;
+    for (n, target, when_locked) in [
+        (1, "pod/a", WhenLocked::Wait),
+        (2, "pod/a", WhenLocked::Wait),
+        (3, "pod/a", WhenLocked::Wait),
+        (5, "pod/b", WhenLocked::Wait),
+    ] {
+        start(&*store, &mk_new(n, target, when_locked)).await.unwrap();
+    }
+    advance(&*store, mk_id(1), run_exists()).await.unwrap();
+    advance(&*store, mk_id(1), run_succeeded()).await.unwrap();
+    let attached = start(&*store, &mk_new(4, "pod/a", WhenLocked::Attach)).await.unwrap();
+    assert_eq!(attached, StartDecision::Attach(mk_id(2)));
+    store.close().await;
+    file
+}
+
+/// Runs statements as one transaction and answers why that is refused.
+async fn refusal(connection: &mut SqliteConnection, sql: &'static str) -> Option<String> {
+    let mut transaction = connection.begin().await.unwrap();
+    if let Err(error) = sqlx::raw_sql(sql).execute(&mut *transaction).await {
+        return Some(error.to_string());
+    }
+    transaction.commit().await.err().map(|error| error.to_string())
+}
+
+const FOREIGN_KEY: &str = "FOREIGN KEY constraint failed";
+
+/// `$n` in a statement stands for the id of execution `n`.
+const REFUSED: &[(&str, &str)] = &[
+    // Events are never changed, and follow each other.
+    ("events_immutable", "UPDATE events SET actor = '{}' WHERE execution = $1 AND revision = 1"),
+    ("events_kept", "DELETE FROM events WHERE execution = $1 AND revision = 4"),
+    (
+        "events_without_gaps",
+        "UPDATE executions SET revision = 9 WHERE id = $2;
+         INSERT INTO events VALUES ($2, 9, 0, 'progressed', 'starting', 'starting', '{}',
+             '{\"type\": \"progressed\"}')",
+    ),
+    (
+        "events_without_gaps",
+        "INSERT INTO events VALUES ($2, 2, 0, 'progressed', 'waiting', 'waiting', '{}',
+             '{\"type\": \"progressed\"}')",
+    ),
+    (
+        "events_continue",
+        "UPDATE executions SET revision = 4 WHERE id = $2;
+         INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'waiting', 'starting', '{}',
+             '{\"type\": \"progressed\"}')",
+    ),
+    (
+        "events_of_change",
+        "INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}',
+             '{\"type\": \"progressed\"}')",
+    ),
+    (
+        "events_of_change",
+        "UPDATE executions SET revision = 4 WHERE id = $2;
+         INSERT INTO events VALUES ($2, 4, 0, 'failed', 'starting', 'failed', '{}',
+             '{\"type\": \"failed\"}')",
+    ),
+    (
+        "events_of_change",
+        "INSERT INTO events VALUES ('nobody', 1, 0, 'accepted', NULL, 'waiting', '{}',
+             '{\"type\": \"accepted\"}')",
+    ),
+    (
+        "events_begin_with_acceptance",
+        "INSERT INTO executions SELECT NULL, 'new', 'request-4', cluster, target, target_hash,
+             correlation_id, actor, created_at, state, 1, epoch, run_name, updated_at, ended_at,
+             detail FROM executions WHERE id = $3;
+         INSERT INTO events VALUES ('new', 1, 0, 'held', NULL, 'waiting', '{}',
+             '{\"type\": \"held\"}')",
+    ),
+    (
+        "events_detail_of_kind",
+        "UPDATE executions SET revision = 4 WHERE id = $2;
+         INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}',
+             '{\"type\": \"failed\"}')",
+    ),
+    (
+        "events_detail_of_kind",
+        "UPDATE executions SET revision = 4 WHERE id = $2;
+         INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}', '{}')",
+    ),
+    // What was accepted does not change and does not go.
+    ("executions_immutable", "UPDATE executions SET id = 'x', revision = 9 WHERE id = $2"),
+    ("executions_immutable", "UPDATE executions SET request_id = 'x', revision = 9 WHERE id = $2"),
+    ("executions_immutable", "UPDATE executions SET cluster = 'x', revision = 9 WHERE id = $2"),
+    ("executions_immutable", "UPDATE executions SET target = 'x', revision = 9 WHERE id = $2"),
+    ("executions_immutable", "UPDATE executions SET target_hash = 'x', revision = 9 WHERE id = $2"),
+    (
+        "executions_immutable",
+        "UPDATE executions SET correlation_id = 'x', revision = 9 WHERE id = $2",
+    ),
+    ("executions_immutable", "UPDATE executions SET actor = '{}', revision = 9 WHERE id = $2"),
+    ("executions_immutable", "UPDATE executions SET created_at = 0, revision = 9 WHERE id = $2"),
+    ("executions_immutable", "UPDATE executions SET sequence = 99, revision = 9 WHERE id = $2"),
+    ("executions_kept", "DELETE FROM executions WHERE id = $1"),
+    ("executions_terminal", "UPDATE executions SET revision = 9 WHERE id = $1"),
+    ("executions_revision_rises", "UPDATE executions SET updated_at = 0 WHERE id = $2"),
+    ("executions_revision_rises", "UPDATE executions SET revision = 1 WHERE id = $2"),
+    ("executions_epoch_rises", "UPDATE executions SET epoch = 1, revision = 9 WHERE id = $2"),
+    // A change has its event.
+    (FOREIGN_KEY, "UPDATE executions SET revision = 9 WHERE id = $2"),
+    // States and what belongs to them.
+    (
+        "executions_state",
+        "UPDATE executions SET state = 'paused', detail = '{\"state\": \"paused\"}', revision = 9
+         WHERE id = $2",
+    ),
+    (
+        "executions_detail_of_state",
+        "UPDATE executions SET state = 'running', revision = 9 WHERE id = $2",
+    ),
+    (
+        "executions_detail_of_state",
+        "UPDATE executions SET detail = '{}', revision = 9 WHERE id = $2",
+    ),
+    ("malformed JSON", "UPDATE executions SET detail = 'x', revision = 9 WHERE id = $2"),
+    (
+        "executions_ended_at_of_state",
+        "UPDATE executions SET ended_at = 1, revision = 9 WHERE id = $2",
+    ),
+    (
+        "executions_ended_at_of_state",
+        "UPDATE executions SET state = 'failed', detail = '{\"state\": \"failed\"}', revision = 9
+         WHERE id = $2",
+    ),
+    ("executions_run_whole", "UPDATE executions SET run_name = NULL, revision = 9 WHERE id = $2"),
+    (
+        "executions_run_of_state",
+        "UPDATE executions SET epoch = 7, run_name = 'x', revision = 9 WHERE id = $3",
+    ),
+    (
+        "executions_run_of_state",
+        "UPDATE executions SET state = 'starting', detail = '{\"state\": \"starting\"}',
+             revision = 9 WHERE id = $3",
+    ),
+    // One holder.
+    (
+        "UNIQUE constraint failed: executions.cluster, executions.target",
+        "UPDATE executions SET state = 'starting', detail = '{\"state\": \"starting\"}', epoch = 3,
+             run_name = 'x', revision = 9 WHERE id = $3",
+    ),
+    // One execution of a request.
+    (
+        "UNIQUE constraint failed: executions.request_id",
+        "INSERT INTO executions SELECT NULL, 'new', request_id, cluster, target, target_hash,
+             correlation_id, actor, created_at, state, revision, epoch, run_name, updated_at,
+             ended_at, detail FROM executions WHERE id = $3",
+    ),
+    (
+        "UNIQUE constraint failed: requests.request_id",
+        "INSERT INTO requests SELECT * FROM requests WHERE attached = 1",
+    ),
+    (
+        "UNIQUE constraint failed: requests.execution",
+        "DROP TRIGGER requests_attached_to_another;
+         INSERT INTO requests VALUES ('other', $2, 0, 0, '{\"request_id\": \"other\"}')",
+    ),
+    (
+        "requests_attached_to_another",
+        "INSERT INTO requests VALUES ('other', $2, 0, 0, '{\"request_id\": \"other\"}')",
+    ),
+    (
+        "requests_attached_to_another",
+        "INSERT INTO requests VALUES ('other', 'nobody', 1, 0, '{\"request_id\": \"other\"}')",
+    ),
+    (
+        "requests_request_of_id",
+        "INSERT INTO requests VALUES ('other', $2, 1, 0, '{\"request_id\": \"another\"}')",
+    ),
+    ("requests_immutable", "UPDATE requests SET execution = $3 WHERE request_id = 'request-4'"),
+    ("requests_kept", "DELETE FROM requests WHERE request_id = 'request-4'"),
+    // Targets: who holds, and under which epoch.
+    ("targets_holder_holds", "UPDATE targets SET holder = NULL, held_since = NULL"),
+    ("targets_holder_holds", "UPDATE targets SET holder = $3, epoch = 3 WHERE target = 'pod/a'"),
+    ("targets_holder_holds", "UPDATE targets SET epoch = 3 WHERE target = 'pod/a'"),
+    ("targets_holder_holds", "INSERT INTO targets VALUES ('', 'pod/z', 'hash', 1, $5, 0)"),
+    (
+        "targets_epoch_rises",
+        "DROP TRIGGER targets_holder_holds; UPDATE targets SET epoch = 1 WHERE target = 'pod/a'",
+    ),
+    (
+        "targets_epoch_rises",
+        "DROP TRIGGER targets_holder_holds; UPDATE targets SET holder = $3 WHERE target = 'pod/a'",
+    ),
+    ("targets_hold_whole", "UPDATE targets SET held_since = NULL WHERE target = 'pod/a'"),
+    (
+        "targets_hold_has_epoch",
+        "DROP TRIGGER targets_holder_holds; DROP TRIGGER targets_epoch_rises;
+         UPDATE targets SET epoch = 0 WHERE target = 'pod/a'",
+    ),
+    ("targets_immutable", "UPDATE targets SET hash = 'x'"),
+    ("targets_kept", "DELETE FROM targets WHERE target = 'pod/b'"),
+    // Types are kept.
+    (
+        "cannot store TEXT value in INTEGER column",
+        "UPDATE executions SET updated_at = 'today', revision = 9 WHERE id = $2",
+    ),
+];
+
+#[tokio::test]
+async fn the_schema_refuses_what_must_not_be() {
+    let file = filled().await;
+    let before = file.dump().await;
+    let mut connection = file.connect().await;
+    for (rule, sql) in REFUSED {
+        let sql = (1..=5).fold((*sql).to_owned(), |sql, n: u32| {
+            sql.replace(&format!("${n}"), &format!("'{}'", mk_id(n)))
+        });
+        let refusal = refusal(&mut connection, sql.clone().leak()).await;
+        assert!(
+            refusal.as_ref().is_some_and(|refusal| refusal.contains(rule)),
+            "{rule}: {refusal:?} to {sql}"
+        );
+    }
+    connection.close().await.unwrap();
+    assert_eq!(file.dump().await, before);
+}
+
+#[tokio::test]
+async fn every_rule_of_the_schema_is_tried() {
+    let file = filled().await;
+    let mut connection = file.connect().await;
+    let triggers: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert!(!triggers.is_empty());
+    for trigger in triggers {
+        let tried = REFUSED.iter().any(|(rule, _)| trigger.starts_with(rule));
+        assert!(tried, "{trigger}");
+    }
+}

@@ -76,8 +76,13 @@ pub(crate) struct Up {
 impl Up {
     /// A control plane of one's own in `dir`, or beside the cluster that the environment names.
     pub(crate) fn in_directory(dir: PathBuf) -> Self {
-        let kubeconfig = std::env::var_os("WFE_TEST_KUBECONFIG").filter(|value| !value.is_empty());
-        Self { directory: Directory { dir }, kubeconfig: kubeconfig.map(PathBuf::from) }
+        let kubeconfig = std::env::var_os("WFE_TEST_KUBECONFIG").map(PathBuf::from);
+        Self { directory: Directory { dir }, kubeconfig }
+    }
+
+    // A variable that is set to nothing names no cluster.
+    fn cluster(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty())
     }
 }
 
@@ -131,14 +136,19 @@ pub(crate) async fn up(args: &Up, interrupts: &mut Interrupts) -> Result<Outcome
     }
     directory::prepare(&dir)?;
     let started = tokio::select! {
-        started = start(&dir, args.kubeconfig.as_deref()) => started,
+        started = start(&dir, args.cluster()) => started,
         error = start::first_death(&dir) => Err(error),
         interrupted = interrupts.next() => Err(interrupted.into()),
     };
     if let Err(error) = started {
-        eprintln!("stopping what was started; the logs stay in {}", dir.join("logs").display());
-        end(&dir).await?;
-        return Err(error);
+        if State::load(&dir)?.is_some_and(|state| !state.components.is_empty()) {
+            let logs = dir.join("logs");
+            eprintln!("stopping what was started; the logs stay in {}", logs.display());
+        }
+        return match end(&dir).await {
+            Ok(()) => Err(error),
+            Err(left) => Err(error.context(format!("{left:#}; it was stopped because of"))),
+        };
     }
     Ok(Outcome::Started)
 }

@@ -136,3 +136,82 @@ pub fn log_tail(path: &Path) -> String {
     let tail = lines[lines.len().saturating_sub(LINES)..].join("\n  ");
     format!("\nthe end of {}:\n  {tail}", path.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, dir: &Path) -> Program {
+        Program {
+            file: PathBuf::from("/bin/sh"),
+            args: vec!["-c".to_owned(), script.to_owned()],
+            env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            log: dir.join("log"),
+        }
+    }
+
+    async fn logged(program: &Program, text: &str) -> Result<()> {
+        let log = || async { fs::read_to_string(&program.log).unwrap_or_default() };
+        eventually(Duration::from_secs(10), "a line in the log", || async {
+            let log = log().await;
+            if log.contains(text) { Ok(()) } else { Err(log) }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_number_that_was_given_out_again_is_another_process() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let process = shell("exec sleep 60", dir.path()).spawn()?;
+        let earlier = ProcessId { began: process.began - 1, ..process };
+        earlier.end(Duration::from_secs(10)).await?;
+        assert!(process.is_alive(), "the wrong process was ended");
+        process.end(Duration::from_secs(10)).await?;
+        assert!(!process.is_alive());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_listen_is_killed() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let program = shell("trap '' TERM; echo deaf; while :; do sleep 0.1; done", dir.path());
+        let process = program.spawn()?;
+        logged(&program, "deaf").await?;
+        process.end(Duration::from_millis(100)).await?;
+        assert!(!process.is_alive());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_frozen_process_ends_in_its_own_way() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let script = "trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done";
+        let program = shell(script, dir.path());
+        let process = program.spawn()?;
+        logged(&program, "ready").await?;
+        process.signal(Signal::SIGSTOP)?;
+        process.end(Duration::from_secs(10)).await?;
+        logged(&program, "bye").await
+    }
+
+    #[tokio::test]
+    async fn a_process_inherits_nothing() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let program = shell("echo home=$HOME.", dir.path());
+        program.spawn().ok();
+        logged(&program, "home=.").await
+    }
+
+    #[test]
+    fn the_tail_of_a_log_names_the_log_and_ends_with_its_last_line() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let log = dir.path().join("log");
+        let lines: Vec<String> = (0..100).map(|line| format!("line {line}")).collect();
+        fs::write(&log, lines.join("\n"))?;
+        let tail = log_tail(&log);
+        assert!(tail.contains("log:"), "{tail}");
+        assert!(tail.ends_with("line 99"), "{tail}");
+        assert!(!tail.contains("line 80"), "{tail}");
+        Ok(())
+    }
+}

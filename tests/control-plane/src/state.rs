@@ -264,3 +264,6 @@ pub fn log_path(dir: &Path, name: &str) -> PathBuf {
 pub fn certificates(dir: &Path) -> PathBuf {
     dir.join("certificates")
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,3 +40,27 @@ where
         sleep(INTERVAL).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_deadline_names_what_was_waited_for_and_seen() -> Result<()> {
+        let waited: Result<()> =
+            eventually(Duration::from_millis(1), "a miracle", || async { Err("nothing") }).await;
+        let Err(error) = waited else { bail!("it came") };
+        assert_eq!(error.to_string(), "a miracle: not within 1ms; seen last: \"nothing\"");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_look_that_hangs_does_not_outlast_the_deadline() -> Result<()> {
+        let never = || std::future::pending::<Result<(), &str>>();
+        let Err(error) = eventually(Duration::from_millis(1), "an answer", never).await else {
+            bail!("it came")
+        };
+        assert_eq!(error.to_string(), "an answer: no answer within 1ms");
+        Ok(())
+    }
+}

@@ -106,3 +106,38 @@ fn unquoted(text: &str) -> String {
     let inner = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
     inner.unwrap_or(text).replace(r"'\''", "'")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_and_we_read_the_same_values_from_the_env_file() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let value = "it's $HOME \"quoted\" `here` = \\";
+        write_env(dir.path(), &[("WFE_VALUE".to_owned(), value.to_owned())])?;
+        let read = read_env(dir.path())?;
+        assert_eq!(read, [("WFE_VALUE".to_owned(), value.to_owned())]);
+
+        let script = ". \"$0\" && printf %s \"$WFE_VALUE\"";
+        let shell = Command::new("sh").args(["-c", script]).arg(dir.path().join(ENV)).output()?;
+        assert_eq!(String::from_utf8(shell.stdout)?, value);
+        Ok(())
+    }
+
+    #[test]
+    fn every_user_has_a_token_of_its_own_and_only_the_administrator_a_group() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        Tokens::generate().write(dir.path())?;
+        let csv = fs::read_to_string(dir.path().join(TOKENS))?;
+        let mut tokens: Vec<&str> = csv.lines().filter_map(|line| line.split(',').next()).collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        assert_eq!(tokens.len(), USERS.len() + 1);
+        let grouped: Vec<&str> = csv.lines().filter(|line| line.split(',').count() > 3).collect();
+        assert!(matches!(grouped[..], [line] if line.contains(",admin,")), "{grouped:?}");
+        Ok(())
+    }
+}

@@ -65,3 +65,25 @@ fn directory() -> Result<PathBuf> {
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     Ok(directory)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reserved_for_as_long_as_its_holder_knows_of_it() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let holder = dir.path().join("holder");
+        fs::create_dir(&holder)?;
+        let file = dir.path().join("20000");
+        assert!(!is_reserved(&file, 20_000), "nobody asked for it");
+        fs::write(&file, holder.display().to_string())?;
+        assert!(!is_reserved(&file, 20_000), "the holder is gone");
+        State::update(&holder, |state| {
+            state.ports.push(20_000);
+            Ok(())
+        })?;
+        assert!(is_reserved(&file, 20_000));
+        Ok(())
+    }
+}

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
-use kube::{Api, Client};
+use anyhow::{Result, bail};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams,
+};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use wfe_control_plane::WORKFLOW_NAMESPACE;
 use wfe_control_plane::bundle::{self, PIPELINE, Task, Workflow};
 use wfe_control_plane::wait::eventually;
 
 const NAME: &str = "control-plane-probe";
+const RUN_LABEL: &str = "tekton.dev/pipelineRun";
 
 /// Fails with a hint when the API server does not know Tekton's kinds.
 pub(crate) async fn has_tekton(client: &Client) -> Result<()> {
@@ -19,6 +23,25 @@ pub(crate) async fn has_tekton(client: &Client) -> Result<()> {
         return Ok(());
     }
     bail!("the given cluster has no API group tekton.dev: install Tekton Pipelines first");
+}
+
+/// Waits until every resolver is at work. A resolver that begins to lead takes up all requests that it finds, those for
+/// other resolvers too, and fails them; runs that are created before would end for no reason of theirs.
+pub(crate) async fn resolvers_lead(client: &Client, deadline: Duration) -> Result<()> {
+    // bundles, cluster, git, http, hub
+    const RESOLVERS: usize = 5;
+    let leases = Api::<Lease>::namespaced(client.clone(), "tekton-pipelines-resolvers");
+    eventually(deadline, "all of Tekton's resolvers leading", || async {
+        let leases =
+            leases.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        let holders =
+            leases.items.iter().filter_map(|lease| lease.spec.as_ref()?.holder_identity.as_ref());
+        match holders.filter(|holder| !holder.is_empty()).count() {
+            RESOLVERS => Ok(()),
+            leading => Err(format!("{leading} of {RESOLVERS}")),
+        }
+    })
+    .await
 }
 
 /// Runs a PipelineRun from a bundle to `Succeeded` and removes it.
@@ -41,42 +64,51 @@ pub(crate) async fn resolves_a_bundle(
         ] } },
     });
     let run: DynamicObject = serde_json::from_value(run)?;
-    // Refused for as long as the webhook is not known to the API server.
-    eventually(deadline, "a PipelineRun that is admitted", || async {
+    // More than one attempt: a resolver that has just begun to lead may still fail the first.
+    eventually(deadline, "a PipelineRun from a bundle", || async {
         match runs.create(&PostParams::default(), &run).await {
-            Ok(created) if is_defaulted(&created) => Ok(()),
-            // Admitted before the webhook was in place: it has to be in place, so once more.
+            Ok(created) if is_defaulted(&created) => {}
             Ok(_) => {
                 delete(&runs).await?;
-                Err("the webhook was not asked".to_owned())
+                return Err("admitted without the webhook".to_owned());
             }
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                Err("deleting".to_owned())
-            }
-            Err(error) => Err(error.to_string()),
+            // Refused for as long as the webhook does not answer.
+            Err(error) => return Err(error.to_string()),
         }
-    })
-    .await?;
-    eventually(deadline, "the end of a PipelineRun", || async {
-        let run = runs.get(NAME).await.map_err(|error| error.to_string())?;
-        let condition = run.data["status"]["conditions"][0].clone();
-        match condition["status"].as_str() {
-            Some("True") => Ok(()),
-            Some(_) | None => Err(condition.to_string()),
+        let end = end(&runs, deadline).await.map_err(|error| error.to_string())?;
+        if end["status"] != "True" {
+            delete(&runs).await?;
+            return Err(end.to_string());
         }
+        Ok(())
     })
     .await?;
     delete(&runs).await.map_err(anyhow::Error::msg)?;
     let tasks = api(client, "TaskRun");
-    eventually(deadline, "a PipelineRun's TaskRuns being collected", || async {
-        let left = tasks.list(&kube::api::ListParams::default()).await;
-        match left.map_err(|error| error.to_string())?.items.len() {
+    eventually(deadline, "the TaskRuns of a deleted PipelineRun being collected", || async {
+        let all = tasks.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        let ours = all
+            .items
+            .iter()
+            .filter(|task| task.labels().get(RUN_LABEL).is_some_and(|run| run == NAME));
+        match ours.count() {
             0 => Ok(()),
             left => Err(format!("{left} left")),
         }
     })
     .await
-    .context("is the garbage collector running?")
+}
+
+async fn end(runs: &Api<DynamicObject>, deadline: Duration) -> Result<Value> {
+    eventually(deadline, "the end of a PipelineRun", || async {
+        let run = runs.get(NAME).await.map_err(|error| error.to_string())?;
+        let condition = run.data["status"]["conditions"][0].clone();
+        match condition["status"].as_str() {
+            Some("True" | "False") => Ok(condition),
+            Some(_) | None => Err(condition.to_string()),
+        }
+    })
+    .await
 }
 
 // Only the webhook fills the timeouts in before the object is stored.

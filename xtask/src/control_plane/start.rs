@@ -67,6 +67,7 @@ pub(crate) async fn all(dir: &Path, binaries: &Binaries, tokens: &Tokens) -> Res
         create_workflow_namespace(&client),
     )?;
     println!("Tekton runs");
+    probe::resolvers_lead(&client, PATIENCE).await?;
     probe::resolves_a_bundle(&client, &registry, PATIENCE).await?;
     Ok(registry)
 }
@@ -75,15 +76,14 @@ pub(crate) async fn all(dir: &Path, binaries: &Binaries, tokens: &Tokens) -> Res
 pub(crate) async fn beside(dir: &Path, binaries: &Binaries, kubeconfig: &Path) -> Result<String> {
     let planner = Planner { dir, binaries };
     link_programs(dir, binaries)?;
-    let copied = fs::read(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
-    write_private(&dir.join(KUBECONFIG), &copied)?;
+    copy_kubeconfig(dir, binaries, kubeconfig).await?;
     let client = cluster::client(&dir.join(KUBECONFIG)).await?;
     cluster::ready(&client).await.map_err(anyhow::Error::msg).context("the given cluster")?;
     probe::has_tekton(&client).await?;
     let port = launch_ready(dir, planner.registry()?).await?;
     let registry = remember_registry(dir, port)?;
     create_workflow_namespace(&client).await?;
-    probe::resolves_a_bundle(&client, &registry, PATIENCE).await.context(
+    probe::resolves_a_bundle(&client, &registry, PATIENCE / 4).await.context(
         "the given cluster does not resolve bundles from the registry on this machine's loopback interface",
     )?;
     Ok(registry)
@@ -139,23 +139,43 @@ fn remember_registry(dir: &Path, port: u16) -> Result<String> {
     Ok(registry)
 }
 
+// Only the current context, with the content of the files that it names.
+async fn copy_kubeconfig(dir: &Path, binaries: &Binaries, from: &Path) -> Result<()> {
+    if !from.is_file() {
+        bail!("there is no kubeconfig {}", from.display());
+    }
+    let mut kubectl = kubectl(dir, binaries)?;
+    kubectl.args(["config", "view", "--raw", "--flatten", "--minify"]).env("KUBECONFIG", from);
+    let copy = output(&mut kubectl).await.with_context(|| format!("read {}", from.display()))?;
+    write_private(&dir.join(KUBECONFIG), &copy)
+}
+
 async fn apply_tekton(dir: &Path, binaries: &Binaries, webhook_port: u16) -> Result<()> {
     let file = dir.join("tekton.json");
     let manifests = tekton::manifests(&binaries.tekton_config, webhook_port)?;
     fs::write(&file, serde_json::to_vec_pretty(&manifests)?)?;
+    let mut kubectl = kubectl(dir, binaries)?;
+    kubectl.args(["apply", "--server-side", "--force-conflicts", "-f"]).arg(&file);
+    output(&mut kubectl).await.context("install Tekton")?;
+    Ok(())
+}
+
+fn kubectl(dir: &Path, binaries: &Binaries) -> Result<Command> {
     let mut kubectl = Command::new(binaries.file("kubectl")?);
     kubectl
-        .args(["apply", "--server-side", "--force-conflicts", "-f"])
-        .arg(&file)
         .env("KUBECONFIG", dir.join(KUBECONFIG))
         .env("HOME", dir.join(HOME))
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    Ok(kubectl)
+}
+
+async fn output(kubectl: &mut Command) -> Result<Vec<u8>> {
     let output = kubectl.output().await.context("run kubectl")?;
     if !output.status.success() {
-        bail!("kubectl apply of Tekton: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("kubectl: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(())
+    Ok(output.stdout)
 }
 
 async fn create_node(client: &Client) -> Result<()> {

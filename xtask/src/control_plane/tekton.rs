@@ -84,3 +84,38 @@ fn point_to_port(manifest: &mut Value, port: u16) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_stands_beside_the_webhook_wherever_the_api_server_looks_for_it() {
+        let mut manifests = json!([
+            {
+                "kind": "ServiceAccount",
+                "metadata": { "name": WEBHOOK_SERVICE, "namespace": "tekton-pipelines" },
+            },
+            { "webhooks": [{ "clientConfig": { "service": { "name": WEBHOOK_SERVICE } } }] },
+            { "spec": { "conversion": { "webhook": {
+                "clientConfig": { "service": { "name": WEBHOOK_SERVICE } },
+            } } } },
+        ]);
+        point_to_port(&mut manifests, 1234);
+        assert_eq!(manifests[0]["metadata"].get("port"), None);
+        assert_eq!(manifests[1]["webhooks"][0]["clientConfig"]["service"]["port"], 1234);
+        let conversion = &manifests[2]["spec"]["conversion"]["webhook"];
+        assert_eq!(conversion["clientConfig"]["service"]["port"], 1234);
+    }
+
+    #[test]
+    fn no_file_with_a_deployment_is_wanted() {
+        for name in ["controller.yaml", "webhook.yaml", "events.yaml", "resolvers-deployment.yaml"]
+        {
+            assert!(!is_wanted(Path::new(name)), "{name}");
+        }
+        for name in ["config-defaults.yaml", "bundleresolver-config.yaml", "500-webhooks.yaml"] {
+            assert!(is_wanted(Path::new(name)), "{name}");
+        }
+    }
+}

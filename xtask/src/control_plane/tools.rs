@@ -162,3 +162,27 @@ impl Module {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_pins_the_version_of_its_tools() -> Result<()> {
+        for tool in ALL {
+            let version = tool.module.version()?;
+            let numbers = version.strip_prefix('v').context("no v")?.split('.');
+            assert_eq!(numbers.count(), 3, "{}: {version}", tool.name);
+            assert!(tool.package.starts_with(tool.module.path), "{}", tool.package);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn kubernetes_is_told_its_version() -> Result<()> {
+        let flags = KUBERNETES.ldflags()?;
+        assert!(flags.contains(&format!(".gitVersion={} ", KUBERNETES.version()?)), "{flags}");
+        assert!(flags.contains(".gitMajor=1 "), "{flags}");
+        Ok(())
+    }
+}

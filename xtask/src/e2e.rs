@@ -68,16 +68,20 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([dir.join(BIN)].into_iter().chain(env::split_paths(&path)))?;
-    // The tests run the server and the command-line tool as processes of their own.
-    let mut build = cargo::command();
-    build.args(["build", "--package", "wfe-server", "--package", "wfe"]);
-    let built = to_the_end(&mut build, interrupts).await?;
+    // The tests run the server and the command-line tool as processes of their own, so everything is
+    // built first; always the whole workspace, for then `cargo test --workspace` has built most of it.
+    let cargo = |run: &[&str]| {
+        let mut cargo = cargo::command();
+        cargo.args(["test", "--workspace", "--features", "wfe-tests/e2e"]).args(run);
+        cargo
+    };
+    let built = to_the_end(&mut cargo(&["--no-run"]), interrupts).await?;
     if !built.success() {
         return Ok(built);
     }
-    let mut test = cargo::command();
-    test.args(["test", "--package", "wfe-tests", "--features", "e2e", "--"])
-        .arg(format!("--test-threads={}", args.test_threads))
+    let mut test =
+        cargo(&["--test", "control_plane", "--test", "engine", "--test", "service", "--"]);
+    test.arg(format!("--test-threads={}", args.test_threads))
         .args(&args.arguments)
         .env("PATH", path)
         .envs(read_env(dir)?);

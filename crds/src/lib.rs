@@ -1,1 +1,5 @@
-//! x
+//! Kubernetes types: the fields of Tekton's objects that are read and written, and the names that
+//! this project gives to labels, annotations and field managers.
+
+pub mod names;
+pub mod tekton;

@@ -16,6 +16,7 @@ use wfe_core::{
 };
 
 mod cache;
+mod facts;
 pub mod kube;
 mod manifest;
 #[cfg(any(test, feature = "test-util"))]

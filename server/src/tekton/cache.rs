@@ -95,7 +95,7 @@ impl Cache {
 
     /// Takes the answer to a create. The watch may be ahead of it: then what the watch said stands,
     /// also when it said that the run is gone.
-    pub(super) fn created(&mut self, run: Versioned<RunFacts>) {
+    pub(super) fn answered(&mut self, run: Versioned<RunFacts>) {
         let behind =
             self.runs_position.is_some_and(|position| run.version <= position && run.version != 0);
         if !behind {
@@ -252,3 +252,6 @@ fn unlink(index: &mut HashMap<String, BTreeSet<String>>, key: &str, name: &str) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,344 @@
-//! placeholder until the engine is merged
-use super::simulator::Simulator;
-use std::path::Path;
-/// x
-#[derive(Debug, thiserror::Error)]
-#[error("no")]
-pub struct ConnectError;
-/// x
-pub struct KubeTekton;
-impl KubeTekton {
-    /// x
-    pub async fn connect(_: Option<&Path>, _: &str) -> Result<Simulator, ConnectError> {
-        Err(ConnectError)
+//! Tekton in a cluster.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ::kube::{
+    Api, Client, Resource as _,
+    api::{
+        DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, Request as Calls,
+    },
+    client::Body,
+};
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Namespace;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_crds::{
+    names::{SERVER_FIELD_MANAGER, tekton_label},
+    tekton::{CANCELLED, PipelineRun, TASK_RUN_CANCELLED, TaskRun},
+};
+
+use super::{
+    CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
+    cache::{Cache, Versioned},
+    facts, manifest,
+};
+
+mod connect;
+mod errors;
+mod watch;
+
+pub use connect::ConnectError;
+
+use errors::CallError;
+use watch::{Pulse, Timing};
+
+/// At most so many objects are asked for at once.
+const PAGE: u32 = 500;
+
+/// The answer to a call is waited for this long. Admission may take 10 s twice.
+const CALL: Duration = Duration::from_secs(25);
+
+/// The API server gives a create up after this time, so that none takes effect long after its
+/// caller has turned away.
+const CREATE_TIMEOUT: &str = "22s";
+
+/// Runs workflows by Tekton, in one namespace of a cluster.
+pub struct KubeTekton {
+    client: Client,
+    namespace: String,
+    runs: Api<PipelineRun>,
+    task_runs: Api<TaskRun>,
+    cache: Mutex<Cache>,
+    runs_pulse: Pulse,
+    task_runs_pulse: Pulse,
+    timing: Timing,
+}
+
+impl fmt::Debug for KubeTekton {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeTekton").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }
+
+impl KubeTekton {
+    /// Connects to the cluster of `kubeconfig`, or of the environment: `KUBECONFIG`,
+    /// `~/.kube/config`, or the service account of the pod. Fails when the cluster says that it
+    /// cannot run workflows in `namespace`. A cluster that does not answer now is no failure: the
+    /// watches go on trying, and health says so.
+    pub async fn connect(kubeconfig: Option<&Path>, namespace: &str) -> Result<Self, ConnectError> {
+        let tekton = Self::new(connect::client(kubeconfig).await?, namespace);
+        for check in [tekton.check_namespace().await, tekton.check_tekton().await] {
+            match check {
+                Err(ConnectError::Unanswered(error)) => {
+                    tracing::warn!(error = errors::chain(&*error), "cannot check the cluster now");
+                }
+                checked => checked?,
+            }
+        }
+        Ok(tekton)
+    }
+
+    /// Uses a client. Its read timeout must be absent or longer than a watch may be silent; see
+    /// [`KubeTekton::client`].
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self::with_timing(client, namespace, Timing::default())
+    }
+
+    /// A client with the settings that this needs, for a kubeconfig or the environment.
+    pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+        connect::client(kubeconfig).await
+    }
+
+    fn with_timing(client: Client, namespace: &str, timing: Timing) -> Self {
+        Self {
+            runs: Api::namespaced(client.clone(), namespace),
+            task_runs: Api::namespaced(client.clone(), namespace),
+            client,
+            namespace: namespace.to_owned(),
+            cache: Mutex::default(),
+            runs_pulse: Pulse::default(),
+            task_runs_pulse: Pulse::default(),
+            timing,
+        }
+    }
+
+    /// Whether the namespace of the runs exists.
+    pub async fn check_namespace(&self) -> Result<(), ConnectError> {
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        match call(namespaces.get(&self.namespace)).await {
+            Err(error) if error.code() == Some(404) => {
+                Err(ConnectError::NoNamespace { namespace: self.namespace.clone() })
+            }
+            // Not everybody may look; then the first create will tell.
+            Err(error) if error.code() == Some(403) => Ok(()),
+            Err(error) => Err(ConnectError::Unanswered(error.into())),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Whether the cluster knows Tekton's objects.
+    pub async fn check_tekton(&self) -> Result<(), ConnectError> {
+        match call(self.client.list_api_group_resources("tekton.dev/v1")).await {
+            Err(error) if error.code() == Some(404) => Err(ConnectError::NoTekton),
+            Err(error) => Err(ConnectError::Unanswered(error.into())),
+            Ok(list) => {
+                let served =
+                    |plural: &str| list.resources.iter().any(|served| served.name == plural);
+                let needed = [PipelineRun::plural(&()), TaskRun::plural(&())];
+                let all = needed.iter().all(|plural| served(plural));
+                if all { Ok(()) } else { Err(ConnectError::NoTekton) }
+            }
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn post(&self, run: &PipelineRun) -> Result<PipelineRun, CallError> {
+        let body = serde_json::to_vec(run).map_err(CallError::unreadable)?;
+        let params = PostParams {
+            field_manager: Some(SERVER_FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let mut request = Calls::new(PipelineRun::url_path(&(), Some(&self.namespace)))
+            .create(&params, body)
+            .map_err(|error| CallError::Unreachable(error.into()))?;
+        let uri = format!("{}&fieldValidation=Strict&timeout={CREATE_TIMEOUT}", request.uri());
+        *request.uri_mut() =
+            uri.parse().map_err(|error| CallError::Unreachable(Box::new(error)))?;
+        let response = self.client.send(request.map(Body::from)).await?;
+        let status = response.status().as_u16();
+        // An overloaded API server says in a header alone how long it wants to be left alone.
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.into_body().collect_bytes().await?;
+        if (200..300).contains(&status) {
+            return serde_json::from_slice(&body).map_err(CallError::unreadable);
+        }
+        Err(CallError::refused(status, &body, retry_after.map(Duration::from_secs)))
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Versioned<RunFacts>>, CallError> {
+        match call(self.runs.get_opt(name)).await? {
+            None => Ok(None),
+            Some(run) => facts::run(run).map(Some).map_err(CallError::unreadable),
+        }
+    }
+
+    async fn task_runs_of(&self, uid: &str) -> Result<Vec<TaskRunFacts>, CallError> {
+        let selector = format!("{}={uid}", tekton_label::PIPELINE_RUN_UID);
+        let mut params = ListParams::default().labels(&selector).limit(PAGE);
+        let mut found = Vec::new();
+        loop {
+            let page = call(self.task_runs.list(&params)).await?;
+            for task_run in page.items {
+                let facts = facts::task_run(task_run).map_err(CallError::unreadable)?;
+                found.push(facts.facts);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    async fn snapshot(&self, name: &str) -> Result<Option<RunSnapshot>, CallError> {
+        let Some(run) = self.get(name).await? else {
+            return Ok(None);
+        };
+        let task_runs = self.task_runs_of(&run.facts.uid).await?;
+        Ok(Some(RunSnapshot { run: run.facts, task_runs }))
+    }
+
+    /// Whether `error`, the answer to an attempt to stop or delete a run, means that there is
+    /// nothing to stop any more. Tekton refuses every change of what has ended.
+    async fn is_settled(
+        &self,
+        error: &CallError,
+        name: &str,
+        uid: &str,
+        settled: impl Fn(&RunFacts) -> bool,
+    ) -> bool {
+        match error.code() {
+            Some(404) => true,
+            Some(400 | 409 | 422) => self
+                .get(name)
+                .await
+                .is_ok_and(|run| run.is_none_or(|run| run.facts.uid != uid || settled(&run.facts))),
+            _ => false,
+        }
+    }
+
+    async fn existing(&self, name: &str) -> CreateError {
+        match self.get(name).await {
+            Ok(Some(run)) => {
+                self.cache().answered(run.clone());
+                CreateError::Exists(Box::new(run.facts))
+            }
+            Ok(None) => CreateError::Later {
+                message: format!("PipelineRun {name} was there a moment ago and is gone"),
+                retry_after: None,
+            },
+            Err(error) => error.into_create_error(&self.namespace),
+        }
+    }
+}
+
+#[async_trait]
+impl Tekton for KubeTekton {
+    async fn create(&self, run: &RunRequest) -> Result<RunFacts, CreateError> {
+        let manifest = manifest::pipeline_run(run, &self.namespace);
+        let created = match bounded(self.post(&manifest)).await {
+            Ok(created) => facts::run(created).map_err(CallError::unreadable),
+            Err(error) if error.is_already_exists() => {
+                return Err(self.existing(run.run.name.as_str()).await);
+            }
+            Err(error) => Err(error),
+        };
+        let created = created.map_err(|error| error.into_create_error(&self.namespace))?;
+        self.cache().answered(created.clone());
+        Ok(created.facts)
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError> {
+        self.snapshot(name).await.map_err(|error| error.of("read PipelineRun", name))
+    }
+
+    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
+        // With the UID, the patch can only meet the run that is meant.
+        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": {"status": CANCELLED}}));
+        match call(self.runs.patch(name, &patch_params(), &patch)).await {
+            Ok(_) => Ok(()),
+            Err(error) if self.is_settled(&error, name, uid, |run| !run.is_live()).await => Ok(()),
+            Err(error) => Err(error.of("cancel PipelineRun", name)),
+        }
+    }
+
+    async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError> {
+        let patch = Patch::Merge(json!({"spec": {"status": TASK_RUN_CANCELLED}}));
+        let patched = call(self.task_runs.patch(name, &patch_params(), &patch)).await;
+        let Err(error) = patched else {
+            return Ok(());
+        };
+        let settled = match error.code() {
+            Some(404) => true,
+            Some(400 | 409 | 422) => match call(self.task_runs.get_opt(name)).await {
+                Ok(None) => true,
+                Ok(Some(task)) => facts::task_run(task).is_ok_and(|task| !task.facts.is_live()),
+                Err(_) => false,
+            },
+            _ => false,
+        };
+        if settled { Ok(()) } else { Err(error.of("cancel TaskRun", name)) }
+    }
+
+    async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {
+        let only = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams::background().preconditions(only);
+        match call(self.runs.delete(name, &params)).await {
+            Ok(_) => Ok(()),
+            Err(error) if self.is_settled(&error, name, uid, |_| false).await => Ok(()),
+            Err(error) => Err(error.of("delete PipelineRun", name)),
+        }
+    }
+
+    fn seen(&self, name: &str) -> Seen {
+        self.cache().seen(name)
+    }
+
+    fn runs_of_target(&self, target_hash: &str) -> Option<Vec<RunFacts>> {
+        self.cache().runs_of_target(target_hash)
+    }
+
+    fn ended_runs(&self) -> Vec<RunFacts> {
+        self.cache().ended_runs()
+    }
+
+    async fn watch(
+        &self,
+        changed: &(dyn Fn(RunChange) + Send + Sync),
+        shutdown: CancellationToken,
+    ) {
+        let (cache, timing) = (&self.cache, &self.timing);
+        let runs = watch::keep(&self.runs, cache, &self.runs_pulse, timing, changed);
+        let task_runs = watch::keep(&self.task_runs, cache, &self.task_runs_pulse, timing, changed);
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            never = runs => match never {},
+            never = task_runs => match never {},
+        }
+    }
+
+    fn health(&self) -> WatchHealth {
+        WatchHealth {
+            synced: self.cache().is_synced(),
+            age: self.runs_pulse.age().max(self.task_runs_pulse.age()),
+        }
+    }
+}
+
+fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(SERVER_FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// Calls the API server, for as long as a caller can wait.
+async fn call<T>(calling: impl Future<Output = Result<T, ::kube::Error>>) -> Result<T, CallError> {
+    bounded(async { Ok(calling.await?) }).await
+}
+
+async fn bounded<T>(calling: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    tokio::time::timeout(CALL, calling).await.unwrap_or(Err(CallError::Unanswered(CALL)))
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

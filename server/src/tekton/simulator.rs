@@ -179,7 +179,7 @@ impl Tekton for Simulator {
             ));
         };
         drop(world);
-        lock(&self.cache).created(created.clone());
+        lock(&self.cache).answered(created.clone());
         self.cluster.tell();
         Ok(created.facts)
     }

@@ -12,7 +12,7 @@ pub(super) async fn the_watches_tell_of_every_run(stage: &Stage) {
     for (request, run) in requests.iter().zip(&runs) {
         stage.until_over(&run.name).await;
         let hash = request.request.target.hash();
-        let told = require(stage.told.of(request.execution), "word of the run");
+        let told = stage.until("word of a run", || stage.told.of(request.execution)).await;
         assert_eq!(told, BTreeSet::from([Some(hash.clone())]));
         let of_target = require(stage.tekton.runs_of_target(&hash), "answer once synced");
         let names: Vec<&str> = of_target.iter().map(|run| run.name.as_str()).collect();
@@ -41,7 +41,8 @@ pub(super) async fn a_newcomer_sees_what_was_there_before(stage: &Stage) {
     newcomer.until_over(&ended.name).await;
     newcomer.until_running(&live.name).await;
     for run in [&live, &ended] {
-        let told = require(run.execution.and_then(|id| newcomer.told.of(id)), "word");
+        let execution = require(run.execution, "execution");
+        let told = newcomer.until("word of a run", || newcomer.told.of(execution)).await;
         assert_eq!(told, BTreeSet::from([run.target_hash.clone()]));
     }
     newcomer.leave().await;

@@ -1,0 +1,300 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use wfe_core::{
+    execution::PlannedRun,
+    failure::FailureReason,
+    ids::{ClusterId, Epoch, RunName},
+    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    target::TargetKey,
+    workflow::BundleWorkflow,
+};
+
+use super::{
+    testing::{ApiServer, Asked, mk_object},
+    *,
+};
+use crate::{clock::Ids, tekton::Birth};
+
+fn mk_request() -> RunRequest {
+    let target = TargetKey { cluster: ClusterId::local(), target: "pod/x".parse().unwrap() };
+    RunRequest {
+        run: PlannedRun {
+            name: RunName::new(&target, Epoch(1)),
+            epoch: Epoch(1),
+            since: Timestamp::UNIX_EPOCH,
+        },
+        execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
+        request: StartRequest {
+            request_id: "r".parse().unwrap(),
+            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+            target,
+            target_as_given: "pod/x".to_owned(),
+            parameters: BTreeMap::new(),
+            declared: None,
+            service_account: None,
+            secrets: Vec::new(),
+            config_maps: Vec::new(),
+            correlation_id: None,
+            deadline: None,
+            when_locked: WhenLocked::Reject,
+            identity: WorkflowIdentity::default(),
+            source: None,
+        },
+        timeout: None,
+        birth: Birth::Ready,
+    }
+}
+
+const RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/pipelineruns";
+const TASK_RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/taskruns";
+
+async fn start() -> (ApiServer, Arc<KubeTekton>) {
+    let server = ApiServer::start().await;
+    let tekton = Arc::new(KubeTekton::new(server.client.clone(), "n"));
+    (server, tekton)
+}
+
+fn create(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<RunFacts, CreateError>> {
+    let tekton = Arc::clone(tekton);
+    tokio::spawn(async move { tekton.create(&mk_request()).await })
+}
+
+fn cancel(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<(), TektonError>> {
+    let tekton = Arc::clone(tekton);
+    tokio::spawn(async move { tekton.cancel("a", "uid of a").await })
+}
+
+fn is(asked: &Asked, method: &str, path: &str) {
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), (method, path));
+}
+
+fn mk_list(items: &[Value], token: &str) -> Value {
+    let metadata = json!({"resourceVersion": "50", "continue": token});
+    json!({"apiVersion": "tekton.dev/v1", "kind": "List", "metadata": metadata, "items": items})
+}
+
+#[tokio::test]
+async fn a_create_is_strict_and_its_answer_is_known_at_once() {
+    let (mut server, tekton) = start().await;
+    tekton.cache().replace_runs(Vec::new(), 10);
+    tekton.cache().replace_task_runs(Vec::new(), 10);
+    let creating = create(&tekton);
+    let asked = server.next().await;
+    is(&asked, "POST", RUNS);
+    assert_eq!(asked.param("fieldValidation"), Some("Strict"));
+    assert_eq!(asked.param("fieldManager"), Some("wfe-server"));
+    let name = mk_request().run.name;
+    assert_eq!(asked.body["metadata"]["name"], name.as_str());
+    let mut created = asked.body.clone();
+    created["metadata"]["uid"] = json!("u1");
+    created["metadata"]["resourceVersion"] = json!("12");
+    created["metadata"]["creationTimestamp"] = json!("2026-01-02T03:04:05Z");
+    asked.answer(201, &created);
+    let facts = creating.await.unwrap().unwrap();
+    assert_eq!(facts.uid, "u1");
+    assert_eq!(facts.target_hash, Some(mk_request().request.target.hash()));
+    let Seen::Present(seen) = tekton.seen(name.as_str()) else { panic!() };
+    assert_eq!(seen.run, facts);
+}
+
+#[tokio::test]
+async fn a_create_of_a_name_that_exists_shows_who_has_it() {
+    let (mut server, tekton) = start().await;
+    let creating = create(&tekton);
+    server.next().await.refuse(409, "AlreadyExists", "pipelineruns \"x\" already exists");
+    let asked = server.next().await;
+    is(&asked, "GET", &format!("{RUNS}/{}", mk_request().run.name));
+    asked.answer(200, &mk_object("a", 7, "Running"));
+    match creating.await.unwrap() {
+        Err(CreateError::Exists(facts)) => assert_eq!(facts.uid, "uid of a"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_meets_a_name_given_free_meanwhile_is_for_later() {
+    let (mut server, tekton) = start().await;
+    let creating = create(&tekton);
+    server.next().await.refuse(409, "AlreadyExists", "");
+    server.next().await.refuse(404, "NotFound", "");
+    let answer = creating.await.unwrap();
+    assert!(matches!(answer, Err(CreateError::Later { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_overloaded_api_server_is_left_alone_for_as_long_as_it_asks() {
+    let (mut server, tekton) = start().await;
+    let creating = create(&tekton);
+    let text = "Too many requests, please try again later.\n".to_owned();
+    server.next().await.reply(429, &[("retry-after", "3")], text);
+    let answer = creating.await.unwrap();
+    let Err(CreateError::Later { retry_after, .. }) = answer else { panic!("{answer:?}") };
+    assert_eq!(retry_after, Some(Duration::from_secs(3)));
+}
+
+#[tokio::test]
+async fn a_create_that_is_refused_is_not_made_again() {
+    let (mut server, tekton) = start().await;
+    let creating = create(&tekton);
+    server.next().await.refuse(403, "Forbidden", "User \"alice\" cannot create");
+    match creating.await.unwrap() {
+        Err(CreateError::Refused { reason, raw_reason, message }) => {
+            assert_eq!((reason, raw_reason.as_str()), (FailureReason::Forbidden, "Forbidden"));
+            assert!(message.contains("alice"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_not_there_is_for_later() {
+    let (server, tekton) = start().await;
+    drop(server);
+    let answer = create(&tekton).await.unwrap();
+    let Err(CreateError::Later { message, .. }) = answer else { panic!("{answer:?}") };
+    assert!(message.starts_with("the API server cannot be reached: "), "{message}");
+    let error = tekton.read("a").await.unwrap_err();
+    assert_eq!(error.to_string(), "read PipelineRun a");
+}
+
+#[tokio::test]
+async fn a_cancel_means_one_run_and_no_other_of_its_name() {
+    let (mut server, tekton) = start().await;
+    let cancelling = cancel(&tekton);
+    let asked = server.next().await;
+    is(&asked, "PATCH", &format!("{RUNS}/a"));
+    assert_eq!(
+        asked.body,
+        json!({"metadata": {"uid": "uid of a"}, "spec": {"status": "Cancelled"}})
+    );
+    asked.answer(200, &mk_object("a", 8, "Running"));
+    cancelling.await.unwrap().unwrap();
+
+    let cancelling = cancel(&tekton);
+    server.next().await.refuse(422, "Invalid", "metadata.uid: field is immutable");
+    let mut other = mk_object("a", 8, "Running");
+    other["metadata"]["uid"] = json!("another");
+    server.next().await.answer(200, &other);
+    cancelling.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_cancel_of_what_has_ended_or_is_gone_is_no_error() {
+    let (mut server, tekton) = start().await;
+    let cancelling = cancel(&tekton);
+    server.next().await.refuse(404, "NotFound", "");
+    cancelling.await.unwrap().unwrap();
+
+    let cancelling = cancel(&tekton);
+    server.next().await.refuse(400, "BadRequest", "denied the request");
+    server.next().await.answer(200, &mk_object("a", 9, "Succeeded"));
+    cancelling.await.unwrap().unwrap();
+
+    let cancelling = cancel(&tekton);
+    server.next().await.refuse(400, "BadRequest", "denied the request");
+    server.next().await.answer(200, &mk_object("a", 9, "Running"));
+    let error = cancelling.await.unwrap().unwrap_err();
+    assert!(error.source.to_string().contains("denied the request"), "{:?}", error.source);
+}
+
+#[tokio::test]
+async fn a_read_shows_the_run_and_every_page_of_its_task_runs() {
+    let (mut server, tekton) = start().await;
+    let reading = tokio::spawn({
+        let tekton = Arc::clone(&tekton);
+        async move { tekton.read("a").await }
+    });
+    let task_run = |name: &str| {
+        let mut object = mk_object(name, 9, "Running");
+        object["metadata"]["labels"] = json!({
+            "tekton.dev/pipelineRunUID": "uid of a", "tekton.dev/pipelineTask": name,
+        });
+        object
+    };
+    server.next().await.answer(200, &mk_object("a", 8, "Running"));
+    let asked = server.next().await;
+    is(&asked, "GET", TASK_RUNS);
+    assert_eq!(asked.param("labelSelector"), Some("tekton.dev%2FpipelineRunUID%3Duid+of+a"));
+    asked.answer(200, &mk_list(&[task_run("one")], "more"));
+    let asked = server.next().await;
+    assert_eq!(asked.param("continue"), Some("more"));
+    asked.answer(200, &mk_list(&[task_run("two")], ""));
+    let read = reading.await.unwrap().unwrap().unwrap();
+    let tasks: Vec<&str> = read.task_runs.iter().map(|t| t.pipeline_task.as_str()).collect();
+    assert_eq!((read.run.uid.as_str(), tasks), ("uid of a", vec!["one", "two"]));
+}
+
+#[tokio::test]
+async fn a_delete_means_one_run_and_takes_what_it_created_along() {
+    let (mut server, tekton) = start().await;
+    let deleting = tokio::spawn({
+        let tekton = Arc::clone(&tekton);
+        async move { tekton.delete("a", "uid of a").await }
+    });
+    let asked = server.next().await;
+    is(&asked, "DELETE", &format!("{RUNS}/a"));
+    assert_eq!(asked.body["preconditions"]["uid"], "uid of a");
+    assert_eq!(asked.body["propagationPolicy"], "Background");
+    asked.refuse(409, "Conflict", "the UID in the precondition does not match");
+    let mut other = mk_object("a", 8, "Running");
+    other["metadata"]["uid"] = json!("another");
+    server.next().await.answer(200, &other);
+    deleting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_namespace_is_named_with_what_to_do() {
+    let (mut server, tekton) = start().await;
+    let checking = tokio::spawn({
+        let tekton = Arc::clone(&tekton);
+        async move { tekton.check_namespace().await }
+    });
+    let asked = server.next().await;
+    is(&asked, "GET", "/api/v1/namespaces/n");
+    asked.refuse(404, "NotFound", "namespaces \"n\" not found");
+    assert_eq!(
+        checking.await.unwrap().unwrap_err().to_string(),
+        "namespace n does not exist in the cluster; create it with `kubectl create namespace n` \
+         or set --namespace"
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_look_at_namespaces_may_still_run_in_one() {
+    let (mut server, tekton) = start().await;
+    let checking = tokio::spawn({
+        let tekton = Arc::clone(&tekton);
+        async move { tekton.check_namespace().await }
+    });
+    server.next().await.refuse(403, "Forbidden", "");
+    checking.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_cluster_without_tekton_is_told_from_one_that_is_away() {
+    let (mut server, tekton) = start().await;
+    let ask = || {
+        let tekton = Arc::clone(&tekton);
+        tokio::spawn(async move { tekton.check_tekton().await })
+    };
+    let resource = |name: &str| json!({"name": name, "singularName": "", "namespaced": true, "kind": "K", "verbs": []});
+    let listing = |names: &[&str]| {
+        let resources: Vec<Value> = names.iter().map(|name| resource(name)).collect();
+        json!({"kind": "APIResourceList", "groupVersion": "tekton.dev/v1", "resources": resources})
+    };
+    let answer = ask();
+    server.next().await.answer(200, &listing(&["pipelineruns", "taskruns", "pipelineruns/status"]));
+    answer.await.unwrap().unwrap();
+    let answer = ask();
+    server.next().await.answer(200, &listing(&["tasks"]));
+    assert!(matches!(answer.await.unwrap(), Err(ConnectError::NoTekton)));
+    let answer = ask();
+    server.next().await.reply(404, &[], "404 page not found".to_owned());
+    assert!(matches!(answer.await.unwrap(), Err(ConnectError::NoTekton)));
+    let answer = ask();
+    server.next().await.refuse(503, "ServiceUnavailable", "");
+    assert!(matches!(answer.await.unwrap(), Err(ConnectError::Unanswered(_))));
+}

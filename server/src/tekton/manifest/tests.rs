@@ -1,0 +1,336 @@
+use std::collections::BTreeSet;
+
+use expect_test::{Expect, expect};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use wfe_core::{
+    execution::PlannedRun,
+    ids::{ClusterId, Epoch, ExecutionId, RunName},
+    request::{Source, WhenLocked, WorkflowIdentity},
+    target::TargetKey,
+    workflow::BundleWorkflow,
+};
+
+use super::*;
+
+fn mk_run(target: &str) -> RunRequest {
+    let key = TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() };
+    let execution: ExecutionId = "0193a2b4-0000-7000-8000-000000000001".parse().unwrap();
+    RunRequest {
+        run: PlannedRun {
+            name: RunName::new(&key, Epoch(3)),
+            epoch: Epoch(3),
+            since: Timestamp::UNIX_EPOCH,
+        },
+        execution,
+        request: StartRequest {
+            request_id: "request-1".parse().unwrap(),
+            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+            target: key,
+            target_as_given: target.to_owned(),
+            parameters: BTreeMap::new(),
+            declared: None,
+            service_account: None,
+            secrets: Vec::new(),
+            config_maps: Vec::new(),
+            correlation_id: None,
+            deadline: None,
+            when_locked: WhenLocked::Reject,
+            identity: WorkflowIdentity::default(),
+            source: None,
+        },
+        timeout: None,
+        birth: Birth::Ready,
+    }
+}
+
+fn check(run: &RunRequest, expect: &Expect) {
+    let manifest = pipeline_run(run, "kubernaut-workflows");
+    expect.assert_eq(&serde_json::to_string_pretty(&manifest).unwrap());
+}
+
+#[expect(clippy::too_many_lines, reason = "the whole object is shown")]
+#[test]
+fn a_request_with_everything() {
+    let mut run = mk_run("shop/Deployment/cart");
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let request = &mut run.request;
+    request.workflow =
+        BundleWorkflow::new("registry.example/wfe/restart:v1", &digest, "restart").unwrap();
+    request.parameters = BTreeMap::from([
+        ("REPLICAS".to_owned(), "3".to_owned()),
+        ("MESSAGE".to_owned(), "a \"quoted\" $(text)\n".to_owned()),
+        ("STRAY".to_owned(), "not declared".to_owned()),
+    ]);
+    request.declared = Some(BTreeSet::from(["REPLICAS".to_owned(), "MESSAGE".to_owned()]));
+    request.service_account = Some("remediator".to_owned());
+    request.secrets = vec!["token".to_owned()];
+    request.config_maps = vec!["settings".to_owned()];
+    request.correlation_id = Some("incident-7".parse().unwrap());
+    request.identity = WorkflowIdentity {
+        id: "restart deployment/v1".to_owned(),
+        name: "Restart a deployment".to_owned(),
+        version: "1.2.0".to_owned(),
+    };
+    request.source = Some(Source {
+        namespace: "kubernaut-system".to_owned(),
+        name: "we-1".to_owned(),
+        uid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8".to_owned(),
+    });
+    request.target.cluster = "east.example".parse().unwrap();
+    run.run.name = RunName::new(&request.target, Epoch(3));
+    run.timeout = Some(Duration::from_millis(5_400_250));
+    check(
+        &run,
+        &expect![[r#"
+            {
+              "apiVersion": "tekton.dev/v1",
+              "kind": "PipelineRun",
+              "metadata": {
+                "annotations": {
+                  "kubernaut.ai/cluster-id": "east.example",
+                  "kubernaut.ai/correlation-id": "incident-7",
+                  "kubernaut.ai/epoch": "3",
+                  "kubernaut.ai/request-id": "request-1",
+                  "kubernaut.ai/source-uid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                  "kubernaut.ai/target-resource": "shop/Deployment/cart",
+                  "kubernaut.ai/workflow-execution": "we-1",
+                  "kubernaut.ai/workflow-id": "restart deployment/v1",
+                  "kubernaut.ai/workflow-name": "Restart a deployment",
+                  "kubernaut.ai/workflow-version": "1.2.0"
+                },
+                "labels": {
+                  "kubernaut.ai/execution-id": "0193a2b4-0000-7000-8000-000000000001",
+                  "kubernaut.ai/source-namespace": "kubernaut-system",
+                  "kubernaut.ai/target-hash": "348252a3d7092167",
+                  "kubernaut.ai/target-resource": "shop__Deployment__cart",
+                  "kubernaut.ai/workflow-execution": "we-1",
+                  "kubernaut.ai/workflow-id": "restart-deployment__v1"
+                },
+                "name": "wfe-348252a3d7092167-3",
+                "namespace": "kubernaut-workflows"
+              },
+              "spec": {
+                "pipelineRef": {
+                  "resolver": "bundles",
+                  "params": [
+                    {
+                      "name": "bundle",
+                      "value": "registry.example/wfe/restart:v1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+                    },
+                    {
+                      "name": "name",
+                      "value": "restart"
+                    },
+                    {
+                      "name": "kind",
+                      "value": "pipeline"
+                    }
+                  ]
+                },
+                "params": [
+                  {
+                    "name": "MESSAGE",
+                    "value": "a \"quoted\" $(text)\n"
+                  },
+                  {
+                    "name": "REPLICAS",
+                    "value": "3"
+                  },
+                  {
+                    "name": "TARGET_RESOURCE",
+                    "value": "shop/Deployment/cart"
+                  }
+                ],
+                "workspaces": [
+                  {
+                    "name": "secret-token",
+                    "secret": {
+                      "secretName": "token"
+                    }
+                  },
+                  {
+                    "name": "configmap-settings",
+                    "configMap": {
+                      "name": "settings"
+                    }
+                  }
+                ],
+                "taskRunTemplate": {
+                  "serviceAccountName": "remediator",
+                  "podTemplate": {
+                    "securityContext": {
+                      "runAsNonRoot": true,
+                      "seccompProfile": {
+                        "type": "RuntimeDefault"
+                      }
+                    }
+                  }
+                },
+                "timeouts": {
+                  "pipeline": "1h30m0.25s",
+                  "tasks": "1h30m0.25s"
+                }
+              }
+            }"#]],
+    );
+}
+
+#[test]
+fn a_request_with_only_what_is_required() {
+    check(
+        &mk_run("shop/deployment/cart"),
+        &expect![[r#"
+        {
+          "apiVersion": "tekton.dev/v1",
+          "kind": "PipelineRun",
+          "metadata": {
+            "annotations": {
+              "kubernaut.ai/epoch": "3",
+              "kubernaut.ai/request-id": "request-1",
+              "kubernaut.ai/target-resource": "shop/deployment/cart"
+            },
+            "labels": {
+              "kubernaut.ai/execution-id": "0193a2b4-0000-7000-8000-000000000001",
+              "kubernaut.ai/target-hash": "fa19a27fab1b6a9b",
+              "kubernaut.ai/target-resource": "shop__deployment__cart"
+            },
+            "name": "wfe-fa19a27fab1b6a9b-3",
+            "namespace": "kubernaut-workflows"
+          },
+          "spec": {
+            "pipelineRef": {
+              "resolver": "bundles",
+              "params": [
+                {
+                  "name": "bundle",
+                  "value": "registry.example/wfe/restart:v1"
+                },
+                {
+                  "name": "name",
+                  "value": "workflow"
+                },
+                {
+                  "name": "kind",
+                  "value": "pipeline"
+                }
+              ]
+            },
+            "params": [
+              {
+                "name": "TARGET_RESOURCE",
+                "value": "shop/deployment/cart"
+              }
+            ],
+            "taskRunTemplate": {
+              "podTemplate": {
+                "securityContext": {
+                  "runAsNonRoot": true,
+                  "seccompProfile": {
+                    "type": "RuntimeDefault"
+                  }
+                }
+              }
+            }
+          }
+        }"#]],
+    );
+}
+
+#[test]
+fn a_run_born_cancelled_says_so() {
+    let mut run = mk_run("pod/x");
+    run.birth = Birth::Cancelled;
+    assert_eq!(pipeline_run(&run, "n").spec.status.as_deref(), Some("Cancelled"));
+}
+
+#[test]
+fn a_timeout_is_written_as_go_writes_it_and_never_zero() {
+    let cases = [
+        (0, "1s"),
+        (999, "1s"),
+        (1_500, "1.5s"),
+        (45_000, "45s"),
+        (60_000, "1m0s"),
+        (90_010, "1m30.01s"),
+        (3_600_000, "1h0m0s"),
+        (90_000_000, "25h0m0s"),
+    ];
+    for (millis, text) in cases {
+        let mut run = mk_run("pod/x");
+        run.timeout = Some(Duration::from_millis(millis));
+        let timeouts = pipeline_run(&run, "n").spec.timeouts.unwrap();
+        assert_eq!(timeouts.pipeline.as_deref(), Some(text), "{millis} ms");
+        assert_eq!(timeouts.tasks, timeouts.pipeline);
+    }
+}
+
+#[test]
+fn the_target_cannot_be_overridden() {
+    let mut run = mk_run("pod/x");
+    run.request.parameters.insert(TARGET_PARAMETER.to_owned(), "pod/y".to_owned());
+    run.request.declared = Some(BTreeSet::from([TARGET_PARAMETER.to_owned()]));
+    let params = pipeline_run(&run, "n").spec.params;
+    assert_eq!(params, [Param::new(TARGET_PARAMETER, "pod/x")]);
+}
+
+/// What Kubernetes asks of a label value.
+fn is_label_value(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+    text.len() <= 63
+        && text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.chars().all(|c| alphanumeric(c) || "-_.".contains(c))
+}
+
+fn target() -> impl Strategy<Value = String> {
+    let plain = "[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?";
+    let long = Just(["a"; 127].join("."));
+    prop_oneof![
+        (plain, plain).prop_map(|(space, name)| format!("{space}/Deployment/{name}")),
+        "[!-$&-.0-~]{1,253}"
+            .prop_filter("a path segment", |name| !matches!(name.as_str(), "." | ".."))
+            .prop_map(|name| format!("clusterrole/{name}")),
+        long.prop_map(|name| format!("node/{name}")),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn labels_are_valid_whatever_is_given(
+        target in target(),
+        id in ".{0,300}",
+        name in ".{0,300}",
+        namespace in ".{0,80}",
+    ) {
+        let mut run = mk_run(&target);
+        run.request.identity.id = id;
+        run.request.source = Some(Source { namespace, name, uid: String::new() });
+        let metadata = pipeline_run(&run, "n").metadata;
+        for (key, value) in metadata.labels.unwrap() {
+            prop_assert!(is_label_value(&value), "{key}: {value:?}");
+        }
+        let annotations = metadata.annotations.unwrap();
+        prop_assert_eq!(&annotations[annotation::TARGET_RESOURCE], &target);
+    }
+
+    #[test]
+    fn parameters_reach_the_run_unchanged(
+        parameters in proptest::collection::btree_map("[A-Z_][A-Z0-9_]{0,20}", ".{0,60}", 0..20),
+    ) {
+        let mut run = mk_run("pod/x");
+        run.request.parameters = parameters.clone();
+        let written = serde_json::to_value(pipeline_run(&run, "n")).unwrap();
+        let mut read: BTreeMap<String, String> = written["spec"]["params"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|param| serde_json::from_value::<Param>(param.clone()).unwrap())
+            .map(|param| (param.name, param.value))
+            .collect();
+        prop_assert_eq!(read.remove(TARGET_PARAMETER), Some("pod/x".to_owned()));
+        let mut expected = parameters;
+        expected.remove(TARGET_PARAMETER);
+        prop_assert_eq!(read, expected);
+    }
+}

@@ -118,6 +118,8 @@ pub struct RunChange {
 pub struct WatchHealth {
     /// Whether everything that exists is known.
     pub synced: bool,
+    /// Whether the last attempt to hear from the API server succeeded.
+    pub reachable: bool,
     /// Time since both watches were last heard of.
     pub age: Duration,
 }
@@ -168,7 +170,7 @@ impl WatchHealth {
             Self { synced: false, .. } => {
                 Some("the runs in the cluster are not known yet".to_owned())
             }
-            Self { age, .. } if *age > STALE => {
+            Self { reachable, age, .. } if !reachable || *age > STALE => {
                 Some(format!("the API server was last heard of {} s ago", age.as_secs()))
             }
             Self { .. } => None,
@@ -176,6 +178,6 @@ impl WatchHealth {
     }
 }
 
-/// Watches that were not heard of for this long are stale. The API server says something on each at
-/// least once a minute.
-const STALE: Duration = Duration::from_secs(90);
+/// Watches that were not heard of for this long are stale: the API server ends a quiet watch, and
+/// says so, in less.
+const STALE: Duration = Duration::from_secs(60);

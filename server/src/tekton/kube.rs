@@ -320,6 +320,7 @@ impl Tekton for KubeTekton {
     fn health(&self) -> WatchHealth {
         WatchHealth {
             synced: self.cache().is_synced(),
+            reachable: !self.runs_pulse.is_broken() && !self.task_runs_pulse.is_broken(),
             age: self.runs_pulse.age().max(self.task_runs_pulse.age()),
         }
     }

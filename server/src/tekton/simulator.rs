@@ -256,7 +256,11 @@ impl Tekton for Simulator {
             None if synced => None,
             None => Some(self.made),
         };
-        WatchHealth { synced, age: unheard_since.map_or(Duration::ZERO, |since| since.elapsed()) }
+        WatchHealth {
+            synced,
+            reachable: self.cluster.away_since().is_none(),
+            age: unheard_since.map_or(Duration::ZERO, |since| since.elapsed()),
+        }
     }
 }
 

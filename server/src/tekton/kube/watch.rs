@@ -6,7 +6,10 @@
 use std::{
     convert::Infallible,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,22 +69,35 @@ impl Default for Timing {
 
 /// When a watch was last heard of.
 #[derive(Debug)]
-pub(super) struct Pulse(Mutex<Instant>);
+pub(super) struct Pulse {
+    heard: Mutex<Instant>,
+    broken: AtomicBool,
+}
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
+        Self { heard: Mutex::new(Instant::now()), broken: AtomicBool::new(false) }
     }
 }
 
 impl Pulse {
     fn beat(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.broken.store(false, Ordering::Relaxed);
+    }
+
+    fn miss(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last attempt to hear something failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Time since the last sign of life.
     pub(super) fn age(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 }
 
@@ -168,6 +184,7 @@ pub(super) async fn keep<K: Watched>(
                 keeper.follow(position, &mut patience).await;
             }
             Err(error) => {
+                pulse.miss();
                 let error = chain(&error);
                 tracing::warn!(kind = %K::kind(&()), error, "cannot list; trying again");
                 patience.wait().await;
@@ -229,6 +246,7 @@ impl<K: Watched> Keeper<'_, K> {
                     return;
                 }
                 End::Trouble(error) => {
+                    self.pulse.miss();
                     let error = chain(&error);
                     tracing::warn!(kind = %K::kind(&()), error, "a watch broke off; trying again");
                     patience.wait().await;

@@ -149,10 +149,10 @@ pub(crate) async fn refusals_and_repetitions_write_nothing<B: Backend>() {
         NewExecution { request: mk_new(1, "pod/x", WhenLocked::Wait).request, ..late.clone() };
 
     let before = backend.dump().await;
-    let held = start(&*store, &mk_new(2, TARGET, WhenLocked::Reject)).await.unwrap();
+    let answer = start(&*store, &mk_new(2, TARGET, WhenLocked::Reject)).await.unwrap();
     assert!(
-        matches!(&held, StartDecision::Refuse(hold) if hold.holder == Some(first.id)),
-        "{held:?}"
+        matches!(&answer, StartDecision::Refuse(hold) if hold.holder == Some(first.id)),
+        "{answer:?}"
     );
     assert_eq!(start(&*store, &first).await.unwrap(), StartDecision::Repeat(first.id));
     assert_eq!(start(&*store, &late).await.unwrap(), StartDecision::DeadlinePassed);

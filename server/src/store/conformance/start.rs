@@ -149,10 +149,10 @@ pub(crate) async fn refusals_and_repetitions_write_nothing<B: Backend>() {
         NewExecution { request: mk_new(1, "pod/x", WhenLocked::Wait).request, ..late.clone() };
 
     let before = backend.dump().await;
-    let answer = start(&*store, &mk_new(2, TARGET, WhenLocked::Reject)).await.unwrap();
+    let held = start(&*store, &mk_new(2, TARGET, WhenLocked::Reject)).await.unwrap();
     assert!(
-        matches!(&answer, StartDecision::Refuse(hold) if hold.holder == Some(first.id)),
-        "{answer:?}"
+        matches!(&held, StartDecision::Refuse(why) if why.holder == Some(first.id)),
+        "{held:?}"
     );
     assert_eq!(start(&*store, &first).await.unwrap(), StartDecision::Repeat(first.id));
     assert_eq!(start(&*store, &late).await.unwrap(), StartDecision::DeadlinePassed);

@@ -31,7 +31,10 @@ pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync
 pub type SettleDecider<'a> =
     dyn Fn(View<'_>) -> Result<Settlement, IllegalTransition> + Send + Sync + 'a;
 
-/// Keeps executions, targets, requests and events.
+/// Keeps executions, targets, requests and events. Times are kept in whole microseconds, as a
+/// [`Clock`](crate::clock::Clock) gives them.
+///
+/// A caller may drop any call at any point: what the call writes is then kept whole or not at all.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Decides and writes a Start. An accepted or attached request is kept, so that its repetition is

@@ -55,6 +55,9 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the database at `path`, makes it when there is none, and brings its schema up to date.
     /// The file is readable by its owner alone when it is made here.
+    ///
+    /// Damage is found here when it is in the header or the schema, elsewhere when it is read: to look
+    /// at the whole file would take longer than a start may.
     pub async fn open(path: &Path, observer: Arc<dyn StoreObserver>) -> Result<Self, OpenError> {
         Self::open_tuned(path, observer, &Tuning::default()).await
     }

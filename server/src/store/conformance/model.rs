@@ -106,7 +106,7 @@ enum Call {
     /// A Start of one of a few requests on one of a few targets.
     Start { request: u32, target: usize, when_locked: WhenLocked, late: bool, foreign: ForeignRuns },
     /// A change of the execution that was accepted so many places before the newest.
-    Settle { age: usize, input: Input, foreign: ForeignRuns },
+    Settle { age: usize, input: Box<Input>, foreign: ForeignRuns },
     /// The first in the queue of that execution's target is let in, when there is one.
     Admit { age: usize, foreign: ForeignRuns },
     /// Its run gets another name.
@@ -168,7 +168,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     let call = prop_oneof![
         6 => start,
         10 => (age(), inputs(), foreign_runs())
-            .prop_map(|(age, input, foreign)| Call::Settle { age, input, foreign }),
+            .prop_map(|(age, input, foreign)| Call::Settle { age, input: Box::new(input), foreign }),
         2 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Admit { age, foreign }),
         1 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Rename { age, foreign }),
         1 => Just(Call::Reopen),
@@ -215,8 +215,9 @@ async fn compare<B: Backend>(calls: Vec<Call>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(said, model.start(&new.request, &decide));
             }
             Call::Settle { age, input, foreign } => {
-                let decide =
-                    |view: View<'_>| settle(view, input.clone(), &Actor::service(), &foreign, now);
+                let decide = |view: View<'_>| {
+                    settle(view, (*input).clone(), &Actor::service(), &foreign, now)
+                };
                 let id = by_age(&model, age);
                 settle_both(&*store, &mut model, id, &decide).await?;
             }

@@ -41,14 +41,16 @@ pub(super) enum Owner {
     SomebodyElse,
 }
 
-/// Whose database this is.
+/// Whose database this is. Both questions are asked of one moment: another process may be making the
+/// schema just now.
 pub(super) async fn owner(connection: &mut SqliteConnection) -> Result<Owner, sqlx::Error> {
-    let id: i32 = query_scalar("-- application_id\nPRAGMA application_id")
-        .fetch_one(&mut *connection)
-        .await?;
+    let mut moment = connection.begin().await?;
     let objects: i64 = query_scalar("-- objects\nSELECT count(*) FROM sqlite_schema")
-        .fetch_one(connection)
+        .fetch_one(&mut *moment)
         .await?;
+    let id: i32 =
+        query_scalar("-- application_id\nPRAGMA application_id").fetch_one(&mut *moment).await?;
+    moment.rollback().await?;
     Ok(match (id, objects) {
         (APPLICATION_ID, _) => Owner::Us,
         (0, 0) => Owner::Nobody,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use backon::ExponentialBuilder;
+use backon::{ExponentialBuilder, Retryable};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     migrate::MigrateError,
@@ -165,18 +165,21 @@ pub(super) struct Tuning {
     pub(super) retries: ExponentialBuilder,
     /// How long a call waits for a connection.
     pub(super) acquire_timeout: Duration,
+    /// Attempts to open after the first, while another process has the database locked.
+    pub(super) open_retries: ExponentialBuilder,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
+        let retries = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(20))
+            .with_max_delay(Duration::from_millis(200))
+            .with_jitter();
         Self {
             busy_timeout: Duration::from_secs(1),
-            retries: ExponentialBuilder::new()
-                .with_min_delay(Duration::from_millis(20))
-                .with_max_delay(Duration::from_millis(200))
-                .with_max_times(3)
-                .with_jitter(),
+            retries: retries.with_max_times(3),
             acquire_timeout: Duration::from_secs(10),
+            open_retries: retries.with_max_times(20),
         }
     }
 }
@@ -192,25 +195,34 @@ pub(super) async fn open_file(
 ) -> Result<(SqlitePool, SqlitePool), OpenError> {
     // SQLite gives names such as `:memory:` a meaning of their own; an absolute path has none.
     let path = absolute(path).map_err(|error| OpenError::from_io(path, error))?;
-    let sqlite = |error| OpenError::from_sqlite(&path, error);
     find_or_make(&path)?;
-    let plain = SqliteConnectOptions::new().filename(&path).busy_timeout(tuning.busy_timeout);
+    // SQLite does not wait for others when it sets the journal mode, so the busy timeout is not enough
+    // when several processes start on a new file.
+    let locked = |error: &OpenError| matches!(error, OpenError::Locked { .. });
+    (|| connect(&path, tuning)).retry(tuning.open_retries).when(locked).await
+}
+
+async fn connect(path: &Path, tuning: &Tuning) -> Result<(SqlitePool, SqlitePool), OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+    let plain = SqliteConnectOptions::new().filename(path).busy_timeout(tuning.busy_timeout);
 
     // Looked at before the journal mode is set, which would write into a file that is not ours.
     let mut connection = plain.connect().await.map_err(sqlite)?;
     let owner = migrate::owner(&mut connection).await.map_err(sqlite)?;
     connection.close().await.map_err(sqlite)?;
     if owner == Owner::SomebodyElse {
-        return Err(OpenError::Foreign { path });
+        return Err(OpenError::Foreign { path: path.to_owned() });
     }
 
     let writing = plain
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // Keeps a log that grew in a burst from taking its place for ever; in bytes.
+        .pragma("journal_size_limit", "67108864")
         .foreign_keys(true);
     let writer = pool_options(tuning, 1).connect_with(writing).await.map_err(sqlite)?;
-    bring_up_to_date(&path, &writer).await?;
+    bring_up_to_date(path, &writer).await?;
 
     let reading = plain.read_only(true);
     let readers = pool_options(tuning, READERS).connect_with(reading).await.map_err(sqlite)?;

@@ -18,7 +18,7 @@ use crate::{
         observer::{Outcome, StoreObserver, Unobserved},
         sqlite::{SqliteStore, open::Tuning},
     },
-    testing::{advance, mk_id, mk_new, run_succeeded, start},
+    testing::{advance, cancel, mk_id, mk_new, run_succeeded, start},
 };
 
 /// Passes on what it is told.
@@ -66,11 +66,13 @@ async fn every_end_of_a_transaction_is_told() {
     advance(&store, mk_id(1), run_succeeded()).await.unwrap_err();
     assert_eq!(drain(&mut told), [("test", Outcome::Read)]);
     {
-        let call = store.execution(mk_id(1));
+        // It waits for the one connection that writes.
+        let _taken = store.writer.pool.acquire().await.unwrap();
+        let call = advance(&store, mk_id(1), cancel());
         futures::pin_mut!(call);
         assert!(futures::poll!(call).is_pending());
     }
-    assert_eq!(drain(&mut told), [("execution", Outcome::Abandoned)]);
+    assert_eq!(drain(&mut told), [("test", Outcome::Abandoned)]);
     store.close().await;
     store.execution(mk_id(1)).await.unwrap_err();
     assert_eq!(drain(&mut told), [("execution", Outcome::Failed)]);

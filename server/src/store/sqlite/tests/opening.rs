@@ -2,6 +2,7 @@
 
 use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
 
+use backon::ExponentialBuilder;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use wfe_core::request::WhenLocked;
 
@@ -156,7 +157,11 @@ async fn a_database_that_another_process_keeps_locked_is_said_to_be() {
     let file = made().await;
     let mut other = file.connect().await;
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let impatient = Tuning { busy_timeout: Duration::from_millis(1), ..Tuning::default() };
+    let impatient = Tuning {
+        busy_timeout: Duration::from_millis(1),
+        open_retries: ExponentialBuilder::new().with_max_times(0),
+        ..Tuning::default()
+    };
     let opened = SqliteStore::open_tuned(&file.path(), Arc::new(Unobserved), &impatient).await;
     assert_eq!(
         opened.unwrap_err().to_string(),
@@ -169,12 +174,16 @@ async fn a_database_that_another_process_keeps_locked_is_said_to_be() {
     file.open().await.check().await.unwrap();
 }
 
-#[tokio::test]
-async fn two_that_start_at_once_on_a_new_file_both_open_it() {
-    let file = File::create().await;
-    let (one, other) = tokio::join!(file.open(), file.open());
-    start(&*one, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
-    assert_eq!(all(&*other).await.len(), 1);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_start_at_once_on_a_new_file_open_it() {
+    for _ in 0..20 {
+        let file = File::create().await;
+        let path = file.path();
+        let open = async || SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap();
+        let (one, ..) = tokio::join!(open(), open(), open(), open());
+        start(&one, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
+        assert_eq!(all(&open().await).await.len(), 1);
+    }
 }
 
 #[cfg(unix)]

@@ -59,12 +59,9 @@ async fn a_row_that_contradicts_itself_is_reported_with_its_place() {
         .into_iter()
         .filter_map(Result::err)
         .collect();
-        let named = errors.iter().any(|error| match error {
-            StoreError::Inconsistent { table: t, column: c, row, .. } => {
-                assert!(!row.is_empty());
-                (t, c) == (table, column)
-            }
-            _ => false,
+        let named = errors.iter().any(|error| {
+            matches!(error, StoreError::Inconsistent { table: t, column: c, row, .. }
+                if (t, c) == (table, column) && !row.is_empty())
         });
         assert!(named, "{table}.{column}: {errors:?}");
     }

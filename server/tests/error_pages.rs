@@ -1,5 +1,7 @@
 //! Every stable error code has a page, and the pages say what the service does.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
+
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use tonic_types::StatusExt as _;

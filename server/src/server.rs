@@ -30,8 +30,9 @@ use crate::{
     },
 };
 
-/// Readiness is compared with what grpc.health.v1 says this often.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// grpc.health.v1 is brought in step with readiness this often. Each look proves by a small write that
+/// the store can write.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Who waits for readiness looks this often.
 const READY_INTERVAL: Duration = Duration::from_millis(10);

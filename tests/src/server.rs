@@ -180,7 +180,7 @@ fn log_path(directory: &Path) -> PathBuf {
 fn addresses(directory: &Path) -> Result<Addresses, String> {
     let log = std::fs::read_to_string(log_path(directory)).map_err(|error| error.to_string())?;
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let serving = lines.filter(|line| line["message"] == "serving").last().ok_or(log.clone())?;
+    let serving = lines.rev().find(|line| line["message"] == "serving").ok_or(log.clone())?;
     let address = |key: &str| -> Result<SocketAddr, String> {
         let text = serving[key].as_str().ok_or(format!("no {key} in {serving}"))?;
         text.parse().map_err(|error| format!("{text}: {error}"))

@@ -42,7 +42,11 @@ fn entry(
 
 /// The sentence of the event, or what its type says when it has none; with the number of tasks.
 fn message(event: &ExecutionEvent) -> String {
-    let said = if event.message.is_empty() {
+    let said = if event.r#type() == EventType::Progressed
+        && let Some(now) = event.progress.as_ref().and_then(progress::now)
+    {
+        now
+    } else if event.message.is_empty() {
         type_sentence(event.r#type()).to_owned()
     } else {
         plain(&event.message)

@@ -30,6 +30,20 @@ pub(crate) fn lines(progress: &Progress, now: Timestamp, colour: Colour) -> Vec<
     lines
 }
 
+/// What a run does now: the tasks that run, else the one that comes next. `None` when its tasks are
+/// not known or none is left.
+pub(crate) fn now(progress: &Progress) -> Option<String> {
+    let running: Vec<&TaskProgress> =
+        progress.tasks.iter().filter(|task| task.state() == TaskState::Running).collect();
+    if running.is_empty() {
+        let next = progress.tasks.iter().find(|task| task.state() == TaskState::Pending)?;
+        return Some(format!("{} is next", plain(&next.name)));
+    }
+    let names: Vec<String> = running.iter().map(|task| plain(&task.name)).collect();
+    let verb = if names.len() == 1 { "runs" } else { "run" };
+    Some(format!("{} {verb}", names.join(", ")))
+}
+
 fn task_line(task: &TaskProgress, width: usize, now: Timestamp, colour: Colour) -> String {
     let mut line = format!(
         "{:<width$}  {}  {}",

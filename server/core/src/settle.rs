@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     actor::Actor,
-    execution::Execution,
+    execution::{Execution, StateCode},
     lock::{Admission, ForeignRuns, TargetState, admit, held_by, plan, released},
     transition::{Change, IllegalTransition, Input, Step, next},
 };
@@ -76,12 +76,15 @@ pub fn admit_head(
 }
 
 /// Gives a starting execution another run: the name of the first one was taken by a run that is not
-/// its own.
+/// its own. Changes nothing in any other state.
 pub fn rename(
     view: View<'_>,
     foreign: &ForeignRuns,
     now: Timestamp,
 ) -> Result<Settlement, IllegalTransition> {
+    if view.execution.state.code() != StateCode::Starting {
+        return Ok(Settlement::default());
+    }
     let run = plan(view.target, foreign, now);
     settle(view, Input::Admit(run), &Actor::service(), foreign, now)
 }

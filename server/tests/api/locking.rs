@@ -49,7 +49,7 @@ async fn of_100_starts_racing_for_a_target_one_runs_and_99_are_told_who_holds_it
 async fn waiting_executions_run_one_after_the_other_in_order_of_acceptance() {
     let stack = Stack::start().await;
     let clients = join_all((0..4).map(|_| stack.client())).await;
-    let mut accepted = join_all((0..40).map(|n| {
+    let mut accepted = join_all((0..100).map(|n| {
         let mut client = clients[n % clients.len()].clone();
         async move { start(&mut client, mk(n, WhenLocked::Wait)).await.id }
     }))
@@ -77,7 +77,7 @@ async fn waiting_executions_run_one_after_the_other_in_order_of_acceptance() {
         let (end, next) = (pair[0].3, pair[1].2);
         assert!((end.seconds, end.nanos) <= (next.seconds, next.nanos), "two at once: {pair:?}");
     }
-    assert_eq!(stack.cluster.runs().len(), 40);
+    assert_eq!(stack.cluster.runs().len(), 100);
 }
 
 #[tokio::test]

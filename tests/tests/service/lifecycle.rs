@@ -54,7 +54,7 @@ async fn a_start_becomes_a_run_from_a_bundle_and_is_watched_to_success() -> Resu
         assert_eq!(labels["kubernaut.ai/execution-id"], done.id);
         assert_eq!(labels["kubernaut.ai/workflow-execution"], "we-incident-1");
         assert_eq!(labels["kubernaut.ai/source-namespace"], "default");
-        assert_eq!(labels["kubernaut.ai/target-resource"], "default__deployment__api");
+        assert_eq!(labels["kubernaut.ai/target-resource"], "default__Deployment__api");
         Ok(())
     })
     .await

@@ -93,6 +93,17 @@ fn a_starting_execution_whose_name_was_taken_moves_the_epoch_of_its_target() {
 }
 
 #[test]
+fn only_a_starting_execution_takes_another_name() {
+    let target = held_by_first();
+    for code in StateCode::ALL.into_iter().filter(|code| *code != StateCode::Starting) {
+        let execution = mk_execution(1, mk_state(code));
+        let view = View { execution: &execution, target: &target, head: None };
+        let settlement = rename(view, &ForeignRuns::default(), at(10)).unwrap();
+        assert_eq!(settlement, Settlement::default(), "{code:?}");
+    }
+}
+
+#[test]
 fn nothing_is_written_when_nothing_changes() {
     let done = mk_execution(1, mk_state(StateCode::Succeeded));
     let target = held_by_first();

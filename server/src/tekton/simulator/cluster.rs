@@ -62,18 +62,18 @@ struct Faults {
 pub enum CreateFault {
     /// It may work later.
     Later {
-        /// See [`CreateError::Later`].
+        /// See [`crate::tekton::CreateError::Later`].
         message: String,
-        /// See [`CreateError::Later`].
+        /// See [`crate::tekton::CreateError::Later`].
         retry_after: Option<Duration>,
     },
     /// It is refused for good.
     Refused {
-        /// See [`CreateError::Refused`].
+        /// See [`crate::tekton::CreateError::Refused`].
         reason: FailureReason,
-        /// See [`CreateError::Refused`].
+        /// See [`crate::tekton::CreateError::Refused`].
         raw_reason: String,
-        /// See [`CreateError::Refused`].
+        /// See [`crate::tekton::CreateError::Refused`].
         message: String,
     },
     /// The answer is lost: the caller is told to try later, and the create takes effect after this

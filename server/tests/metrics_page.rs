@@ -88,16 +88,10 @@ fn start(request_id: &str, bundle: &str) -> StartRequest {
 
 /// Leaves a trace in every metric: an execution that fails, one that is refused, and a watch.
 async fn use_everything(client: &mut ExecutionServiceClient<Channel>) {
-    let accepted = loop {
-        match client.start(start("first", "step-exits-1")).await {
-            Ok(response) => break response.into_inner().execution.unwrap(),
-            // The watches of a server that just started are not complete.
-            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
-        }
-    };
+    let accepted = client.start(start("first", "step-exits-1")).await.unwrap().into_inner();
     let refused = client.start(start("second", "succeeds")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Aborted, "{refused}");
-    let scope = Some(watch_request::Scope::ExecutionId(accepted.id));
+    let scope = Some(watch_request::Scope::ExecutionId(accepted.execution.unwrap().id));
     let request = WatchRequest { scope, after: None };
     let mut updates = client.watch(request).await.unwrap().into_inner();
     loop {
@@ -120,6 +114,7 @@ async fn the_page_has_every_metric_that_a_server_exports_and_no_other() {
         ..Config::dev(directory.path())
     };
     let server = Server::start(config).await.unwrap();
+    timeout(LIMIT, server.ready()).await.unwrap();
     let address = format!("http://{}", server.grpc_address());
     let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
     let mut client = ExecutionServiceClient::new(channel);

@@ -10,7 +10,7 @@ pub(super) async fn format() -> Result<()> {
 }
 
 pub(super) async fn lint() -> Result<()> {
-    let everything = ["--workspace", "--all-targets", "--all-features"];
+    let everything = ["--workspace", "--all-targets", "--all-features", "--keep-going"];
     let mut clippy = cargo::command();
     run_tool(clippy.arg("clippy").args(everything).args(["--", "-D", "warnings"])).await
 }
@@ -18,6 +18,6 @@ pub(super) async fn lint() -> Result<()> {
 pub(super) async fn document() -> Result<()> {
     let mut doc = cargo::command();
     // With every feature, as the lints are, so that both stand on the same compiled dependencies.
-    doc.args(["doc", "--workspace", "--no-deps", "--all-features"]);
+    doc.args(["doc", "--workspace", "--no-deps", "--all-features", "--keep-going"]);
     run_tool(doc.env("RUSTDOCFLAGS", "-D warnings")).await
 }

@@ -120,3 +120,28 @@ pub(crate) fn summary(progress: &Progress) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk(tasks: &[(&str, TaskState)]) -> Progress {
+        let task = |(name, state): &(&str, TaskState)| TaskProgress {
+            name: (*name).to_owned(),
+            state: (*state).into(),
+            ..TaskProgress::default()
+        };
+        Progress { tasks: tasks.iter().map(task).collect(), ..Progress::default() }
+    }
+
+    #[test]
+    fn what_runs_is_said_before_what_comes_next() {
+        use TaskState::{Pending, Running, Succeeded};
+        let said = |tasks| now(&mk(tasks));
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[("a", Succeeded)]), None);
+        assert_eq!(said(&[("a", Succeeded), ("b", Pending)]).as_deref(), Some("b is next"));
+        assert_eq!(said(&[("a", Running), ("b", Pending)]).as_deref(), Some("a runs"));
+        assert_eq!(said(&[("a", Running), ("b", Running)]).as_deref(), Some("a, b run"));
+    }
+}

@@ -235,8 +235,8 @@ async fn the_story_is_told_to_its_end() {
         $ wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/api
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
-        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (1 of 3 tasks done)
-        2026-11-21T10:00:04.000Z     4  RUNNING     message 4 (2 of 3 tasks done)
+        2026-11-21T10:00:03.000Z     3  RUNNING     second runs (1 of 3 tasks done)
+        2026-11-21T10:00:04.000Z     4  RUNNING     third runs (2 of 3 tasks done)
         2026-11-21T10:00:05.000Z     5  RUNNING     message 5 (3 of 3 tasks done)
         2026-11-21T10:00:06.000Z     6  SUCCEEDED   message 6
         e-1  default/deployment/api  SUCCEEDED after 4.0s: 3 of 3 tasks done

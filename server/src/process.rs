@@ -36,7 +36,14 @@ pub fn print_config(config: &Config) -> Result<(), Failed> {
 pub async fn serve(config: Config) -> Result<(), Failed> {
     telemetry::init(&config.log).map_err(|error| Failed::to_start(&error))?;
     let server = Server::start(config).await.map_err(|error| Failed::to_start(&error))?;
-    asked_to_stop().await.map_err(|error| Failed::to_end(&error))?;
+    tokio::select! {
+        asked = asked_to_stop() => asked.map_err(|error| Failed::to_end(&error))?,
+        // Started anew, it finds everything again; half a server would only look alive.
+        () = server.broken() => {
+            let message = "an essential part of the server has ended".to_owned();
+            return Err(Failed { message, code: 1 });
+        }
+    }
     tokio::select! {
         stopped = server.stop() => stopped.map_err(|error| Failed::to_end(&error)),
         again = asked_to_stop() => {

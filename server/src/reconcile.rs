@@ -30,6 +30,7 @@ pub use foreign::foreign_runs;
 use plan::Known;
 pub use plan::Policy;
 pub use queue::Queue;
+use queue::Ticket;
 
 /// At most this many executions are worked on at once.
 const PARALLEL: usize = 32;
@@ -80,13 +81,13 @@ impl Reconciler {
         turns.spawn(Arc::clone(&self).load_unfinished(shutdown.clone()));
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-            let id = tokio::select! {
-                id = self.queue.next() => id,
+            let ticket = tokio::select! {
+                ticket = self.queue.next() => ticket,
                 () = shutdown.cancelled() => break,
             };
             let this = Arc::clone(&self);
             turns.spawn(async move {
-                this.turn_and_note(id).await;
+                this.turn_and_note(ticket).await;
                 drop(permit);
             });
         }
@@ -115,7 +116,8 @@ impl Reconciler {
         }
     }
 
-    async fn turn_and_note(&self, id: ExecutionId) {
+    async fn turn_and_note(&self, ticket: Ticket) {
+        let id = ticket.id();
         let turn = match self.turn(id).await {
             Ok(turn) => turn,
             Err(error) => {
@@ -124,9 +126,9 @@ impl Reconciler {
             }
         };
         match turn {
-            Turn::Rest => self.queue.done(id, None),
-            Turn::After(wait) => self.queue.done(id, Some(wait)),
-            Turn::Retry { at_least } => self.queue.failed(id, at_least),
+            Turn::Rest => ticket.done(None),
+            Turn::After(wait) => ticket.done(Some(wait)),
+            Turn::Retry { at_least } => ticket.failed(at_least),
         }
     }
 

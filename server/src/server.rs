@@ -44,7 +44,8 @@ pub struct Server {
     metrics_address: SocketAddr,
     draining: CancellationToken,
     stopping: CancellationToken,
-    essential: JoinHandle<()>,
+    door: JoinHandle<()>,
+    ended: CancellationToken,
     tasks: TaskTracker,
     store: Arc<dyn Store>,
     probes: Probes,
@@ -143,21 +144,24 @@ impl Server {
         let probes =
             Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone());
 
-        let tasks = TaskTracker::new();
+        let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
-        tasks.spawn(serve_http(listeners.health, probes.clone().health_router(), stopping.clone()));
-        tasks.spawn(serve_http(
-            listeners.metrics,
-            probes.clone().metrics_router(),
-            stopping.clone(),
+        let health = probes.clone().health_router();
+        tasks.spawn(essential(&ended, serve_http(listeners.health, health, stopping.clone())));
+        let metrics_router = probes.clone().metrics_router();
+        tasks.spawn(essential(
+            &ended,
+            serve_http(listeners.metrics, metrics_router, stopping.clone()),
         ));
-        tasks.spawn({
+        tasks.spawn(essential(&ended, {
             let (reconciler, stopping) = (Arc::clone(&reconciler), stopping.clone());
             async move { follow_runs(&reconciler, stopping).await }
-        });
-        tasks.spawn(reconciler.run(stopping.clone()));
-        let essential =
-            tokio::spawn(serve_grpc(listeners.grpc, service, probes.clone(), draining.clone()));
+        }));
+        tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        let door = tokio::spawn(essential(
+            &ended,
+            serve_grpc(listeners.grpc, service, probes.clone(), draining.clone()),
+        ));
         tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
         Self {
             grpc_address: addresses[0],
@@ -165,7 +169,8 @@ impl Server {
             metrics_address: addresses[2],
             draining,
             stopping,
-            essential,
+            door,
+            ended,
             tasks,
             store,
             probes,
@@ -195,20 +200,36 @@ impl Server {
         }
     }
 
+    /// Ends when a part that the server cannot do without has ended by itself.
+    pub async fn broken(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Stops: takes no more calls, ends watches with the cursor where to resume, lets work under way
     /// reach a safe point, closes the store. Bounded by the shutdown timeout.
     pub async fn stop(mut self) -> Result<(), StopError> {
         tracing::info!("shutting down");
         self.draining.cancel();
-        let in_time =
-            tokio::time::timeout(self.shutdown_timeout, &mut self.essential).await.is_ok();
-        self.essential.abort();
+        let in_time = tokio::time::timeout(self.shutdown_timeout, &mut self.door).await.is_ok();
+        self.door.abort();
         self.stopping.cancel();
         self.tasks.close();
         // Work that is cut here is found again at the next start.
         let ended = tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_ok();
         self.store.close().await;
         if in_time && ended { Ok(()) } else { Err(StopError(self.shutdown_timeout)) }
+    }
+}
+
+/// Tells when `part` has ended, also by a panic.
+fn essential<F: Future<Output = ()>>(
+    ended: &CancellationToken,
+    part: F,
+) -> impl Future<Output = ()> + use<F> {
+    let tell = ended.clone().drop_guard();
+    async move {
+        part.await;
+        drop(tell);
     }
 }
 

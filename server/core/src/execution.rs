@@ -318,6 +318,8 @@ pub enum Stop {
     Deadline {
         /// The deadline.
         at: Timestamp,
+        /// What had kept the run from being created until then.
+        obstacle: Option<String>,
     },
 }
 

@@ -219,11 +219,11 @@ fn from_starting(
             Move::to(State::Running { run: run.clone() }, EventKind::RunCreated { run })
         }
         Input::Cancel(cancellation) => {
-            cancelling(RunRef::Planned(run.clone()), Stop::Requested(cancellation), None)
+            cancelling(RunRef::Planned(run.clone()), Stop::Requested(cancellation))
         }
         Input::Deadline(at) => {
-            let stop = Stop::Deadline { at };
-            cancelling(RunRef::Planned(run.clone()), stop, obstacle.map(ToOwned::to_owned))
+            let obstacle = obstacle.map(ToOwned::to_owned);
+            cancelling(RunRef::Planned(run.clone()), Stop::Deadline { at, obstacle })
         }
         Input::Admit(_)
         | Input::Progress(_)
@@ -256,7 +256,7 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
                         actor: actor.clone(),
                         requested_at: now,
                     };
-                    cancelling(RunRef::Created(run), Stop::Requested(cancellation), None)
+                    cancelling(RunRef::Created(run), Stop::Requested(cancellation))
                 }
             }
         }
@@ -265,10 +265,11 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             failed(Some(RunRef::Created(run.clone())), failure, None, now)
         }
         Input::Cancel(cancellation) => {
-            cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation), None)
+            cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation))
         }
         Input::Deadline(at) => {
-            cancelling(RunRef::Created(run.clone()), Stop::Deadline { at }, None)
+            let stop = Stop::Deadline { at, obstacle: None };
+            cancelling(RunRef::Created(run.clone()), stop)
         }
         Input::Admit(_)
         | Input::Obstruct(_)
@@ -308,7 +309,7 @@ fn from_cancelling(
             let run = CreatedRun { progress: progress.clone(), ..run.clone() };
             stay(RunRef::Created(run), None, EventKind::Progressed { progress })
         }
-        (Input::Quiet { end, progress }, _) => quiet(run, stop, obstacle, end, progress, now),
+        (Input::Quiet { end, progress }, _) => quiet(run, stop, end, progress, now),
         (Input::RunExists { .. }, RunRef::Created(_))
         | (Input::Progress(_), RunRef::Planned(_))
         | (Input::Admit(_) | Input::Refuse(_) | Input::RunEnded { .. } | Input::RunLost, _) => None,
@@ -318,7 +319,6 @@ fn from_cancelling(
 fn quiet(
     run: &RunRef,
     stop: &Stop,
-    obstacle: Option<&str>,
     end: Option<RunEnd>,
     progress: Option<Progress>,
     now: Timestamp,
@@ -354,8 +354,8 @@ fn quiet(
                 Failure { was_execution_failure: ran, ..Failure::deadline("its run was stopped") };
             failed(Some(run), failure, None, now)
         }
-        (None, run, Stop::Deadline { .. }) => {
-            let why = obstacle.unwrap_or("it was not there yet");
+        (None, run, Stop::Deadline { obstacle, .. }) => {
+            let why = obstacle.as_deref().unwrap_or("it was not there yet");
             let failure = Failure::deadline(&format!("its run was being created ({why})"));
             failed(Some(run), failure, None, now)
         }
@@ -377,14 +377,14 @@ fn precise(reported: Timestamp, earliest: Timestamp, now: Timestamp) -> Timestam
     if fresh { now } else { reported }.max(earliest)
 }
 
-fn cancelling(run: RunRef, stop: Stop, obstacle: Option<String>) -> Option<Move> {
+fn cancelling(run: RunRef, stop: Stop) -> Option<Move> {
     let kind = match &stop {
         Stop::Requested(cancellation) => {
             EventKind::CancelRequested { cancellation: cancellation.clone() }
         }
-        Stop::Deadline { at } => EventKind::DeadlinePassed { deadline: *at },
+        Stop::Deadline { at, .. } => EventKind::DeadlinePassed { deadline: *at },
     };
-    Move::to(State::Cancelling { run, stop, obstacle }, kind)
+    Move::to(State::Cancelling { run, stop, obstacle: None }, kind)
 }
 
 fn succeeded(

@@ -74,7 +74,7 @@ pub fn to_status(error: &ServiceError) -> Status {
     };
     if grpc == Grpc::Internal {
         tracing::error!(error = chain(error), "a call failed");
-    } else if grpc == Grpc::Unavailable {
+    } else if grpc == Grpc::Unavailable && error.code() != Code::Draining {
         tracing::warn!(error = chain(error), "a call was put off");
     }
     details.set_error_info(error.code().as_str(), ERROR_DOMAIN, metadata);

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -51,12 +51,12 @@ impl Queue {
         self.lock().ready.len()
     }
 
-    /// The next execution to look at. Must be followed by [`Queue::done`] or [`Queue::failed`].
-    pub async fn next(&self) -> ExecutionId {
+    /// The next execution to look at.
+    pub(super) async fn next(self: &Arc<Self>) -> Ticket {
         loop {
             let (id, wake) = self.lock().pop(Instant::now());
             if let Some(id) = id {
-                return id;
+                return Ticket { id, queue: Arc::clone(self), open: true };
             }
             let sleep = async {
                 match wake {
@@ -71,8 +71,7 @@ impl Queue {
         }
     }
 
-    /// A turn ended well; look again after `wait`, or when something changes.
-    pub(super) fn done(&self, id: ExecutionId, wait: Option<Duration>) {
+    fn done(&self, id: ExecutionId, wait: Option<Duration>) {
         let mut state = self.lock();
         state.failures.remove(&id);
         state.finish(id, wait.map(|wait| Instant::now() + wait.min(LONGEST_SLEEP)));
@@ -80,13 +79,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// A turn did not work; look again after a time that grows with each failure in a row. Half of
-    /// it is spread by the id, so that many do not come back at once.
-    pub(super) fn failed(&self, id: ExecutionId, at_least: Option<Duration>) {
+    fn failed(&self, id: ExecutionId, at_least: Option<Duration>) {
         let mut state = self.lock();
         let failures = state.failures.entry(id).or_default();
         let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(*failures)).min(LAST_RETRY);
         *failures = failures.saturating_add(1);
+        // Spread, so that many do not come back at once.
         let spread = rand::random_range(0.5..=1.0);
         let wait = wait.mul_f64(spread).max(at_least.unwrap_or_default());
         // A failure is not cut short by news of the same execution, or trouble would be answered
@@ -99,6 +97,43 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to work on one execution. Dropped without a word, as when a turn panics, it counts as
+/// failed, so that no execution is ever forgotten.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    id: ExecutionId,
+    queue: Arc<Queue>,
+    open: bool,
+}
+
+impl Ticket {
+    /// The execution to look at.
+    pub(super) const fn id(&self) -> ExecutionId {
+        self.id
+    }
+
+    /// The turn ended well; look again after `wait`, or when something changes.
+    pub(super) fn done(mut self, wait: Option<Duration>) {
+        self.open = false;
+        self.queue.done(self.id, wait);
+    }
+
+    /// The turn did not work; look again after a time that grows with each failure in a row, and not
+    /// before `at_least`.
+    pub(super) fn failed(mut self, at_least: Option<Duration>) {
+        self.open = false;
+        self.queue.failed(self.id, at_least);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.open {
+            self.queue.failed(self.id, None);
+        }
     }
 }
 
@@ -148,53 +183,53 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_execution_is_queued_once_and_in_order() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         for n in [1, 2, 1, 1] {
             queue.enqueue(id(n));
         }
-        assert_eq!((queue.next().await, queue.next().await), (id(1), id(2)));
+        let (first, second) = (queue.next().await, queue.next().await);
+        assert_eq!((first.id(), second.id()), (id(1), id(2)));
         assert_eq!(queue.depth(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_happens_during_a_turn_is_looked_at_after_it() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         queue.enqueue(id(1));
-        assert_eq!(queue.next().await, id(1));
+        let ticket = queue.next().await;
         queue.enqueue(id(1));
         assert_eq!(queue.depth(), 0, "one turn at a time");
-        queue.done(id(1), None);
-        assert_eq!(queue.next().await, id(1));
+        ticket.done(None);
+        assert_eq!(queue.next().await.id(), id(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_timer_wakes_and_news_come_before_it() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let begin = Instant::now();
         queue.enqueue(id(1));
-        queue.next().await;
-        queue.done(id(1), Some(Duration::from_secs(7)));
-        assert_eq!(queue.next().await, id(1));
-        assert_eq!(begin.elapsed().as_secs(), 7);
-        queue.done(id(1), Some(Duration::from_secs(7)));
+        queue.next().await.done(Some(Duration::from_secs(7)));
+        let ticket = queue.next().await;
+        assert_eq!((ticket.id(), begin.elapsed().as_secs()), (id(1), 7));
+        ticket.done(Some(Duration::from_secs(7)));
         queue.enqueue(id(1));
-        queue.next().await;
+        let _ticket = queue.next().await;
         assert_eq!(begin.elapsed().as_secs(), 7);
         assert!(queue.lock().timers.is_empty(), "the news replaced the timer");
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_wait_longer_each_time_up_to_a_bound_and_success_resets() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         queue.enqueue(id(1));
         let mut waits = Vec::new();
         for _ in 0..12 {
-            queue.next().await;
+            let ticket = queue.next().await;
             let begin = Instant::now();
-            queue.failed(id(1), None);
-            queue.next().await;
+            ticket.failed(None);
+            let ticket = queue.next().await;
             waits.push(begin.elapsed());
-            queue.failed(id(1), None);
+            ticket.failed(None);
         }
         assert!(waits[0] <= FIRST_RETRY + Duration::from_millis(2), "{waits:?}");
         assert!(*waits.last().unwrap() >= LAST_RETRY / 2, "{waits:?}");
@@ -202,19 +237,26 @@ mod tests {
             waits.iter().all(|wait| *wait <= LAST_RETRY + Duration::from_millis(2)),
             "{waits:?}"
         );
-        queue.next().await;
-        queue.done(id(1), None);
+        queue.next().await.done(None);
         assert!(queue.lock().failures.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_api_servers_wish_to_be_left_alone_is_honoured() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         queue.enqueue(id(1));
-        queue.next().await;
+        let ticket = queue.next().await;
         let begin = Instant::now();
-        queue.failed(id(1), Some(Duration::from_secs(9)));
-        queue.next().await;
+        ticket.failed(Some(Duration::from_secs(9)));
+        let _ticket = queue.next().await;
         assert!(begin.elapsed() >= Duration::from_secs(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_ends_without_a_word_is_taken_again() {
+        let queue = Arc::new(Queue::default());
+        queue.enqueue(id(1));
+        drop(queue.next().await);
+        assert_eq!(queue.next().await.id(), id(1));
     }
 }

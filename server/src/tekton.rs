@@ -180,4 +180,4 @@ impl WatchHealth {
 
 /// Watches that were not heard of for this long are stale: the API server ends a quiet watch, and
 /// says so, in less.
-const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_mins(1);

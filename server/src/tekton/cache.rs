@@ -2,7 +2,10 @@
 //!
 //! Holds facts only, never whole objects. Knows nothing of connections, and decides nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use wfe_core::facts::{RunFacts, TaskRunFacts};
 
@@ -21,14 +24,14 @@ pub(super) struct Versioned<T> {
     pub(super) version: Version,
 }
 
-/// Facts of runs and TaskRuns.
+/// Facts of runs and TaskRuns. The names are shared by all maps that hold them.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    runs: HashMap<String, Versioned<RunFacts>>,
-    runs_by_uid: HashMap<String, String>,
-    runs_by_target: HashMap<String, BTreeSet<String>>,
-    task_runs: HashMap<String, Versioned<TaskRunFacts>>,
-    task_runs_by_run: HashMap<String, BTreeSet<String>>,
+    runs: HashMap<Arc<str>, Versioned<RunFacts>>,
+    runs_by_uid: HashMap<Arc<str>, Arc<str>>,
+    runs_by_target: HashMap<Arc<str>, Vec<Arc<str>>>,
+    task_runs: HashMap<Arc<str>, Versioned<TaskRunFacts>>,
+    task_runs_by_run: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// Up to where everything about runs is known; `None` before the first list.
     runs_position: Option<Version>,
     task_runs_position: Option<Version>,
@@ -50,7 +53,7 @@ impl Cache {
     }
 
     fn snapshot(&self, run: &RunFacts) -> RunSnapshot {
-        let names = self.task_runs_by_run.get(&run.uid);
+        let names = self.task_runs_by_run.get(run.uid.as_str());
         RunSnapshot {
             run: run.clone(),
             task_runs: names
@@ -105,7 +108,7 @@ impl Cache {
 
     /// Takes a run. Answers it when that changed something.
     pub(super) fn apply_run(&mut self, run: Versioned<RunFacts>) -> Option<RunChange> {
-        if let Some(known) = self.runs.get_mut(&run.facts.name) {
+        if let Some(known) = self.runs.get_mut(run.facts.name.as_str()) {
             if is_older(run.version, known.version) {
                 return None;
             }
@@ -115,11 +118,12 @@ impl Cache {
             }
         }
         let change = change(&run.facts);
-        self.unlink_run(&run.facts.name.clone());
-        let (name, facts) = (run.facts.name.clone(), &run.facts);
-        self.runs_by_uid.insert(facts.uid.clone(), name.clone());
+        let facts = &run.facts;
+        let name: Arc<str> = facts.name.as_str().into();
+        self.unlink_run(&name);
+        self.runs_by_uid.insert(facts.uid.as_str().into(), name.clone());
         if let Some(hash) = &facts.target_hash {
-            self.runs_by_target.entry(hash.clone()).or_default().insert(name.clone());
+            link(&mut self.runs_by_target, hash, name.clone());
         }
         self.runs.insert(name, run);
         Some(change)
@@ -142,12 +146,12 @@ impl Cache {
         runs: Vec<Versioned<RunFacts>>,
         version: Version,
     ) -> Vec<RunChange> {
-        let listed: BTreeSet<&str> = runs.iter().map(|run| run.facts.name.as_str()).collect();
+        let listed: HashSet<&str> = runs.iter().map(|run| run.facts.name.as_str()).collect();
         if went_back(self.runs_position, version) {
             self.runs.values_mut().for_each(|known| known.version = 0);
         }
-        let gone: Vec<String> =
-            self.runs.keys().filter(|name| !listed.contains(name.as_str())).cloned().collect();
+        let gone: Vec<Arc<str>> =
+            self.runs.keys().filter(|name| !listed.contains(name.as_ref())).cloned().collect();
         // A run whose create was answered after the list stays: the list cannot know it.
         let vanished = gone.iter().filter_map(|name| self.remove_run(name, version)).collect();
         for run in runs {
@@ -161,7 +165,7 @@ impl Cache {
         let Some(old) = self.runs.remove(name) else {
             return;
         };
-        self.runs_by_uid.remove(&old.facts.uid);
+        self.runs_by_uid.remove(old.facts.uid.as_str());
         if let Some(hash) = &old.facts.target_hash {
             unlink(&mut self.runs_by_target, hash, name);
         }
@@ -169,7 +173,7 @@ impl Cache {
 
     /// Takes a TaskRun. Answers its run when that changed something and the run is known.
     pub(super) fn apply_task_run(&mut self, task: Versioned<TaskRunFacts>) -> Option<RunChange> {
-        if let Some(known) = self.task_runs.get_mut(&task.facts.name) {
+        if let Some(known) = self.task_runs.get_mut(task.facts.name.as_str()) {
             if is_older(task.version, known.version) {
                 return None;
             }
@@ -178,11 +182,12 @@ impl Cache {
                 return None;
             }
         }
-        let (name, run_uid) = (task.facts.name.clone(), task.facts.run_uid.clone());
+        let name: Arc<str> = task.facts.name.as_str().into();
         self.unlink_task_run(&name);
-        self.task_runs_by_run.entry(run_uid.clone()).or_default().insert(name.clone());
+        link(&mut self.task_runs_by_run, &task.facts.run_uid, name.clone());
+        let owner = self.owner(&task.facts.run_uid);
         self.task_runs.insert(name, task);
-        self.owner(&run_uid)
+        owner
     }
 
     /// Takes that a TaskRun was gone at `version`. Answers its run when both were known.
@@ -202,12 +207,12 @@ impl Cache {
         tasks: Vec<Versioned<TaskRunFacts>>,
         version: Version,
     ) {
-        let listed: BTreeSet<&str> = tasks.iter().map(|task| task.facts.name.as_str()).collect();
+        let listed: HashSet<&str> = tasks.iter().map(|task| task.facts.name.as_str()).collect();
         if went_back(self.task_runs_position, version) {
             self.task_runs.values_mut().for_each(|known| known.version = 0);
         }
-        let gone: Vec<String> =
-            self.task_runs.keys().filter(|name| !listed.contains(name.as_str())).cloned().collect();
+        let gone: Vec<Arc<str>> =
+            self.task_runs.keys().filter(|name| !listed.contains(name.as_ref())).cloned().collect();
         for name in gone {
             self.remove_task_run(&name, version);
         }
@@ -244,9 +249,18 @@ fn change(run: &RunFacts) -> RunChange {
     RunChange { execution: run.execution, target_hash: run.target_hash.clone() }
 }
 
-fn unlink(index: &mut HashMap<String, BTreeSet<String>>, key: &str, name: &str) {
+fn link(index: &mut HashMap<Arc<str>, Vec<Arc<str>>>, key: &str, name: Arc<str>) {
+    match index.get_mut(key) {
+        Some(names) => names.push(name),
+        None => {
+            index.insert(key.into(), vec![name]);
+        }
+    }
+}
+
+fn unlink(index: &mut HashMap<Arc<str>, Vec<Arc<str>>>, key: &str, name: &str) {
     if let Some(names) = index.get_mut(key) {
-        names.remove(name);
+        names.retain(|known| **known != *name);
         if names.is_empty() {
             index.remove(key);
         }

@@ -5,37 +5,34 @@
 
 use std::{
     convert::Infallible,
-    fmt,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt as _;
 use kube::{
-    Api, Resource,
+    Api,
     api::{ListParams, WatchEvent, WatchParams},
 };
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use wfe_core::facts::{RunFacts, TaskRunFacts};
-use wfe_crds::{
-    names::label,
-    tekton::{PipelineRun, TaskRun},
-};
+use wfe_crds::names::label;
 
 use super::{
     super::{
         RunChange,
         cache::{Cache, Version, Versioned},
-        facts::{self, Unreadable},
+        facts,
     },
     CALL, PAGE,
     errors::{CallError, chain},
 };
+
+mod kinds;
+mod pulse;
+
+use kinds::Watched;
+use pulse::Patience;
+pub(super) use pulse::Pulse;
 
 /// A watch over which nothing comes for this long is given up.
 pub(super) const SILENCE: Duration = Duration::from_secs(50);
@@ -62,108 +59,8 @@ impl Default for Timing {
             silence: SILENCE,
             call: CALL,
             stale: Duration::from_mins(2),
-            backoff: (Duration::from_millis(200), Duration::from_secs(5)),
+            backoff: (Duration::from_millis(200), Duration::from_secs(2)),
         }
-    }
-}
-
-/// When a watch was last heard of.
-#[derive(Debug)]
-pub(super) struct Pulse {
-    heard: Mutex<Instant>,
-    broken: AtomicBool,
-}
-
-impl Default for Pulse {
-    fn default() -> Self {
-        Self { heard: Mutex::new(Instant::now()), broken: AtomicBool::new(false) }
-    }
-}
-
-impl Pulse {
-    fn beat(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.broken.store(false, Ordering::Relaxed);
-    }
-
-    fn miss(&self) {
-        self.broken.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the last attempt to hear something failed.
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-
-    /// Time since the last sign of life.
-    pub(super) fn age(&self) -> Duration {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
-/// A kind of object that is watched.
-pub(super) trait Watched:
-    Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug + Send + 'static
-{
-    type Facts: Send;
-
-    fn read(self) -> Result<Versioned<Self::Facts>, Unreadable>;
-    fn replace(cache: &mut Cache, all: Vec<Versioned<Self::Facts>>, at: Version) -> Vec<RunChange>;
-    fn apply(cache: &mut Cache, object: Versioned<Self::Facts>) -> Option<RunChange>;
-    fn remove(cache: &mut Cache, name: &str, at: Version) -> Option<RunChange>;
-    fn known_to(cache: &mut Cache, at: Version);
-}
-
-impl Watched for PipelineRun {
-    type Facts = RunFacts;
-
-    fn read(self) -> Result<Versioned<RunFacts>, Unreadable> {
-        facts::run(self)
-    }
-
-    fn replace(cache: &mut Cache, all: Vec<Versioned<RunFacts>>, at: Version) -> Vec<RunChange> {
-        cache.replace_runs(all, at)
-    }
-
-    fn apply(cache: &mut Cache, object: Versioned<RunFacts>) -> Option<RunChange> {
-        cache.apply_run(object)
-    }
-
-    fn remove(cache: &mut Cache, name: &str, at: Version) -> Option<RunChange> {
-        cache.remove_run(name, at)
-    }
-
-    fn known_to(cache: &mut Cache, at: Version) {
-        cache.runs_are_known_to(at);
-    }
-}
-
-impl Watched for TaskRun {
-    type Facts = TaskRunFacts;
-
-    fn read(self) -> Result<Versioned<TaskRunFacts>, Unreadable> {
-        facts::task_run(self)
-    }
-
-    fn replace(
-        cache: &mut Cache,
-        all: Vec<Versioned<TaskRunFacts>>,
-        at: Version,
-    ) -> Vec<RunChange> {
-        cache.replace_task_runs(all, at);
-        Vec::new()
-    }
-
-    fn apply(cache: &mut Cache, object: Versioned<TaskRunFacts>) -> Option<RunChange> {
-        cache.apply_task_run(object)
-    }
-
-    fn remove(cache: &mut Cache, name: &str, at: Version) -> Option<RunChange> {
-        cache.remove_task_run(name, at)
-    }
-
-    fn known_to(cache: &mut Cache, at: Version) {
-        cache.task_runs_are_known_to(at);
     }
 }
 
@@ -176,19 +73,14 @@ pub(super) async fn keep<K: Watched>(
     changed: &(dyn Fn(RunChange) + Send + Sync),
 ) -> Infallible {
     let keeper = Keeper { api, cache, pulse, timing, changed };
-    let mut patience = Patience::new(timing);
+    let mut patience = Patience::new(K::kind(&()), timing, pulse);
     loop {
         match keeper.list().await {
             Ok(position) => {
                 patience.restore();
                 keeper.follow(position, &mut patience).await;
             }
-            Err(error) => {
-                pulse.miss();
-                let error = chain(&error);
-                tracing::warn!(kind = %K::kind(&()), error, "cannot list; trying again");
-                patience.wait().await;
-            }
+            Err(error) => patience.wait(&error).await,
         }
     }
 }
@@ -237,7 +129,7 @@ impl<K: Watched> Keeper<'_, K> {
     }
 
     /// Watches from `position` on, until it has to be listed anew.
-    async fn follow(&self, mut position: String, patience: &mut Patience) {
+    async fn follow(&self, mut position: String, patience: &mut Patience<'_>) {
         loop {
             match self.watch(&mut position, patience).await {
                 End::Orderly => {}
@@ -245,12 +137,7 @@ impl<K: Watched> Keeper<'_, K> {
                     tracing::info!(kind = %K::kind(&()), position, "the watch is too old; listing anew");
                     return;
                 }
-                End::Trouble(error) => {
-                    self.pulse.miss();
-                    let error = chain(&error);
-                    tracing::warn!(kind = %K::kind(&()), error, "a watch broke off; trying again");
-                    patience.wait().await;
-                }
+                End::Trouble(error) => patience.wait(&error).await,
             }
             if self.pulse.age() > self.timing.stale {
                 return;
@@ -259,7 +146,7 @@ impl<K: Watched> Keeper<'_, K> {
     }
 
     /// One watch. Moves `position` along.
-    async fn watch(&self, position: &mut String, patience: &mut Patience) -> End {
+    async fn watch(&self, position: &mut String, patience: &mut Patience<'_>) -> End {
         // Not in step with other replicas.
         let seconds = self.timing.watch.mul_f64(rand::random_range(0.8..1.2)).as_secs().max(1);
         let params = WatchParams::default()
@@ -322,7 +209,7 @@ impl<K: Watched> Keeper<'_, K> {
         }
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -363,33 +250,6 @@ fn readable<K: Watched>(object: K) -> Option<Versioned<K::Facts>> {
 
 fn number(version: &str) -> Version {
     version.parse().unwrap_or(0)
-}
-
-/// Waits longer each time, until something was heard.
-struct Patience {
-    builder: ExponentialBuilder,
-    delays: ExponentialBackoff,
-}
-
-impl Patience {
-    fn new(timing: &Timing) -> Self {
-        let (first, longest) = timing.backoff;
-        let builder = ExponentialBuilder::new()
-            .with_min_delay(first)
-            .with_max_delay(longest)
-            .without_max_times()
-            .with_jitter();
-        Self { builder, delays: builder.build() }
-    }
-
-    fn restore(&mut self) {
-        self.delays = self.builder.build();
-    }
-
-    async fn wait(&mut self) {
-        let longest = Duration::from_secs(5);
-        tokio::time::sleep(self.delays.next().unwrap_or(longest)).await;
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@ use jiff::Timestamp;
 use wfe_core::failure::FailureReason;
 use wfe_core::{
     execution::PlannedRun,
-    facts::Status,
     ids::{ClusterId, Epoch, RunName},
     observe::{RunEnd, observe},
     request::{StartRequest, WhenLocked, WorkflowIdentity},
@@ -297,35 +296,93 @@ async fn a_clock_that_stands_still_does_not_hold_a_run_up() {
     assert!(matches!(end, RunEnd::Succeeded { .. }));
 }
 
-#[tokio::test(start_paused = true)]
-async fn conditions_go_the_way_that_tekton_goes() {
-    let cluster = mk_cluster();
-    let simulator = Simulator::connect(cluster.clone());
-    let run = simulator.create(&mk_request("three-tasks-in-order")).await.unwrap();
-    let mut seen: Vec<(Status, String, String)> = Vec::new();
+/// Every condition that a run and its TaskRuns go through, in order.
+async fn conditions(request: &RunRequest) -> String {
+    let simulator = Simulator::connect(mk_cluster());
+    let run = simulator.create(request).await.unwrap();
+    let mut seen: Vec<(String, String)> = Vec::new();
     loop {
-        let read = simulator.read(&run.name).await.unwrap().unwrap().run;
-        if let Some(c) = &read.condition
-            && seen.last().is_none_or(|last| last.2 != c.message)
-        {
-            seen.push((c.status, c.reason.clone(), c.message.clone()));
+        let read = simulator.read(&run.name).await.unwrap().unwrap();
+        let tasks = read.task_runs.iter().map(|task| (&task.pipeline_task, &task.condition));
+        let run_itself = [(&read.run.name, &read.run.condition)];
+        for (whose, condition) in tasks.chain(run_itself) {
+            let Some(c) = condition else { continue };
+            let line = format!("{:?} {}: {}", c.status, c.reason, c.message);
+            let last = seen.iter().rev().find(|(other, _)| other == whose);
+            if last.is_none_or(|(_, last)| *last != line) {
+                seen.push((whose.clone(), line));
+            }
         }
-        if !read.is_live() {
-            break;
+        if !read.run.is_live() && read.task_runs.iter().all(|task| !task.is_live()) {
+            let lines = seen.iter().map(|(whose, line)| format!("{whose} {line}\n"));
+            return lines.collect::<String>().replace(run.name.as_str(), "RUN");
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let name = &run.name;
-    let line = |(status, reason, message): &(Status, String, String)| {
-        format!("{status:?} {reason}: {}\n", message.replace(name.as_str(), "RUN"))
-    };
-    let text: String = seen.iter().map(line).collect();
+}
+
+// What follows was compared with Tekton 1.15 on a real control plane.
+
+#[tokio::test(start_paused = true)]
+async fn three_tasks_go_the_way_that_tekton_goes() {
     expect_test::expect![[r"
-        Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
-        Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 3, Skipped: 0
-        Unknown Running: Tasks Completed: 1 (Failed: 0, Cancelled 0), Incomplete: 2, Skipped: 0
-        Unknown Running: Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
-        True Succeeded: Tasks Completed: 3 (Failed: 0, Cancelled 0), Skipped: 0
-    "]]
-    .assert_eq(&text);
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 3, Skipped: 0
+        a Unknown Pending: Pending
+        a Unknown Running: Not all Steps in the Task have finished executing
+        a True Succeeded: All Steps have completed executing
+        RUN Unknown Running: Tasks Completed: 1 (Failed: 0, Cancelled 0), Incomplete: 2, Skipped: 0
+        b Unknown Pending: Pending
+        b Unknown Running: Not all Steps in the Task have finished executing
+        b True Succeeded: All Steps have completed executing
+        RUN Unknown Running: Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        c Unknown Pending: Pending
+        c Unknown Running: Not all Steps in the Task have finished executing
+        c True Succeeded: All Steps have completed executing
+        RUN True Succeeded: Tasks Completed: 3 (Failed: 0, Cancelled 0), Skipped: 0
+    "]].assert_eq(&conditions(&mk_request("three-tasks-in-order")).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_go_the_way_that_tekton_goes() {
+    let mut text = String::new();
+    for bundle in ["step-exits-1", "oom-killed", "image-cannot-be-pulled", "missing"] {
+        text.push_str(&conditions(&mk_request(bundle)).await);
+    }
+    expect_test::expect![[r#"
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        main Unknown Pending: Pending
+        main Unknown Running: Not all Steps in the Task have finished executing
+        main False StepFailed: "step-main" exited with code 1: Error
+        RUN False Failed: Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        main Unknown Pending: Pending
+        main Unknown Running: Not all Steps in the Task have finished executing
+        main False StepOOM: "step-main" exited with code 137: OOMKilled
+        RUN False Failed: Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        main Unknown Pending: Pending
+        main Unknown PullImageFailed: build step "step-main" is pending with reason "Back-off pulling image \"simulated.example/step\""
+        main False TaskRunImagePullFailed: the step "main" in TaskRun "RUN-main" failed to pull the image "". The pod errored with the message: "Back-off pulling image "simulated.example/step"."
+        RUN False Failed: Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN False CouldntGetPipeline: Error retrieving pipeline for pipelinerun kubernaut-workflows/RUN: resolver failed to get Pipeline : error requesting remote resource: error getting "bundleresolver" "kubernaut-workflows/bundles": cannot retrieve the oci image: GET registry.example/wfe/missing:v1: NAME_UNKNOWN: Unknown name
+    "#]].assert_eq(&text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_goes_the_way_that_tekton_goes() {
+    let mut request = mk_request("never-ends");
+    request.timeout = Some(Duration::from_secs(4));
+    expect_test::expect![[r#"
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        main Unknown Pending: Pending
+        main Unknown Running: Not all Steps in the Task have finished executing
+        RUN False PipelineRunTimeout: PipelineRun "RUN" failed to finish within "4s"
+        main False TaskRunCancelled: TaskRun "RUN-main" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has timed out.
+    "#]].assert_eq(&conditions(&request).await);
 }

@@ -17,7 +17,7 @@ pub(super) fn bundle_missing(namespace: &str, run: &str, bundle: &str) -> Condit
     let message = format!(
         "Error retrieving pipeline for pipelinerun {namespace}/{run}: resolver failed to get Pipeline : \
          error requesting remote resource: error getting \"bundleresolver\" \"{namespace}/bundles\": \
-         cannot retrieve the oci image: GET {bundle}: MANIFEST_UNKNOWN: Unknown manifest"
+         cannot retrieve the oci image: GET {bundle}: NAME_UNKNOWN: Unknown name"
     );
     condition(Status::False, "CouldntGetPipeline", message)
 }
@@ -70,8 +70,7 @@ pub(super) fn run_timed_out(run: &str, timeout: &str) -> Condition {
 }
 
 pub(super) fn task_pending() -> Condition {
-    let message = r#"pod status "PodReadyToStartContainers":"False"; message: """#.to_owned();
-    condition(Status::Unknown, "Pending", message)
+    condition(Status::Unknown, "Pending", "Pending".to_owned())
 }
 
 pub(super) fn task_running() -> Condition {
@@ -79,9 +78,13 @@ pub(super) fn task_running() -> Condition {
     condition(Status::Unknown, "Running", message)
 }
 
+/// What the kubelet says of an image that it cannot pull.
+pub(super) fn back_off() -> String {
+    "Back-off pulling image \"simulated.example/step\"".to_owned()
+}
+
 pub(super) fn task_pulling() -> Condition {
-    let message =
-        format!("build step \"step-{STEP}\" is pending with reason \"Back-off pulling image\"");
+    let message = format!("build step \"step-{STEP}\" is pending with reason {:?}", back_off());
     condition(Status::Unknown, "PullImageFailed", message)
 }
 
@@ -98,7 +101,8 @@ pub(super) fn step_failed(reason: &str, exit_code: i32, why: &str) -> Condition 
 pub(super) fn image_pull_failed(task_run: &str) -> Condition {
     let message = format!(
         "the step \"{STEP}\" in TaskRun {task_run:?} failed to pull the image \"\". \
-         The pod errored with the message: \"Back-off pulling image.\""
+         The pod errored with the message: \"{}.\"",
+        back_off()
     );
     condition(Status::False, "TaskRunImagePullFailed", message)
 }
@@ -135,9 +139,9 @@ pub(super) fn stopped_step(
     at: jiff::Timestamp,
 ) -> ContainerState {
     let started_at = match state {
-        ContainerState::Unknown | ContainerState::Waiting { .. } => None,
+        ContainerState::Unknown | ContainerState::Terminated { .. } => return state.clone(),
+        ContainerState::Waiting { .. } => None,
         ContainerState::Running { started_at } => *started_at,
-        ContainerState::Terminated { .. } => return state.clone(),
     };
     ContainerState::Terminated {
         exit_code: 1,

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
+use wfe_crds::tekton::PipelineRun;
 
 use super::{
     super::testing::{ApiServer, Asked, PATIENCE, mk_object},
@@ -14,8 +15,8 @@ const RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/pipelineruns";
 fn mk_timing() -> Timing {
     Timing {
         watch: Duration::from_secs(1),
-        silence: Duration::from_millis(400),
-        call: Duration::from_millis(400),
+        silence: PATIENCE,
+        call: PATIENCE,
         stale: Duration::from_mins(2),
         backoff: (Duration::from_millis(5), Duration::from_millis(20)),
     }
@@ -138,8 +139,7 @@ async fn everything_is_listed_in_pages_and_then_watched() {
 
 #[tokio::test]
 async fn a_watch_that_ends_in_time_goes_on_where_it_was() {
-    let timing = Timing { silence: Duration::from_secs(10), ..mk_timing() };
-    let mut watching = Watching::start(timing).await;
+    let mut watching = Watching::start(mk_timing()).await;
     watching.list().await.answer(200, &mk_list(&[], "10", ""));
     let events = watching.watch("10").await.stream();
     events.send(mk_bookmark("42")).unwrap();
@@ -186,7 +186,8 @@ async fn an_expired_watch_lists_anew_and_tells_of_what_vanished() {
 
 #[tokio::test]
 async fn a_watch_over_which_nothing_comes_is_given_up_and_taken_up_again() {
-    let mut watching = Watching::start(mk_timing()).await;
+    let timing = Timing { silence: Duration::from_secs(1), ..mk_timing() };
+    let mut watching = Watching::start(timing).await;
     watching.list().await.answer(200, &mk_list(&[], "10", ""));
     let events = watching.watch("10").await.stream();
     events.send(mk_event("ADDED", &mk_object("a", 17, "Running"))).unwrap();
@@ -199,8 +200,7 @@ async fn a_watch_over_which_nothing_comes_is_given_up_and_taken_up_again() {
 
 #[tokio::test]
 async fn the_age_grows_while_the_api_server_says_nothing() {
-    let timing = Timing { silence: Duration::from_mins(1), ..mk_timing() };
-    let mut watching = Watching::start(timing).await;
+    let mut watching = Watching::start(mk_timing()).await;
     watching.list().await.answer(200, &mk_list(&[], "10", ""));
     let events = watching.watch("10").await.stream();
     let frozen = Duration::from_millis(500);
@@ -224,20 +224,33 @@ async fn the_age_grows_while_the_api_server_says_nothing() {
 
 #[tokio::test]
 async fn calls_that_are_not_answered_or_refused_are_made_again() {
-    let mut watching = Watching::start(mk_timing()).await;
+    let timing = Timing { call: Duration::from_secs(2), ..mk_timing() };
+    let mut watching = Watching::start(timing).await;
     let unanswered = watching.list().await;
     watching.list().await.refuse(503, "ServiceUnavailable", "starting");
     watching.list().await.refuse(403, "Forbidden", "no right to list");
     drop(unanswered);
-    watching.list().await.answer(200, &mk_list(&[], "10", ""));
+    let asked = watching.list().await;
+    assert!(watching.pulse.is_broken());
+    asked.answer(200, &mk_list(&[], "10", ""));
     watching.watch("10").await.refuse(500, "InternalError", "broken");
-    let _events = watching.watch("10").await.stream();
+    let asked = watching.watch("10").await;
+    assert!(watching.pulse.is_broken());
+    let _events = asked.stream();
+    tokio::time::timeout(PATIENCE, async {
+        while watching.pulse.is_broken() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
     assert!(watching.cache.lock().unwrap().is_synced());
 }
 
 #[tokio::test]
 async fn after_a_long_time_without_a_sign_of_life_everything_is_listed() {
-    let timing = Timing { stale: Duration::from_millis(30), ..mk_timing() };
+    let timing =
+        Timing { call: Duration::from_secs(2), stale: Duration::from_millis(30), ..mk_timing() };
     let mut watching = Watching::start(timing).await;
     watching.list().await.answer(200, &mk_list(&[], "10", ""));
     // Not answered, for longer than the watches may be deaf.

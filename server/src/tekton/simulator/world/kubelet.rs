@@ -16,13 +16,8 @@ impl World {
         self.change_task(name, index, |task| {
             task.started_at = Some(now.stamp());
             task.condition = Some(words::task_pending());
-            task.steps = vec![StepFacts {
-                name: STEP.to_owned(),
-                state: ContainerState::Waiting {
-                    reason: "PodInitializing".to_owned(),
-                    message: String::new(),
-                },
-            }];
+            let state = ContainerState::Unknown;
+            task.steps = vec![StepFacts { name: STEP.to_owned(), state }];
         });
     }
 
@@ -41,7 +36,7 @@ impl World {
             for step in &mut task.steps {
                 step.state = ContainerState::Waiting {
                     reason: "ImagePullBackOff".to_owned(),
-                    message: "Back-off pulling image".to_owned(),
+                    message: words::back_off(),
                 };
             }
         });

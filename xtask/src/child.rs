@@ -1,11 +1,28 @@
 //! Child processes with children of their own (`go build`, `cargo test`): run in a process group that ends as a whole.
 
+use std::env;
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+
+/// Cargo, as if a person had called it. What the outer cargo told this program about itself would make build scripts
+/// run again, and with them half of the dependencies be compiled again.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo
+}
 
 /// A running process group; what is left of it is killed when this is dropped.
 pub(crate) struct Group {

@@ -7,9 +7,8 @@ use std::process::{ExitCode, ExitStatus};
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
 use nix::sys::signal::Signal;
-use tokio::process::Command;
 
-use crate::child::Group;
+use crate::child::{Group, cargo};
 use crate::control_plane::{self, BIN, Outcome, Up, read_env};
 use crate::interrupt::Interrupts;
 
@@ -50,13 +49,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let tested = test(&dir, &args, &mut interrupts).await;
     if args.keep {
         let _running = temporary.keep();
-        println!("the control plane runs on in {}", dir.display());
+        say!("the control plane runs on in {}", dir.display());
     } else {
         if outcome == Outcome::Started {
             control_plane::down(&dir).await?;
         }
         if args.dir.is_none() && !matches!(&tested, Ok(status) if status.success()) {
-            println!(
+            say!(
                 "the logs of the control plane are in {}",
                 temporary.keep().join("logs").display()
             );
@@ -69,7 +68,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([dir.join(BIN)].into_iter().chain(env::split_paths(&path)))?;
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo
         .args(["test", "--package", "wfe-tests", "--features", "e2e", "--"])
         .arg(format!("--test-threads={}", args.test_threads))

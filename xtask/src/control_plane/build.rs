@@ -87,7 +87,7 @@ async fn find(tool: &Tool) -> Result<Option<PathBuf>> {
     {
         let file = Path::new(&assets).join(tool.name);
         if file.is_file() {
-            println!("{}: {} (KUBEBUILDER_ASSETS)", tool.name, file.display());
+            say!("{}: {} (KUBEBUILDER_ASSETS)", tool.name, file.display());
             return Ok(Some(file));
         }
     }
@@ -97,7 +97,7 @@ async fn find(tool: &Tool) -> Result<Option<PathBuf>> {
     }
     let on_path = on_path(tool).await?;
     if let Some(file) = &on_path {
-        println!("{}: {} (PATH)", tool.name, file.display());
+        say!("{}: {} (PATH)", tool.name, file.display());
     }
     Ok(on_path)
 }
@@ -170,7 +170,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
     if built.is_file() {
         return Ok(built);
     }
-    println!(
+    say!(
         "building {progress}: {} ({} {})",
         tool.name,
         tool.module.path,
@@ -200,7 +200,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
         tokio::select! {
             status = go.wait() => break status?,
             () = tokio::time::sleep(Duration::from_mins(1)) => {
-                println!("  still building {}, {} s", tool.name, began.elapsed().as_secs());
+                say!("  still building {}, {} s", tool.name, began.elapsed().as_secs());
             }
         }
     };
@@ -208,7 +208,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
         bail!("go build of {} failed{}", tool.package, log_tail(&log));
     }
     fs::rename(&new, &built)?;
-    println!("  took {} s", began.elapsed().as_secs());
+    say!("  took {} s", began.elapsed().as_secs());
     Ok(built)
 }
 
@@ -270,7 +270,7 @@ async fn lock(cache: &Path, module: &str) -> Result<File> {
     fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
     let file = File::create(cache.join("lock"))?;
     if file.try_lock().is_err() {
-        println!("waiting for another build of the {module} tools");
+        say!("waiting for another build of the {module} tools");
         while file.try_lock().is_err() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -15,11 +15,8 @@ pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
     execution.update_time = event.time;
     // These three describe the present state, so an event that does not mention them ends them.
     execution.waiting = event.waiting.clone();
-    execution.obstacle = if event.r#type() == EventType::Delayed {
-        event.message.clone()
-    } else {
-        String::new()
-    };
+    execution.obstacle =
+        if event.r#type() == EventType::Delayed { event.message.clone() } else { String::new() };
     if event.r#type() == EventType::RunCreated {
         execution.start_time = event.time;
     }

@@ -18,8 +18,7 @@ pub mod v1 {
 pub use apply::apply;
 
 /// The compiled contract, for server reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Domain of every `google.rpc.ErrorInfo` that the service sends.
 pub const ERROR_DOMAIN: &str = "execution.kubernaut.ai";

@@ -19,11 +19,7 @@ pub async fn succeeds(registry: &str) -> Result<Pushed> {
 
 /// The tasks `a`, `b` and `c`, each after the one before.
 pub async fn three_tasks_in_order(registry: &str) -> Result<Pushed> {
-    let tasks = [
-        Task::new("a"),
-        Task::new("b").run_after("a"),
-        Task::new("c").run_after("b"),
-    ];
+    let tasks = [Task::new("a"), Task::new("b").run_after("a"), Task::new("c").run_after("b")];
     push(registry, "three-tasks-in-order", TAG, &Workflow::new(tasks)).await
 }
 
@@ -35,19 +31,12 @@ pub async fn step_exits_1(registry: &str) -> Result<Pushed> {
 
 /// One task whose step is killed for its memory.
 pub async fn oom_killed(registry: &str) -> Result<Pushed> {
-    one_task(
-        registry,
-        "oom-killed",
-        Task::new("only").fate(Fate::OutOfMemory),
-    )
-    .await
+    one_task(registry, "oom-killed", Task::new("only").fate(Fate::OutOfMemory)).await
 }
 
 /// One task whose container never starts.
 pub async fn image_cannot_be_pulled(registry: &str) -> Result<Pushed> {
-    let task = Task::new("only")
-        .fate(Fate::ImageMissing)
-        .after(Duration::from_millis(1));
+    let task = Task::new("only").fate(Fate::ImageMissing).after(Duration::from_millis(1));
     one_task(registry, "image-cannot-be-pulled", task).await
 }
 

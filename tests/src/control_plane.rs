@@ -58,21 +58,10 @@ impl ControlPlane {
     async fn settle(&self) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.client().await?);
         let ours = ListParams::default().labels(LABEL);
-        eventually(
-            RECOVERY,
-            "the namespaces of earlier tests being gone",
-            || async {
-                let left = namespaces
-                    .list(&ours)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                if left.items.is_empty() {
-                    Ok(())
-                } else {
-                    Err(format!("{} left", left.items.len()))
-                }
-            },
-        )
+        eventually(RECOVERY, "the namespaces of earlier tests being gone", || async {
+            let left = namespaces.list(&ours).await.map_err(|error| error.to_string())?;
+            if left.items.is_empty() { Ok(()) } else { Err(format!("{} left", left.items.len())) }
+        })
         .await
     }
 
@@ -142,10 +131,8 @@ impl ControlPlane {
         let file = Kubeconfig::read_from(&self.kubeconfig)?;
         let mut config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        config.auth_info = AuthInfo {
-            token: Some(self.token(user)?.into()),
-            ..AuthInfo::default()
-        };
+        config.auth_info =
+            AuthInfo { token: Some(self.token(user)?.into()), ..AuthInfo::default() };
         Ok(Client::try_from(config)?)
     }
 

@@ -56,10 +56,7 @@ impl Namespace {
         let created = namespaces.create(&PostParams::default(), &wanted).await;
         let name = created.context("create a namespace")?.name_any();
         let accounts = Api::<ServiceAccount>::namespaced(client.clone(), &name);
-        eventually(PATIENCE, "the default ServiceAccount", || {
-            accounts.get("default")
-        })
-        .await?;
+        eventually(PATIENCE, "the default ServiceAccount", || accounts.get("default")).await?;
         Ok(Self { client, name })
     }
 
@@ -100,9 +97,7 @@ impl Namespace {
     /// When the API server refuses.
     pub async fn close(self) -> Result<()> {
         let namespaces = Api::<v1::Namespace>::all(self.client);
-        namespaces
-            .delete(&self.name, &DeleteParams::background())
-            .await?;
+        namespaces.delete(&self.name, &DeleteParams::background()).await?;
         Ok(())
     }
 
@@ -111,9 +106,7 @@ impl Namespace {
         let mut text = format!("in namespace {}:\n", self.name);
         for (kind, api) in [("PipelineRun", self.runs()), ("TaskRun", self.tasks())] {
             match api.list(&ListParams::default()).await {
-                Ok(list) => list
-                    .iter()
-                    .for_each(|object| describe_object(&mut text, kind, object)),
+                Ok(list) => list.iter().for_each(|object| describe_object(&mut text, kind, object)),
                 Err(error) => add(&mut text, &format!("{kind}: {error}")),
             }
         }
@@ -136,14 +129,7 @@ fn describe_object(text: &mut String, kind: &str, object: &DynamicObject) {
 fn describe_pod(text: &mut String, pod: &Pod) {
     let status = pod.status.clone().unwrap_or_default();
     let phase = status.phase.unwrap_or_default();
-    add(
-        text,
-        &format!(
-            "Pod {}: {phase} {}",
-            pod.name_any(),
-            status.message.unwrap_or_default()
-        ),
-    );
+    add(text, &format!("Pod {}: {phase} {}", pod.name_any(), status.message.unwrap_or_default()));
 }
 
 fn add(text: &mut String, line: &str) {

@@ -68,15 +68,9 @@ pub fn pipeline_run(name: &str, bundle: &str, spec: &Value) -> Result<DynamicObj
 #[must_use]
 pub fn condition(object: &DynamicObject) -> Option<Condition> {
     let conditions = object.data["status"]["conditions"].as_array()?;
-    let found = conditions
-        .iter()
-        .find(|condition| condition["type"] == "Succeeded")?;
+    let found = conditions.iter().find(|condition| condition["type"] == "Succeeded")?;
     let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
-    Some(Condition {
-        status: text("status"),
-        reason: text("reason"),
-        message: text("message"),
-    })
+    Some(Condition { status: text("status"), reason: text("reason"), message: text("message") })
 }
 
 /// Whether an object has come to its end.

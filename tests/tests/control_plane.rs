@@ -20,10 +20,7 @@ use wfe_tests::{ControlPlane, Namespace};
 
 async fn start(namespace: &Namespace, name: &str, bundle: &str) -> Result<()> {
     let run = pipeline_run(name, bundle, &json!({}))?;
-    namespace
-        .runs()
-        .create(&PostParams::default(), &run)
-        .await?;
+    namespace.runs().create(&PostParams::default(), &run).await?;
     Ok(())
 }
 
@@ -33,10 +30,7 @@ async fn run_to_end(
 ) -> Result<(Condition, Vec<DynamicObject>)> {
     start(namespace, "run", bundle).await?;
     let run = ended(&namespace.runs(), "run", PATIENCE).await?;
-    Ok((
-        condition(&run).context("a condition")?,
-        tasks_of(&namespace.tasks(), "run").await?,
-    ))
+    Ok((condition(&run).context("a condition")?, tasks_of(&namespace.tasks(), "run").await?))
 }
 
 /// How a run of one task ended: the run, its task, and that task's step. The object is the task.
@@ -119,10 +113,7 @@ async fn an_image_that_cannot_be_pulled_starts_no_step() -> Result<()> {
     let pushed = bundles::image_cannot_be_pulled(plane.registry()).await?;
     let (run, task, step, object) = only_task(&pushed.reference).await?;
     assert_eq!(status_and_reason(&run), ("False", "Failed"));
-    assert_eq!(
-        status_and_reason(&task),
-        ("False", "TaskRunImagePullFailed")
-    );
+    assert_eq!(status_and_reason(&task), ("False", "TaskRunImagePullFailed"));
     // Tekton makes up an end for a step that it gave up, with the task's creation as its start; only the reason tells.
     assert_eq!(step["terminated"]["reason"], "TaskRunImagePullFailed");
     let created = serde_json::to_value(&object.metadata.creation_timestamp)?;
@@ -137,11 +128,7 @@ async fn a_bundle_that_was_never_pushed_ends_its_run_before_any_task() -> Result
     Namespace::with(plane.client().await?, async |namespace| {
         let (run, tasks) = run_to_end(namespace, &bundle).await?;
         assert_eq!(status_and_reason(&run), ("False", "CouldntGetPipeline"));
-        assert!(
-            run.message.contains("cannot retrieve the oci image"),
-            "{}",
-            run.message
-        );
+        assert!(run.message.contains("cannot retrieve the oci image"), "{}", run.message);
         assert!(tasks.is_empty());
         Ok(())
     })
@@ -165,10 +152,7 @@ async fn a_task_that_never_ends_runs_until_its_run_is_cancelled() -> Result<()> 
 
         let cancel = json!({ "spec": { "status": "Cancelled" } });
         let cancel = kube::api::Patch::Merge(cancel);
-        namespace
-            .runs()
-            .patch("run", &kube::api::PatchParams::default(), &cancel)
-            .await?;
+        namespace.runs().patch("run", &kube::api::PatchParams::default(), &cancel).await?;
         let task = ended(&tasks, "run-hangs", PATIENCE).await?;
         let task = condition(&task).context("a condition")?;
         assert_eq!(status_and_reason(&task), ("False", "TaskRunCancelled"));
@@ -207,10 +191,7 @@ async fn a_pod_runs_for_as_long_as_it_was_told() -> Result<()> {
         let tasks = namespace.tasks();
         ended(&tasks, "run-short", PATIENCE).await?;
         let still = condition(&tasks.get("run-long").await?).context("a condition")?;
-        assert_eq!(
-            still.status, "Unknown",
-            "the long task ended before the short one"
-        );
+        assert_eq!(still.status, "Unknown", "the long task ended before the short one");
 
         let task = ended(&tasks, "run-long", PATIENCE).await?;
         let step = &task.data["status"]["steps"][0]["terminated"];
@@ -232,41 +213,18 @@ async fn a_deleted_run_takes_its_tasks_and_pods_along() -> Result<()> {
     let pushed = bundles::never_ends(plane.registry()).await?;
     Namespace::with(plane.client().await?, async |namespace| {
         start(namespace, "run", &pushed.reference).await?;
-        let running = await_condition(
-            namespace.tasks(),
-            "run-only",
-            |task: Option<&DynamicObject>| {
-                task.and_then(condition)
-                    .is_some_and(|condition| condition.reason == "Running")
-            },
-        );
+        let running =
+            await_condition(namespace.tasks(), "run-only", |task: Option<&DynamicObject>| {
+                task.and_then(condition).is_some_and(|condition| condition.reason == "Running")
+            });
         within(PATIENCE, "a running task", running).await?;
-        assert_eq!(
-            namespace
-                .pods()
-                .list(&ListParams::default())
-                .await?
-                .items
-                .len(),
-            1
-        );
+        assert_eq!(namespace.pods().list(&ListParams::default()).await?.items.len(), 1);
 
-        namespace
-            .runs()
-            .delete("run", &DeleteParams::background())
-            .await?;
+        namespace.runs().delete("run", &DeleteParams::background()).await?;
         eventually(PATIENCE, "nothing left of the run", || async {
             let all = ListParams::default();
-            let tasks = namespace
-                .tasks()
-                .list(&all)
-                .await
-                .map_err(|error| error.to_string())?;
-            let pods = namespace
-                .pods()
-                .list(&all)
-                .await
-                .map_err(|error| error.to_string())?;
+            let tasks = namespace.tasks().list(&all).await.map_err(|error| error.to_string())?;
+            let pods = namespace.pods().list(&all).await.map_err(|error| error.to_string())?;
             match (tasks.items.len(), pods.items.len()) {
                 (0, 0) => Ok(()),
                 (tasks, pods) => Err(format!("{tasks} tasks, {pods} pods")),
@@ -285,15 +243,9 @@ async fn a_user_without_a_role_may_not_start_anything() -> Result<()> {
         let runs = wfe_tests::tekton::pipeline_runs(&alice, namespace.name());
         let run = pipeline_run("run", &bundles::missing(plane.registry()), &json!({}))?;
         let refused = runs.create(&PostParams::default(), &run).await;
-        let Err(kube::Error::Api(status)) = refused else {
-            anyhow::bail!("{refused:?}")
-        };
+        let Err(kube::Error::Api(status)) = refused else { anyhow::bail!("{refused:?}") };
         assert_eq!(status.code, 403);
-        assert!(
-            status.message.contains("\"alice\" cannot create"),
-            "{}",
-            status.message
-        );
+        assert!(status.message.contains("\"alice\" cannot create"), "{}", status.message);
         Ok(())
     })
     .await
@@ -308,35 +260,22 @@ async fn a_service_account_token_is_believed_for_its_audience_only() -> Result<(
         let reviews = Api::<TokenReview>::all(namespace.client().clone());
         let mut believed = BTreeMap::new();
         for audience in ["wfe", "https://kubernetes.default.svc"] {
-            let spec = TokenRequestSpec {
-                audiences: vec![audience.to_owned()],
-                ..Default::default()
-            };
-            let request = TokenRequest {
-                spec,
-                ..Default::default()
-            };
+            let spec =
+                TokenRequestSpec { audiences: vec![audience.to_owned()], ..Default::default() };
+            let request = TokenRequest { spec, ..Default::default() };
             let token = accounts
                 .create_token_request("default", &PostParams::default(), &request)
                 .await?
                 .status
                 .context("a token")?
                 .token;
-            let spec = TokenReviewSpec {
-                token: Some(token),
-                audiences: Some(vec!["wfe".to_owned()]),
-            };
-            let review = TokenReview {
-                spec,
-                ..Default::default()
-            };
+            let spec =
+                TokenReviewSpec { token: Some(token), audiences: Some(vec!["wfe".to_owned()]) };
+            let review = TokenReview { spec, ..Default::default() };
             let review = reviews.create(&PostParams::default(), &review).await?;
             let status = review.status.context("an answer")?;
             let user = status.user.and_then(|user| user.username);
-            believed.insert(
-                audience,
-                status.authenticated.unwrap_or_default().then_some(user),
-            );
+            believed.insert(audience, status.authenticated.unwrap_or_default().then_some(user));
         }
         let account = format!("system:serviceaccount:{}:default", namespace.name());
         assert_eq!(believed["wfe"], Some(Some(account)));
@@ -359,11 +298,7 @@ async fn the_api_server_comes_back_with_its_data_and_runs_go_on() -> Result<()> 
 
             plane.start_component(API_SERVER).await?;
             eventually(RECOVERY, "the end of the run", || async {
-                let run = namespace
-                    .runs()
-                    .get("run")
-                    .await
-                    .map_err(|error| error.to_string())?;
+                let run = namespace.runs().get("run").await.map_err(|error| error.to_string())?;
                 match condition(&run) {
                     Some(end) if end.status == "True" => Ok(()),
                     other => Err(format!("{other:?}")),
@@ -400,10 +335,7 @@ async fn a_run_created_cancelled_never_starts_a_task() -> Result<()> {
         for index in 0..20 {
             let name = format!("cancelled-{index}");
             let run = pipeline_run(&name, &pushed.reference, &json!({ "status": "Cancelled" }))?;
-            namespace
-                .runs()
-                .create(&PostParams::default(), &run)
-                .await?;
+            namespace.runs().create(&PostParams::default(), &run).await?;
             let run = ended(&namespace.runs(), &name, PATIENCE).await?;
             let end = condition(&run).context("a condition")?;
             assert_eq!(status_and_reason(&end), ("False", "Cancelled"));

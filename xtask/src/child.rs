@@ -14,10 +14,7 @@ pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-        {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
             cargo.env_remove(&*name);
         }
     }
@@ -32,19 +29,9 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
-        let what = command
-            .as_std()
-            .get_program()
-            .to_string_lossy()
-            .into_owned();
-        let child = command
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("run {what}"))?;
-        let leader = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw);
+        let what = command.as_std().get_program().to_string_lossy().into_owned();
+        let child = command.process_group(0).spawn().with_context(|| format!("run {what}"))?;
+        let leader = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         Ok(Self { child, leader })
     }
 

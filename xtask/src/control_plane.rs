@@ -76,17 +76,12 @@ impl Up {
     /// A control plane of one's own in `dir`, or beside the cluster that the environment names.
     pub(crate) fn in_directory(dir: PathBuf) -> Self {
         let kubeconfig = std::env::var_os("WFE_TEST_KUBECONFIG").map(PathBuf::from);
-        Self {
-            directory: Directory { dir },
-            kubeconfig,
-        }
+        Self { directory: Directory { dir }, kubeconfig }
     }
 
     // A variable that is set to nothing names no cluster.
     fn cluster(&self) -> Option<&Path> {
-        self.kubeconfig
-            .as_deref()
-            .filter(|path| !path.as_os_str().is_empty())
+        self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty())
     }
 }
 
@@ -147,10 +142,7 @@ pub(crate) async fn up(args: &Up, interrupts: &mut Interrupts) -> Result<Outcome
     if let Err(error) = started {
         if State::load(&dir)?.is_some_and(|state| !state.components.is_empty()) {
             let logs = dir.join("logs");
-            say!(
-                "stopping what was started; the logs stay in {}",
-                logs.display()
-            );
+            say!("stopping what was started; the logs stay in {}", logs.display());
         }
         return match end(&dir).await {
             Ok(()) => Err(error),
@@ -193,20 +185,13 @@ async fn end(dir: &Path) -> Result<()> {
 
 // All of it runs: healthy. None of it: left by a machine that was switched off. Anything between is for people.
 async fn is_healthy(dir: &Path, state: &State) -> Result<bool> {
-    let dead: Vec<&str> = state
-        .dead()
-        .map(|component| component.name.as_str())
-        .collect();
+    let dead: Vec<&str> = state.dead().map(|component| component.name.as_str()).collect();
     if dead.len() == state.components.len() {
         return Ok(false);
     }
     let finished = dir.join(access::ENV).is_file();
     if !dead.is_empty() || !finished {
-        let what = if finished {
-            dead.join(", ")
-        } else {
-            "its start".to_owned()
-        };
+        let what = if finished { dead.join(", ") } else { "its start".to_owned() };
         bail!(
             "the control plane in {0} is broken ({what}); first: cargo xtask control-plane down --dir {0}",
             dir.display()
@@ -220,11 +205,7 @@ async fn is_healthy(dir: &Path, state: &State) -> Result<bool> {
 fn report(dir: &Path, took: Duration) -> Result<()> {
     let state = State::load(dir)?.context("no state")?;
     let names: Vec<&str> = state.components.iter().map(|c| c.name.as_str()).collect();
-    say!(
-        "started in {:.1} s: {}",
-        took.as_secs_f64(),
-        names.join(", ")
-    );
+    say!("started in {:.1} s: {}", took.as_secs_f64(), names.join(", "));
     say!("bundles go to {}; next:", state.registry);
     say!("  . {}", dir.join(access::ENV).display());
     say!("  kubectl get pipelineruns --all-namespaces");

@@ -33,15 +33,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupts = Interrupts::catch()?;
     let Some(dir) = &args.dir else {
-        let temporary = tempfile::Builder::new()
-            .prefix("wfe-control-plane-")
-            .tempdir()?;
+        let temporary = tempfile::Builder::new().prefix("wfe-control-plane-").tempdir()?;
         let tested = up_test_down(temporary.path(), &args, &mut interrupts).await;
         if args.keep || !matches!(&tested, Ok(status) if status.success()) {
-            say!(
-                "the control plane's directory, with its logs: {}",
-                temporary.keep().display()
-            );
+            say!("the control plane's directory, with its logs: {}", temporary.keep().display());
         }
         return Ok(exit_code(tested?));
     };

@@ -45,9 +45,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            error
-                .downcast_ref()
-                .map_or(ExitCode::FAILURE, |i: &Interrupted| i.exit_code())
+            error.downcast_ref().map_or(ExitCode::FAILURE, |i: &Interrupted| i.exit_code())
         }
     }
 }

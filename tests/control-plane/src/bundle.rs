@@ -49,12 +49,7 @@ impl Task {
     /// A task that succeeds at the pace that the fake kubelet has by default.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            run_after: Vec::new(),
-            fate: Fate::Succeed,
-            after: None,
-        }
+        Self { name: name.to_owned(), run_after: Vec::new(), fate: Fate::Succeed, after: None }
     }
 
     /// Lets it wait for another task of the workflow.
@@ -121,10 +116,7 @@ impl Workflow {
     /// A workflow of these tasks. It declares the parameter `TARGET_RESOURCE`.
     #[must_use]
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self {
-            params: vec!["TARGET_RESOURCE".to_owned()],
-            tasks: tasks.into_iter().collect(),
-        }
+        Self { params: vec!["TARGET_RESOURCE".to_owned()], tasks: tasks.into_iter().collect() }
     }
 
     /// Declares another parameter, a string that is empty by default.
@@ -213,23 +205,14 @@ async fn push_parts(
     }
     let digest = digest(&manifest);
     let url = base.join(&format!("manifests/{tag}"))?;
-    accepted(
-        http.put(url)
-            .header(CONTENT_TYPE, MANIFEST_TYPE)
-            .body(manifest)
-            .send()
-            .await?,
-    )
-    .await?;
+    accepted(http.put(url).header(CONTENT_TYPE, MANIFEST_TYPE).body(manifest).send().await?)
+        .await?;
     Ok(digest)
 }
 
 async fn push_blob(http: &Client, base: &Url, blob: Vec<u8>) -> Result<()> {
     let opened = accepted(http.post(base.join("blobs/uploads/")?).send().await?).await?;
-    let location = opened
-        .headers()
-        .get(LOCATION)
-        .context("an upload without a location")?;
+    let location = opened.headers().get(LOCATION).context("an upload without a location")?;
     let mut url = base.join(location.to_str()?)?;
     url.query_pairs_mut().append_pair("digest", &digest(&blob));
     accepted(http.put(url).body(blob).send().await?).await?;

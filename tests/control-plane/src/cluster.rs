@@ -21,9 +21,7 @@ pub async fn client(kubeconfig: &Path) -> Result<Client> {
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
     };
-    read()
-        .await
-        .with_context(|| format!("use {}", kubeconfig.display()))
+    read().await.with_context(|| format!("use {}", kubeconfig.display()))
 }
 
 /// One look at the API server.
@@ -32,9 +30,7 @@ pub async fn client(kubeconfig: &Path) -> Result<Client> {
 ///
 /// What it or the network answered instead of "ready".
 pub async fn ready(client: &Client) -> Result<(), String> {
-    let request = Request::get("/readyz")
-        .body(Vec::new())
-        .map_err(|error| error.to_string())?;
+    let request = Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
     match tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),

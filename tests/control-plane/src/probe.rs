@@ -33,14 +33,10 @@ pub async fn resolvers_lead(client: &Client, deadline: Duration) -> Result<()> {
     const RESOLVERS: usize = 5;
     let leases = Api::<Lease>::namespaced(client.clone(), "tekton-pipelines-resolvers");
     eventually(deadline, "all of Tekton's resolvers leading", || async {
-        let leases = leases
-            .list(&ListParams::default())
-            .await
-            .map_err(|error| error.to_string())?;
-        let holders = leases
-            .items
-            .iter()
-            .filter_map(|lease| lease.spec.as_ref()?.holder_identity.as_ref());
+        let leases =
+            leases.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        let holders =
+            leases.items.iter().filter_map(|lease| lease.spec.as_ref()?.holder_identity.as_ref());
         match holders.filter(|holder| !holder.is_empty()).count() {
             RESOLVERS => Ok(()),
             leading => Err(format!("{leading} of {RESOLVERS}")),
@@ -76,9 +72,7 @@ pub async fn resolves_a_bundle(client: &Client, registry: &str, deadline: Durati
             // Refused for as long as the webhook does not answer.
             Err(error) => return Err(error.to_string()),
         }
-        let end = end(&runs, deadline)
-            .await
-            .map_err(|error| error.to_string())?;
+        let end = end(&runs, deadline).await.map_err(|error| error.to_string())?;
         if end["status"] != "True" {
             delete(&runs).await?;
             return Err(end.to_string());
@@ -88,24 +82,17 @@ pub async fn resolves_a_bundle(client: &Client, registry: &str, deadline: Durati
     .await?;
     delete(&runs).await.map_err(anyhow::Error::msg)?;
     let tasks = api(client, "TaskRun");
-    eventually(
-        deadline,
-        "the TaskRuns of a deleted PipelineRun being collected",
-        || async {
-            let all = tasks
-                .list(&ListParams::default())
-                .await
-                .map_err(|error| error.to_string())?;
-            let ours = all
-                .items
-                .iter()
-                .filter(|task| task.labels().get(RUN_LABEL).is_some_and(|run| run == NAME));
-            match ours.count() {
-                0 => Ok(()),
-                left => Err(format!("{left} left")),
-            }
-        },
-    )
+    eventually(deadline, "the TaskRuns of a deleted PipelineRun being collected", || async {
+        let all = tasks.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        let ours = all
+            .items
+            .iter()
+            .filter(|task| task.labels().get(RUN_LABEL).is_some_and(|run| run == NAME));
+        match ours.count() {
+            0 => Ok(()),
+            left => Err(format!("{left} left")),
+        }
+    })
     .await
 }
 
@@ -127,9 +114,7 @@ fn is_defaulted(run: &DynamicObject) -> bool {
 }
 
 async fn delete(runs: &Api<DynamicObject>) -> Result<(), String> {
-    runs.delete(NAME, &DeleteParams::background())
-        .await
-        .map_err(|error| error.to_string())?;
+    runs.delete(NAME, &DeleteParams::background()).await.map_err(|error| error.to_string())?;
     Ok(())
 }
 

@@ -71,16 +71,9 @@ impl ProcessId {
         // A stopped process would not see SIGTERM.
         self.signal(Signal::SIGCONT)?;
         let gone = async || {
-            if self.is_alive() {
-                Err("alive")
-            } else {
-                Ok(())
-            }
+            if self.is_alive() { Err("alive") } else { Ok(()) }
         };
-        if eventually(grace, "the end of a process", gone)
-            .await
-            .is_err()
-        {
+        if eventually(grace, "the end of a process", gone).await.is_err() {
             self.signal(Signal::SIGKILL)?;
             eventually(Duration::from_secs(10), "the end of a killed process", gone).await?;
         }
@@ -124,11 +117,7 @@ impl Program {
         std::thread::spawn(move || child.wait());
         match id {
             Some(id) => Ok(id),
-            None => bail!(
-                "{} ended at once{}",
-                self.file.display(),
-                log_tail(&self.log)
-            ),
+            None => bail!("{} ended at once{}", self.file.display(), log_tail(&self.log)),
         }
     }
 }
@@ -174,10 +163,7 @@ mod tests {
     async fn a_number_that_was_given_out_again_is_another_process() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let process = shell("exec sleep 60", dir.path()).spawn()?;
-        let earlier = ProcessId {
-            began: process.began - 1,
-            ..process
-        };
+        let earlier = ProcessId { began: process.began - 1, ..process };
         earlier.end(Duration::from_secs(10)).await?;
         assert!(process.is_alive(), "the wrong process was ended");
         process.end(Duration::from_secs(10)).await?;
@@ -188,10 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_does_not_listen_is_killed() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        let program = shell(
-            "trap '' TERM; echo deaf; while :; do sleep 0.1; done",
-            dir.path(),
-        );
+        let program = shell("trap '' TERM; echo deaf; while :; do sleep 0.1; done", dir.path());
         let process = program.spawn()?;
         logged(&program, "deaf").await?;
         process.end(Duration::from_millis(100)).await?;

@@ -106,24 +106,16 @@ impl State {
     ///
     /// When there is none; the message names those that there are.
     pub fn component(&self, name: &str) -> Result<&Component> {
-        let found = self
-            .components
-            .iter()
-            .find(|component| component.name == name);
+        let found = self.components.iter().find(|component| component.name == name);
         found.with_context(|| {
             let names: Vec<&str> = self.components.iter().map(|c| c.name.as_str()).collect();
-            format!(
-                "no component is called {name}; there are {}",
-                names.join(", ")
-            )
+            format!("no component is called {name}; there are {}", names.join(", "))
         })
     }
 
     /// The components whose process has ended by itself.
     pub fn dead(&self) -> impl Iterator<Item = &Component> {
-        self.components
-            .iter()
-            .filter(|component| !component.is_alive())
+        self.components.iter().filter(|component| !component.is_alive())
     }
 }
 
@@ -144,9 +136,7 @@ pub fn launch(dir: &Path, mut component: Component) -> Result<ProcessId> {
     State::update(dir, |state| {
         let process = component.program.spawn()?;
         component.process = Some(process);
-        state
-            .components
-            .retain(|other| other.name != component.name);
+        state.components.retain(|other| other.name != component.name);
         state.components.push(component);
         Ok(process)
     })
@@ -239,11 +229,7 @@ pub async fn stop_all(dir: &Path) -> Result<()> {
     let mut failures = Vec::new();
     for layer in Layer::TOP_DOWN {
         let mut ends = tokio::task::JoinSet::new();
-        for component in state
-            .components
-            .iter()
-            .filter(|component| component.layer == layer)
-        {
+        for component in state.components.iter().filter(|component| component.layer == layer) {
             let (name, process) = (component.name.clone(), component.process);
             ends.spawn(async move {
                 match process {

@@ -47,15 +47,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_deadline_names_what_was_waited_for_and_seen() -> Result<()> {
-        let waited: Result<()> = eventually(Duration::from_millis(1), "a miracle", || async {
-            Err("nothing")
-        })
-        .await;
+        let waited: Result<()> =
+            eventually(Duration::from_millis(1), "a miracle", || async { Err("nothing") }).await;
         let Err(error) = waited else { bail!("it came") };
-        assert_eq!(
-            error.to_string(),
-            "a miracle: not within 1ms; seen last: \"nothing\""
-        );
+        assert_eq!(error.to_string(), "a miracle: not within 1ms; seen last: \"nothing\"");
         Ok(())
     }
 

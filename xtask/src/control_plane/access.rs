@@ -32,18 +32,12 @@ impl Tokens {
     /// New tokens for everybody.
     pub(crate) fn generate() -> Self {
         let token = || hex::encode(rand::random::<[u8; 24]>());
-        Self {
-            admin: token(),
-            users: USERS.iter().map(|user| (*user, token())).collect(),
-        }
+        Self { admin: token(), users: USERS.iter().map(|user| (*user, token())).collect() }
     }
 
     /// No tokens: the users of a cluster that exists already are its owner's business.
     pub(crate) fn none() -> Self {
-        Self {
-            admin: String::new(),
-            users: Vec::new(),
-        }
+        Self { admin: String::new(), users: Vec::new() }
     }
 
     /// Writes the API server's token file.
@@ -69,37 +63,26 @@ impl Tokens {
             "users": [{ "name": ADMIN, "user": { "token": self.admin } }],
             "contexts": [{ "name": name, "context": { "cluster": name, "user": ADMIN } }],
         });
-        write_private(
-            &dir.join(KUBECONFIG),
-            serde_yaml_ng::to_string(&config)?.as_bytes(),
-        )
+        write_private(&dir.join(KUBECONFIG), serde_yaml_ng::to_string(&config)?.as_bytes())
     }
 }
 
 /// The variables that hand the control plane in `dir` over; PATH apart, which has to be put in front of another.
 pub(crate) fn variables(dir: &Path, registry: &str, tokens: &Tokens) -> Vec<(String, String)> {
     let mut variables = vec![
-        (
-            env::KUBECONFIG.to_owned(),
-            dir.join(KUBECONFIG).display().to_string(),
-        ),
+        (env::KUBECONFIG.to_owned(), dir.join(KUBECONFIG).display().to_string()),
         (env::DIRECTORY.to_owned(), dir.display().to_string()),
         (env::REGISTRY.to_owned(), registry.to_owned()),
     ];
-    let tokens = tokens
-        .users
-        .iter()
-        .map(|(user, token)| (env::token(user), token.clone()));
+    let tokens = tokens.users.iter().map(|(user, token)| (env::token(user), token.clone()));
     variables.extend(tokens);
     variables
 }
 
 /// Writes the file that a shell sources.
 pub(crate) fn write_env(dir: &Path, variables: &[(String, String)]) -> Result<()> {
-    let mut text = format!(
-        "export PATH={}:\"$PATH\"\n",
-        quoted(&dir.join(BIN).display().to_string())
-    );
+    let mut text =
+        format!("export PATH={}:\"$PATH\"\n", quoted(&dir.join(BIN).display().to_string()));
     for (name, value) in variables {
         writeln!(text, "export {name}={}", quoted(value))?;
     }
@@ -110,13 +93,9 @@ pub(crate) fn write_env(dir: &Path, variables: &[(String, String)]) -> Result<()
 pub(crate) fn read_env(dir: &Path) -> Result<Vec<(String, String)>> {
     let path = dir.join(ENV);
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let exports = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    let exports = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
     let variables = exports.filter(|(name, _)| *name != "PATH");
-    Ok(variables
-        .map(|(name, value)| (name.to_owned(), unquoted(value)))
-        .collect())
+    Ok(variables.map(|(name, value)| (name.to_owned(), unquoted(value))).collect())
 }
 
 fn quoted(text: &str) -> String {
@@ -124,9 +103,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn unquoted(text: &str) -> String {
-    let inner = text
-        .strip_prefix('\'')
-        .and_then(|text| text.strip_suffix('\''));
+    let inner = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
     inner.unwrap_or(text).replace(r"'\''", "'")
 }
 
@@ -145,10 +122,7 @@ mod tests {
         assert_eq!(read, [("WFE_VALUE".to_owned(), value.to_owned())]);
 
         let script = ". \"$0\" && printf %s \"$WFE_VALUE\"";
-        let shell = Command::new("sh")
-            .args(["-c", script])
-            .arg(dir.path().join(ENV))
-            .output()?;
+        let shell = Command::new("sh").args(["-c", script]).arg(dir.path().join(ENV)).output()?;
         assert_eq!(String::from_utf8(shell.stdout)?, value);
         Ok(())
     }
@@ -158,21 +132,12 @@ mod tests {
         let dir = tempfile::tempdir()?;
         Tokens::generate().write(dir.path())?;
         let csv = fs::read_to_string(dir.path().join(TOKENS))?;
-        let mut tokens: Vec<&str> = csv
-            .lines()
-            .filter_map(|line| line.split(',').next())
-            .collect();
+        let mut tokens: Vec<&str> = csv.lines().filter_map(|line| line.split(',').next()).collect();
         tokens.sort_unstable();
         tokens.dedup();
         assert_eq!(tokens.len(), USERS.len() + 1);
-        let grouped: Vec<&str> = csv
-            .lines()
-            .filter(|line| line.split(',').count() > 3)
-            .collect();
-        assert!(
-            matches!(grouped[..], [line] if line.contains(",admin,")),
-            "{grouped:?}"
-        );
+        let grouped: Vec<&str> = csv.lines().filter(|line| line.split(',').count() > 3).collect();
+        assert!(matches!(grouped[..], [line] if line.contains(",admin,")), "{grouped:?}");
         Ok(())
     }
 }

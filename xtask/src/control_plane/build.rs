@@ -17,11 +17,8 @@ use wfe_control_plane::process::log_tail;
 use super::tools::{self, Module, Tool};
 use crate::child::Group;
 
-const ENVIRONMENT: [(&str, &str); 3] = [
-    ("CGO_ENABLED", "0"),
-    ("GOFLAGS", "-mod=readonly"),
-    ("GOWORK", "off"),
-];
+const ENVIRONMENT: [(&str, &str); 3] =
+    [("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")];
 
 /// Everything that a control plane is made of.
 pub(crate) struct Binaries {
@@ -32,10 +29,7 @@ pub(crate) struct Binaries {
 
 impl Binaries {
     pub(crate) fn file(&self, name: &str) -> Result<&Path> {
-        let file = self
-            .files
-            .get(name)
-            .with_context(|| format!("no binary called {name}"))?;
+        let file = self.files.get(name).with_context(|| format!("no binary called {name}"))?;
         Ok(file)
     }
 }
@@ -44,9 +38,7 @@ impl Binaries {
 pub(crate) fn cache_root() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(base) => PathBuf::from(base),
-        None => env::home_dir()
-            .context("neither XDG_CACHE_HOME nor HOME is set")?
-            .join(".cache"),
+        None => env::home_dir().context("neither XDG_CACHE_HOME nor HOME is set")?.join(".cache"),
     };
     Ok(base.join("kubernaut-wfe").join("control-plane"))
 }
@@ -75,10 +67,7 @@ pub(crate) async fn binaries(wanted: &[Tool]) -> Result<Binaries> {
     } else {
         PathBuf::new()
     };
-    Ok(Binaries {
-        files,
-        tekton_config,
-    })
+    Ok(Binaries { files, tekton_config })
 }
 
 async fn find(tool: &Tool) -> Result<Option<PathBuf>> {
@@ -110,21 +99,13 @@ async fn on_path(tool: &Tool) -> Result<Option<PathBuf>> {
     let version = tool.module.version()?;
     let version = version.trim_start_matches('v');
     let path = env::var_os("PATH").unwrap_or_default();
-    for file in env::split_paths(&path)
-        .map(|dir| dir.join(tool.name))
-        .filter(|f| f.is_file())
-    {
-        let run = Command::new(&file)
-            .args(arguments)
-            .kill_on_drop(true)
-            .output();
+    for file in env::split_paths(&path).map(|dir| dir.join(tool.name)).filter(|f| f.is_file()) {
+        let run = Command::new(&file).args(arguments).kill_on_drop(true).output();
         let Ok(Ok(output)) = tokio::time::timeout(Duration::from_secs(10), run).await else {
             continue;
         };
         let said = String::from_utf8_lossy(&output.stdout);
-        let mut words = said
-            .split_whitespace()
-            .map(|word| word.trim_start_matches('v'));
+        let mut words = said.split_whitespace().map(|word| word.trim_start_matches('v'));
         if output.status.success() && words.any(|word| word == version) {
             return Ok(Some(file));
         }
@@ -134,10 +115,7 @@ async fn on_path(tool: &Tool) -> Result<Option<PathBuf>> {
 
 async fn require_go(missing: &[&Tool]) -> Result<()> {
     let mut command = Command::new("go");
-    command
-        .arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg("version").stdout(Stdio::null()).stderr(Stdio::null());
     if command.status().await.is_ok_and(|status| status.success()) {
         return Ok(());
     }
@@ -170,12 +148,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
     if built.is_file() {
         return Ok(built);
     }
-    say!(
-        "building {progress}: {} ({} {})",
-        tool.name,
-        tool.module.path,
-        tool.module.version()?
-    );
+    say!("building {progress}: {} ({} {})", tool.name, tool.module.path, tool.module.version()?);
     let began = Instant::now();
     fs::create_dir_all(cache.join("bin"))?;
     let new = cache.join(format!("{}.new", tool.name));
@@ -183,13 +156,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
     let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
     let mut go = Command::new("go");
     go.current_dir(tool.module.directory())
-        .args([
-            "build",
-            "-trimpath",
-            "-ldflags",
-            &tool.module.ldflags()?,
-            "-o",
-        ])
+        .args(["build", "-trimpath", "-ldflags", &tool.module.ldflags()?, "-o"])
         .args([new.as_os_str(), OsStr::new(tool.package)])
         .envs(ENVIRONMENT)
         .stdin(Stdio::null())
@@ -227,16 +194,9 @@ async fn tekton_config() -> Result<PathBuf> {
         .args(["list", "-m", "-f", "{{.Dir}}", module.path])
         .envs(ENVIRONMENT)
         .kill_on_drop(true);
-    let output = go
-        .output()
-        .await
-        .context("run go, to find Tekton's manifests")?;
+    let output = go.output().await.context("run go, to find Tekton's manifests")?;
     if !output.status.success() {
-        bail!(
-            "go list -m {}: {}",
-            module.path,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("go list -m {}: {}", module.path, String::from_utf8_lossy(&output.stderr));
     }
     let source = String::from_utf8(output.stdout)?;
     let new = cache.join("config.new");
@@ -255,11 +215,7 @@ fn copy_yaml(from: &Path, to: &Path) -> Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_yaml(&entry.path(), &target)?;
-        } else if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        } else if entry.path().extension().is_some_and(|extension| extension == "yaml") {
             fs::write(target, fs::read(entry.path())?)?;
         }
     }

@@ -100,39 +100,20 @@ impl Planner<'_> {
 
     pub(crate) fn registry(&self) -> Result<Planned> {
         let port = reserve(self.dir)?;
-        self.plan(
-            "registry",
-            Layer::Client,
-            port,
-            vec![format!("-port={port}")],
-            &[],
-        )
+        self.plan("registry", Layer::Client, port, vec![format!("-port={port}")], &[])
     }
 
     pub(crate) fn tekton_controller(&self) -> Result<Planned> {
         let port = reserve(self.dir)?;
         let mut args = self.tekton_flags()?;
         args.push("-disable-ha=true".to_owned());
-        for image in [
-            "entrypoint",
-            "nop",
-            "sidecarlogresults",
-            "workingdirinit",
-            "shell",
-            "shell",
-        ] {
+        for image in ["entrypoint", "nop", "sidecarlogresults", "workingdirinit", "shell", "shell"]
+        {
             args.push(format!("-{image}-image=wfe.test/{image}"));
         }
         args.push("-shell-image-win=wfe.test/shell".to_owned());
         let environment = [("PROBES_PORT", port.to_string())];
-        self.tekton(
-            "tekton-controller",
-            "tekton-pipelines",
-            "controller",
-            port,
-            args,
-            &environment,
-        )
+        self.tekton("tekton-controller", "tekton-pipelines", "controller", port, args, &environment)
     }
 
     pub(crate) fn tekton_webhook(&self) -> Result<Planned> {
@@ -140,18 +121,9 @@ impl Planner<'_> {
         let mut args = self.tekton_flags()?;
         args.retain(|argument| !argument.starts_with("-threads-per-controller"));
         args.push("-disable-ha=true".to_owned());
-        let environment = [
-            ("PROBES_PORT", reserve(self.dir)?.to_string()),
-            ("WEBHOOK_PORT", port.to_string()),
-        ];
-        self.tekton(
-            "tekton-webhook",
-            "tekton-pipelines",
-            "webhook",
-            port,
-            args,
-            &environment,
-        )
+        let environment =
+            [("PROBES_PORT", reserve(self.dir)?.to_string()), ("WEBHOOK_PORT", port.to_string())];
+        self.tekton("tekton-webhook", "tekton-pipelines", "webhook", port, args, &environment)
     }
 
     pub(crate) fn tekton_resolvers(&self) -> Result<Planned> {
@@ -186,10 +158,7 @@ impl Planner<'_> {
         let mut all = vec![
             ("SYSTEM_NAMESPACE", namespace.to_owned()),
             ("KUBERNETES_MIN_VERSION", "v1.28.0".to_owned()),
-            (
-                "CONFIG_LEADERELECTION_NAME",
-                format!("config-leader-election-{leader_election}"),
-            ),
+            ("CONFIG_LEADERELECTION_NAME", format!("config-leader-election-{leader_election}")),
             ("METRICS_PROMETHEUS_PORT", reserve(self.dir)?.to_string()),
             ("PROFILING_PORT", reserve(self.dir)?.to_string()),
         ];
@@ -227,26 +196,12 @@ impl Planner<'_> {
             ("HOME".to_owned(), self.path(HOME)?),
             ("TMPDIR".to_owned(), utf8(&std::env::temp_dir())?.to_owned()),
         ]);
-        env.extend(
-            environment
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone())),
-        );
+        env.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let log = log_path(self.dir, name);
         let file = self.binaries.file(name)?.to_owned();
-        let program = Program {
-            file,
-            args,
-            env,
-            log,
-        };
+        let program = Program { file, args, env, log };
         Ok(Planned {
-            component: Component {
-                name: name.to_owned(),
-                program,
-                layer,
-                process: None,
-            },
+            component: Component { name: name.to_owned(), program, layer, process: None },
             port,
         })
     }
@@ -257,6 +212,5 @@ impl Planner<'_> {
 }
 
 fn utf8(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{} is not UTF-8", path.display()))
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }

@@ -67,11 +67,8 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
 pub(crate) fn clear(dir: &Path) -> Result<()> {
     for name in CONTENT.iter().filter(|name| ![LOCK, LOGS].contains(name)) {
         let path = dir.join(name);
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("remove {}", path.display()));
@@ -85,9 +82,7 @@ pub(crate) fn clear(dir: &Path) -> Result<()> {
 fn create_private(dir: &Path) -> Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder
-        .create(dir)
-        .with_context(|| format!("create {}", dir.display()))
+    builder.create(dir).with_context(|| format!("create {}", dir.display()))
 }
 
 fn refuse_foreign(dir: &Path) -> Result<()> {

@@ -32,17 +32,11 @@ pub(crate) fn reserve(dir: &Path) -> Result<u16> {
             state.ports.push(port);
             Ok(())
         })?;
-        let holder = dir
-            .to_str()
-            .context("a directory whose name is not UTF-8")?;
+        let holder = dir.to_str().context("a directory whose name is not UTF-8")?;
         fs::write(reservations.join(port.to_string()), holder)?;
         return Ok(port);
     }
-    bail!(
-        "no port from {} to {} is free on 127.0.0.1",
-        RANGE.start,
-        RANGE.end - 1
-    );
+    bail!("no port from {} to {} is free on 127.0.0.1", RANGE.start, RANGE.end - 1);
 }
 
 /// Gives back what the control plane held.

@@ -78,10 +78,7 @@ pub(crate) async fn beside(dir: &Path, binaries: &Binaries, kubeconfig: &Path) -
     link_programs(dir, binaries)?;
     copy_kubeconfig(dir, binaries, kubeconfig).await?;
     let client = cluster::client(&dir.join(KUBECONFIG)).await?;
-    cluster::ready(&client)
-        .await
-        .map_err(anyhow::Error::msg)
-        .context("the given cluster")?;
+    cluster::ready(&client).await.map_err(anyhow::Error::msg).context("the given cluster")?;
     probe::has_tekton(&client).await?;
     let port = launch_ready(dir, planner.registry()?).await?;
     let registry = remember_registry(dir, port)?;
@@ -114,11 +111,9 @@ async fn launch_ready(dir: &Path, planned: Planned) -> Result<u16> {
     let (name, log) = (component.name.clone(), component.program.log.clone());
     launch(dir, component)?;
     let what = format!("{name} listening on port {port}");
-    eventually(PATIENCE, &what, || {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-    })
-    .await
-    .with_context(|| log_tail(&log))?;
+    eventually(PATIENCE, &what, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)))
+        .await
+        .with_context(|| log_tail(&log))?;
     Ok(port)
 }
 
@@ -150,12 +145,8 @@ async fn copy_kubeconfig(dir: &Path, binaries: &Binaries, from: &Path) -> Result
         bail!("there is no kubeconfig {}", from.display());
     }
     let mut kubectl = kubectl(dir, binaries)?;
-    kubectl
-        .args(["config", "view", "--raw", "--flatten", "--minify"])
-        .env("KUBECONFIG", from);
-    let copy = output(&mut kubectl)
-        .await
-        .with_context(|| format!("read {}", from.display()))?;
+    kubectl.args(["config", "view", "--raw", "--flatten", "--minify"]).env("KUBECONFIG", from);
+    let copy = output(&mut kubectl).await.with_context(|| format!("read {}", from.display()))?;
     write_private(&dir.join(KUBECONFIG), &copy)
 }
 
@@ -164,9 +155,7 @@ async fn apply_tekton(dir: &Path, binaries: &Binaries, webhook_port: u16) -> Res
     let manifests = tekton::manifests(&binaries.tekton_config, webhook_port)?;
     fs::write(&file, serde_json::to_vec_pretty(&manifests)?)?;
     let mut kubectl = kubectl(dir, binaries)?;
-    kubectl
-        .args(["apply", "--server-side", "--force-conflicts", "-f"])
-        .arg(&file);
+    kubectl.args(["apply", "--server-side", "--force-conflicts", "-f"]).arg(&file);
     output(&mut kubectl).await.context("install Tekton")?;
     Ok(())
 }
@@ -184,10 +173,7 @@ fn kubectl(dir: &Path, binaries: &Binaries) -> Result<Command> {
 async fn output(kubectl: &mut Command) -> Result<Vec<u8>> {
     let output = kubectl.output().await.context("run kubectl")?;
     if !output.status.success() {
-        bail!(
-            "kubectl: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("kubectl: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(output.stdout)
 }
@@ -208,10 +194,7 @@ async fn create_workflow_namespace(client: &Client) -> Result<()> {
     let namespace = json!({ "metadata": { "name": WORKFLOW_NAMESPACE } });
     create::<Namespace>(&Api::all(client.clone()), namespace).await?;
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), WORKFLOW_NAMESPACE);
-    eventually(PATIENCE, "the default ServiceAccount", || {
-        accounts.get("default")
-    })
-    .await?;
+    eventually(PATIENCE, "the default ServiceAccount", || accounts.get("default")).await?;
     Ok(())
 }
 
@@ -219,10 +202,7 @@ async fn create<K>(api: &Api<K>, object: Value) -> Result<()>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
-    match api
-        .create(&PostParams::default(), &serde_json::from_value(object)?)
-        .await
-    {
+    match api.create(&PostParams::default(), &serde_json::from_value(object)?).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(error.into()),

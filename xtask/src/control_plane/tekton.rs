@@ -27,12 +27,7 @@ pub(crate) fn manifests(config: &Path, webhook_port: u16) -> Result<Value> {
         "spec": { "type": "ExternalName", "externalName": "localhost" },
     }));
     // Webhooks last: until they answer, they would refuse the ConfigMaps.
-    items.sort_by_key(|item| {
-        item["kind"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("Webhook")
-    });
+    items.sort_by_key(|item| item["kind"].as_str().unwrap_or_default().contains("Webhook"));
     Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }))
 }
 
@@ -41,21 +36,14 @@ fn files(config: &Path) -> Result<Vec<PathBuf>> {
     let mut files = yaml_files(&config.join("100-namespace"))?;
     files.extend(yaml_files(&config.join("300-crds"))?);
     for directory in [&resolvers, &config.to_owned()] {
-        files.extend(
-            yaml_files(directory)?
-                .into_iter()
-                .filter(|file| is_wanted(file)),
-        );
+        files.extend(yaml_files(directory)?.into_iter().filter(|file| is_wanted(file)));
     }
     Ok(files)
 }
 
 // Namespaces, roles and their bindings, aggregated roles, configuration, webhooks.
 fn is_wanted(file: &Path) -> bool {
-    let name = file
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let prefixes = ["100-", "200-", "201-", "500-", "clusterrole-"];
     prefixes.iter().any(|prefix| name.starts_with(prefix)) || name.contains("config")
 }
@@ -66,10 +54,7 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        if path.extension().is_some_and(|extension| extension == "yaml") {
             files.push(path);
         }
     }
@@ -82,25 +67,18 @@ fn documents(file: &Path) -> Result<Vec<Value>> {
     let documents = Deserializer::from_str(&text).map(Value::deserialize);
     let documents: Result<Vec<Value>, _> = documents.collect();
     let documents = documents.with_context(|| format!("parse {}", file.display()))?;
-    Ok(documents
-        .into_iter()
-        .filter(|document| !document.is_null())
-        .collect())
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
 // Wherever the webhook's Service is named to the API server, the port of the process has to stand beside it.
 fn point_to_port(manifest: &mut Value, port: u16) {
     match manifest {
         Value::Object(fields) => {
-            if let Some(service) = fields
-                .get_mut("clientConfig")
-                .and_then(|c| c.get_mut("service"))
+            if let Some(service) = fields.get_mut("clientConfig").and_then(|c| c.get_mut("service"))
             {
                 service["port"] = json!(port);
             }
-            fields
-                .values_mut()
-                .for_each(|field| point_to_port(field, port));
+            fields.values_mut().for_each(|field| point_to_port(field, port));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| point_to_port(item, port)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -125,29 +103,18 @@ mod tests {
         ]);
         point_to_port(&mut manifests, 1234);
         assert_eq!(manifests[0]["metadata"].get("port"), None);
-        assert_eq!(
-            manifests[1]["webhooks"][0]["clientConfig"]["service"]["port"],
-            1234
-        );
+        assert_eq!(manifests[1]["webhooks"][0]["clientConfig"]["service"]["port"], 1234);
         let conversion = &manifests[2]["spec"]["conversion"]["webhook"];
         assert_eq!(conversion["clientConfig"]["service"]["port"], 1234);
     }
 
     #[test]
     fn no_file_with_a_deployment_is_wanted() {
-        for name in [
-            "controller.yaml",
-            "webhook.yaml",
-            "events.yaml",
-            "resolvers-deployment.yaml",
-        ] {
+        for name in ["controller.yaml", "webhook.yaml", "events.yaml", "resolvers-deployment.yaml"]
+        {
             assert!(!is_wanted(Path::new(name)), "{name}");
         }
-        for name in [
-            "config-defaults.yaml",
-            "bundleresolver-config.yaml",
-            "500-webhooks.yaml",
-        ] {
+        for name in ["config-defaults.yaml", "bundleresolver-config.yaml", "500-webhooks.yaml"] {
             assert!(is_wanted(Path::new(name)), "{name}");
         }
     }

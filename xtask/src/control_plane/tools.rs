@@ -29,30 +29,14 @@ pub(crate) struct Tool {
     pub(crate) version_arguments: Option<&'static [&'static str]>,
 }
 
-pub(crate) const KUBERNETES: Module = Module {
-    name: "kubernetes",
-    path: "k8s.io/kubernetes",
-};
-pub(crate) const ETCD: Module = Module {
-    name: "etcd",
-    path: "go.etcd.io/etcd/server/v3",
-};
-pub(crate) const KWOK: Module = Module {
-    name: "kwok",
-    path: "sigs.k8s.io/kwok",
-};
-pub(crate) const TEKTON: Module = Module {
-    name: "tekton",
-    path: "github.com/tektoncd/pipeline",
-};
-pub(crate) const REGISTRY: Module = Module {
-    name: "registry",
-    path: "github.com/google/go-containerregistry",
-};
-pub(crate) const CLIENTS: Module = Module {
-    name: "clients",
-    path: "github.com/fullstorydev/grpcurl",
-};
+pub(crate) const KUBERNETES: Module = Module { name: "kubernetes", path: "k8s.io/kubernetes" };
+pub(crate) const ETCD: Module = Module { name: "etcd", path: "go.etcd.io/etcd/server/v3" };
+pub(crate) const KWOK: Module = Module { name: "kwok", path: "sigs.k8s.io/kwok" };
+pub(crate) const TEKTON: Module = Module { name: "tekton", path: "github.com/tektoncd/pipeline" };
+pub(crate) const REGISTRY: Module =
+    Module { name: "registry", path: "github.com/google/go-containerregistry" };
+pub(crate) const CLIENTS: Module =
+    Module { name: "clients", path: "github.com/fullstorydev/grpcurl" };
 
 /// Everything.
 pub(crate) const ALL: [Tool; 11] = [
@@ -157,9 +141,7 @@ impl Module {
     pub(crate) fn version(self) -> Result<String> {
         let file = self.directory().join("go.mod");
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        let mut lines = text
-            .lines()
-            .map(|line| line.trim().trim_start_matches("require "));
+        let mut lines = text.lines().map(|line| line.trim().trim_start_matches("require "));
         lines
             .find_map(|line| line.strip_prefix(self.path)?.strip_prefix(' '))
             .and_then(|rest| rest.split_whitespace().next())
@@ -193,11 +175,7 @@ mod tests {
             let version = tool.module.version()?;
             let numbers = version.strip_prefix('v').context("no v")?.split('.');
             assert_eq!(numbers.count(), 3, "{}: {version}", tool.name);
-            assert!(
-                tool.package.starts_with(tool.module.path),
-                "{}",
-                tool.package
-            );
+            assert!(tool.package.starts_with(tool.module.path), "{}", tool.package);
         }
         Ok(())
     }
@@ -205,10 +183,7 @@ mod tests {
     #[test]
     fn kubernetes_is_told_its_version() -> Result<()> {
         let flags = KUBERNETES.ldflags()?;
-        assert!(
-            flags.contains(&format!(".gitVersion={} ", KUBERNETES.version()?)),
-            "{flags}"
-        );
+        assert!(flags.contains(&format!(".gitVersion={} ", KUBERNETES.version()?)), "{flags}");
         assert!(flags.contains(".gitMajor=1 "), "{flags}");
         Ok(())
     }

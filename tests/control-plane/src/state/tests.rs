@@ -10,12 +10,7 @@ fn sleeper(dir: &Path, name: &str, layer: Layer) -> Component {
         env: BTreeMap::new(),
         log: dir.join(name),
     };
-    Component {
-        name: name.to_owned(),
-        program,
-        layer,
-        process: None,
-    }
+    Component { name: name.to_owned(), program, layer, process: None }
 }
 
 #[tokio::test]
@@ -23,11 +18,7 @@ async fn a_stopped_component_starts_again_as_another_process() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let first = launch(dir.path(), sleeper(dir.path(), "a", Layer::Api))?;
     start(dir.path(), "a")?;
-    assert_eq!(
-        existing(dir.path())?.component("a")?.process,
-        Some(first),
-        "it ran already"
-    );
+    assert_eq!(existing(dir.path())?.component("a")?.process, Some(first), "it ran already");
 
     stop(dir.path(), "a").await?;
     assert_eq!(existing(dir.path())?.dead().count(), 1);
@@ -47,13 +38,8 @@ async fn a_component_that_does_not_exist_is_answered_with_those_that_do() -> Res
     launch(dir.path(), sleeper(dir.path(), "b", Layer::Client))?;
     let stopped = stop(dir.path(), "c").await;
     stop_all(dir.path()).await?;
-    let Err(error) = stopped else {
-        bail!("there is no c")
-    };
-    assert_eq!(
-        error.to_string(),
-        "no component is called c; there are a, b"
-    );
+    let Err(error) = stopped else { bail!("there is no c") };
+    assert_eq!(error.to_string(), "no component is called c; there are a, b");
     Ok(())
 }
 
@@ -64,9 +50,7 @@ async fn only_a_running_component_can_be_frozen() -> Result<()> {
     pause(dir.path(), "a")?;
     resume(dir.path(), "a")?;
     stop_all(dir.path()).await?;
-    let Err(error) = pause(dir.path(), "a") else {
-        bail!("it was frozen")
-    };
+    let Err(error) = pause(dir.path(), "a") else { bail!("it was frozen") };
     assert_eq!(error.to_string(), "a does not run");
     Ok(())
 }
@@ -105,11 +89,7 @@ async fn what_was_taken_away_comes_back() -> Result<()> {
     let frozen = state.component("frozen")?.process.context("a process")?;
     let scheduled = || async {
         let stat = fs::read_to_string(format!("/proc/{}/stat", frozen.pid)).unwrap_or_default();
-        if stat.contains(") T ") {
-            Err(stat)
-        } else {
-            Ok(())
-        }
+        if stat.contains(") T ") { Err(stat) } else { Ok(()) }
     };
     crate::wait::eventually(Duration::from_secs(10), "the frozen process", scheduled).await?;
     stop_all(dir.path()).await

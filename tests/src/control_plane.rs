@@ -2,14 +2,19 @@
 
 use std::env;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-use wfe_control_plane::{cluster, env as variables, state};
+use kube::{Api, Client, Config};
+use wfe_control_plane::{cluster, env as variables, probe, state};
 
-use crate::wait::PATIENCE;
+use crate::namespace::LABEL;
+use crate::wait::{PATIENCE, RECOVERY, eventually};
 
 /// The component that tests take away most.
 pub const API_SERVER: &str = "kube-apiserver";
@@ -33,14 +38,39 @@ impl ControlPlane {
         Self::claimed(File::lock_shared)
     }
 
-    /// The control plane of this run, for this test alone: waits for the tests that have it and holds up those that want
-    /// it. For tests that stop or freeze a component.
+    /// Runs a test that stops or freezes components: alone, after the tests that have the control plane. Whatever the
+    /// test took away is back, and runs work again, when this returns.
     ///
     /// # Errors
     ///
-    /// When the tests were started without one.
-    pub fn alone_from_env() -> Result<Self> {
-        Self::claimed(File::lock)
+    /// What the test answered, and when the control plane does not recover.
+    pub async fn alone<T>(test: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
+        let plane = Self::claimed(File::lock)?;
+        plane.settle().await?;
+        let tested = AssertUnwindSafe(test(&plane)).catch_unwind().await;
+        let recovered = plane.recover().await;
+        let answer = tested.unwrap_or_else(|panic| resume_unwind(panic))?;
+        recovered?;
+        Ok(answer)
+    }
+
+    // A namespace that is being removed when the API server goes away is forgotten with runs left in it.
+    async fn settle(&self) -> Result<()> {
+        let namespaces = Api::<Namespace>::all(self.client().await?);
+        let ours = ListParams::default().labels(LABEL);
+        eventually(RECOVERY, "the namespaces of earlier tests being gone", || async {
+            let left = namespaces.list(&ours).await.map_err(|error| error.to_string())?;
+            if left.items.is_empty() { Ok(()) } else { Err(format!("{} left", left.items.len())) }
+        })
+        .await
+    }
+
+    async fn recover(&self) -> Result<()> {
+        state::restore(&self.dir)?;
+        let client = self.client().await?;
+        cluster::wait_ready(&client, PATIENCE).await?;
+        probe::resolvers_lead(&client, RECOVERY).await?;
+        probe::resolves_a_bundle(&client, &self.registry, RECOVERY).await
     }
 
     fn claimed(lock: fn(&File) -> std::io::Result<()>) -> Result<Self> {
@@ -115,7 +145,8 @@ impl ControlPlane {
         state::stop(&self.dir, name).await
     }
 
-    /// Starts a stopped component again; of the API server it returns when it is ready.
+    /// Starts a stopped component again; of the API server it returns when it is ready. Others need
+    /// [`RECOVERY`] to find it.
     ///
     /// # Errors
     ///

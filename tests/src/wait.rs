@@ -10,6 +10,10 @@ pub use wfe_control_plane::wait::eventually;
 /// How long a test waits for what takes well under a second when the machine has nothing else to do.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long a test waits for what happens after an outage of the API server. client-go doubles the pause between its
+/// attempts up to a minute, and begins anew only when nothing failed for two.
+pub const RECOVERY: Duration = Duration::from_mins(3);
+
 /// Waits for a future that ends by itself, such as `kube`'s `await_condition`, until a deadline.
 ///
 /// # Errors

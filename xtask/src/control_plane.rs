@@ -5,7 +5,6 @@ mod build;
 mod components;
 mod directory;
 mod ports;
-mod probe;
 mod start;
 mod tekton;
 mod tools;
@@ -104,7 +103,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
             let dir = args.directory.absolute()?;
             match up(&args, &mut interrupts).await? {
                 Outcome::RanAlready => {
-                    println!("a control plane runs in {} already", dir.display());
+                    say!("a control plane runs in {} already", dir.display());
                 }
                 Outcome::Started => report(&dir, began.elapsed())?,
             }
@@ -143,7 +142,7 @@ pub(crate) async fn up(args: &Up, interrupts: &mut Interrupts) -> Result<Outcome
     if let Err(error) = started {
         if State::load(&dir)?.is_some_and(|state| !state.components.is_empty()) {
             let logs = dir.join("logs");
-            eprintln!("stopping what was started; the logs stay in {}", logs.display());
+            say!("stopping what was started; the logs stay in {}", logs.display());
         }
         return match end(&dir).await {
             Ok(()) => Err(error),
@@ -156,7 +155,7 @@ pub(crate) async fn up(args: &Up, interrupts: &mut Interrupts) -> Result<Outcome
 /// Stops a control plane, also one that is half started.
 pub(crate) async fn down(dir: &Path) -> Result<()> {
     if State::load(dir)?.is_none() {
-        println!("there is no control plane in {}", dir.display());
+        say!("there is no control plane in {}", dir.display());
         return Ok(());
     }
     let _lock = directory::lock(dir)?;
@@ -206,11 +205,11 @@ async fn is_healthy(dir: &Path, state: &State) -> Result<bool> {
 fn report(dir: &Path, took: Duration) -> Result<()> {
     let state = State::load(dir)?.context("no state")?;
     let names: Vec<&str> = state.components.iter().map(|c| c.name.as_str()).collect();
-    println!("started in {:.1} s: {}", took.as_secs_f64(), names.join(", "));
-    println!("bundles go to {}; next:", state.registry);
-    println!("  . {}", dir.join(access::ENV).display());
-    println!("  kubectl get pipelineruns --all-namespaces");
-    println!("  cargo xtask e2e --dir {}", dir.display());
-    println!("  cargo xtask control-plane down --dir {}", dir.display());
+    say!("started in {:.1} s: {}", took.as_secs_f64(), names.join(", "));
+    say!("bundles go to {}; next:", state.registry);
+    say!("  . {}", dir.join(access::ENV).display());
+    say!("  kubectl get pipelineruns --all-namespaces");
+    say!("  cargo xtask e2e --dir {}", dir.display());
+    say!("  cargo xtask control-plane down --dir {}", dir.display());
     Ok(())
 }

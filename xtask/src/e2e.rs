@@ -34,35 +34,32 @@ pub(crate) struct Args {
 /// Runs the tests; their exit code is the answer.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupts = Interrupts::catch()?;
-    let temporary = tempfile::Builder::new().prefix("wfe-control-plane-").tempdir()?;
-    let dir = match &args.dir {
-        Some(dir) => std::path::absolute(dir)?,
-        None => temporary.path().to_owned(),
-    };
-    let outcome = match control_plane::up(&Up::in_directory(dir.clone()), &mut interrupts).await {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            let _logs = temporary.keep();
-            return Err(error);
+    let Some(dir) = &args.dir else {
+        let temporary = tempfile::Builder::new().prefix("wfe-control-plane-").tempdir()?;
+        let tested = up_test_down(temporary.path(), &args, &mut interrupts).await;
+        if args.keep || !matches!(&tested, Ok(status) if status.success()) {
+            say!("the control plane's directory, with its logs: {}", temporary.keep().display());
         }
+        return Ok(exit_code(tested?));
     };
-    let tested = test(&dir, &args, &mut interrupts).await;
+    let dir = std::path::absolute(dir)?;
+    Ok(exit_code(up_test_down(&dir, &args, &mut interrupts).await?))
+}
+
+async fn up_test_down(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {
+    let outcome = control_plane::up(&Up::in_directory(dir.to_owned()), interrupts).await?;
+    let tested = test(dir, args, interrupts).await;
     if args.keep {
-        let _running = temporary.keep();
-        println!("the control plane runs on in {}", dir.display());
-    } else {
-        if outcome == Outcome::Started {
-            control_plane::down(&dir).await?;
-        }
-        if args.dir.is_none() && !matches!(&tested, Ok(status) if status.success()) {
-            println!(
-                "the logs of the control plane are in {}",
-                temporary.keep().join("logs").display()
-            );
-        }
+        say!("the control plane runs on");
+    } else if outcome == Outcome::Started {
+        control_plane::down(dir).await?;
     }
-    let code = tested?.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    tested
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {

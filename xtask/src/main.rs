@@ -1,5 +1,13 @@
 //! The words that CI and developers use. One module per word; none knows another's insides.
 
+/// `println!` for progress: a reader that has gone away must not end a program that has processes to stop.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod cache;
 mod cargo;
 mod check;

@@ -159,6 +159,21 @@ pub fn start(dir: &Path, name: &str) -> Result<()> {
     })
 }
 
+/// Makes every component run: starts those that were stopped, lets those go on that were frozen.
+///
+/// # Errors
+///
+/// When one cannot be run.
+pub fn restore(dir: &Path) -> Result<()> {
+    for component in existing(dir)?.components {
+        if let Some(process) = component.process {
+            process.signal(Signal::SIGCONT)?;
+        }
+        start(dir, &component.name)?;
+    }
+    Ok(())
+}
+
 /// Ends one component; returns when it is gone.
 ///
 /// # Errors

@@ -15,37 +15,39 @@ const AWAY: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn the_service_outlives_an_api_server_that_is_away_for_20_s_and_catches_up() -> Result<()> {
-    let plane = ControlPlane::alone_from_env()?;
-    let bundle = bundles::three_tasks_in_order(plane.registry()).await?.reference;
-    with_server(&plane, async |_, server| {
-        let mut client = server.client().await?;
-        let mut ids = Vec::new();
-        for n in 0..10 {
-            let target = format!("default/pod/p-{n}");
-            ids.push(start(&mut client, mk_start(&bundle, &target, &target)).await?.id);
-        }
-        for id in &ids {
-            until_state(&mut client, id, State::Running).await?;
-        }
-        plane.stop_component(API_SERVER).await?;
-        let gone = Instant::now();
-        eventually(AWAY, "readiness says what is missing", async || {
-            let (ready, text) = server.ready().await.map_err(|error| error.to_string())?;
-            if !ready && text.contains("tekton") { Ok(()) } else { Err(text) }
+    ControlPlane::alone(async |plane| {
+        let bundle = bundles::three_tasks_in_order(plane.registry()).await?.reference;
+        with_server(plane, async |_, server| {
+            let mut client = server.client().await?;
+            let mut ids = Vec::new();
+            for n in 0..10 {
+                let target = format!("default/pod/p-{n}");
+                ids.push(start(&mut client, mk_start(&bundle, &target, &target)).await?.id);
+            }
+            for id in &ids {
+                until_state(&mut client, id, State::Running).await?;
+            }
+            plane.stop_component(API_SERVER).await?;
+            let gone = Instant::now();
+            eventually(AWAY, "readiness says what is missing", async || {
+                let (ready, text) = server.ready().await.map_err(|error| error.to_string())?;
+                if !ready && text.contains("tekton") { Ok(()) } else { Err(text) }
+            })
+            .await?;
+            // The service goes on: it reads its records and accepts what it will do later.
+            assert_eq!(get(&mut client, &ids[0]).await?.id, ids[0]);
+            let late = start(&mut client, mk_start(&bundle, "late", "default/pod/late")).await?;
+            ids.push(late.id);
+            tokio::time::sleep(AWAY.saturating_sub(gone.elapsed())).await;
+            plane.start_component(API_SERVER).await?;
+            server.until_ready().await?;
+            for id in &ids {
+                let done = follow(&mut client, id, 0).await?;
+                assert_eq!(done.state(), State::Succeeded, "{done:?}");
+            }
+            Ok(())
         })
-        .await?;
-        // The service goes on: it reads its records and accepts what it will do later.
-        assert_eq!(get(&mut client, &ids[0]).await?.id, ids[0]);
-        let late = start(&mut client, mk_start(&bundle, "late", "default/pod/late")).await?;
-        ids.push(late.id);
-        tokio::time::sleep(AWAY.saturating_sub(gone.elapsed())).await;
-        plane.start_component(API_SERVER).await?;
-        server.until_ready().await?;
-        for id in &ids {
-            let done = follow(&mut client, id, 0).await?;
-            assert_eq!(done.state(), State::Succeeded, "{done:?}");
-        }
-        Ok(())
+        .await
     })
     .await
 }

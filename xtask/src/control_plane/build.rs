@@ -73,7 +73,7 @@ async fn find(tool: &Tool) -> Result<Option<PathBuf>> {
     {
         let file = Path::new(&assets).join(tool.name);
         if file.is_file() {
-            println!("{}: {} (KUBEBUILDER_ASSETS)", tool.name, file.display());
+            say!("{}: {} (KUBEBUILDER_ASSETS)", tool.name, file.display());
             return Ok(Some(file));
         }
     }
@@ -83,7 +83,7 @@ async fn find(tool: &Tool) -> Result<Option<PathBuf>> {
     }
     let on_path = on_path(tool).await?;
     if let Some(file) = &on_path {
-        println!("{}: {} (PATH)", tool.name, file.display());
+        say!("{}: {} (PATH)", tool.name, file.display());
     }
     Ok(on_path)
 }
@@ -141,16 +141,11 @@ fn cache(module: &Module) -> Result<PathBuf> {
 async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
     let cache = cache(&tool.module)?;
     let built = cache.join("bin").join(tool.name);
-    let _lock = lock(&cache, tool.module).await?;
+    let _lock = lock(&cache, tool.module.name).await?;
     if built.is_file() {
         return Ok(built);
     }
-    println!(
-        "building {progress}: {} ({} {})",
-        tool.name,
-        tool.module.path,
-        tool.module.version()?
-    );
+    say!("building {progress}: {} ({} {})", tool.name, tool.module.path, tool.module.version()?);
     let began = Instant::now();
     fs::create_dir_all(cache.join("bin"))?;
     let new = cache.join(format!("{}.new", tool.name));
@@ -169,7 +164,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
         tokio::select! {
             status = go.wait() => break status?,
             () = tokio::time::sleep(Duration::from_mins(1)) => {
-                println!("  still building {}, {} s", tool.name, began.elapsed().as_secs());
+                say!("  still building {}, {} s", tool.name, began.elapsed().as_secs());
             }
         }
     };
@@ -177,7 +172,7 @@ async fn build(tool: &Tool, progress: &str) -> Result<PathBuf> {
         bail!("go build of {} failed{}", tool.package, log_tail(&log));
     }
     fs::rename(&new, &built)?;
-    println!("  took {} s", began.elapsed().as_secs());
+    say!("  took {} s", began.elapsed().as_secs());
     Ok(built)
 }
 
@@ -187,7 +182,7 @@ async fn tekton_config() -> Result<PathBuf> {
     let module = tools::TEKTON;
     let cache = cache(&module)?;
     let config = cache.join("config");
-    let _lock = lock(&cache, module).await?;
+    let _lock = lock(&cache, module.name).await?;
     if config.is_dir() {
         return Ok(config);
     }
@@ -224,6 +219,14 @@ fn copy_yaml(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn lock(directory: &Path, module: Module) -> Result<File> {
-    cache::lock(directory, &format!("the {} tools", module.name)).await
+async fn lock(cache: &Path, module: &str) -> Result<File> {
+    fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
+    let file = File::create(cache.join("lock"))?;
+    if file.try_lock().is_err() {
+        say!("waiting for another build of the {module} tools");
+        while file.try_lock().is_err() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    Ok(file)
 }

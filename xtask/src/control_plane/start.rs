@@ -17,12 +17,12 @@ use tokio::process::Command;
 use wfe_control_plane::process::log_tail;
 use wfe_control_plane::state::{self, State, launch, write_private};
 use wfe_control_plane::wait::eventually;
-use wfe_control_plane::{STAGES, WORKFLOW_NAMESPACE, cluster};
+use wfe_control_plane::{STAGES, WORKFLOW_NAMESPACE, cluster, probe};
 
 use super::access::{BIN, HOME, KUBECONFIG, Tokens};
 use super::build::Binaries;
 use super::components::{Planned, Planner};
-use super::{probe, tekton};
+use super::tekton;
 
 /// How long anything may take that takes seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -41,7 +41,7 @@ pub(crate) async fn all(dir: &Path, binaries: &Binaries, tokens: &Tokens) -> Res
     cluster::wait_ready(&client, PATIENCE)
         .await
         .with_context(|| log_tail(&state::log_path(dir, "kube-apiserver")))?;
-    println!("the API server is ready");
+    say!("the API server is ready");
 
     let webhook = planner.tekton_webhook()?;
     let registry = planner.registry()?;
@@ -66,7 +66,7 @@ pub(crate) async fn all(dir: &Path, binaries: &Binaries, tokens: &Tokens) -> Res
         launch_ready(dir, planner.tekton_resolvers()?),
         create_workflow_namespace(&client),
     )?;
-    println!("Tekton runs");
+    say!("Tekton runs");
     probe::resolvers_lead(&client, PATIENCE).await?;
     probe::resolves_a_bundle(&client, &registry, PATIENCE).await?;
     Ok(registry)

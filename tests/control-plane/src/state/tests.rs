@@ -75,3 +75,22 @@ fn what_is_private_can_be_read_by_its_owner_alone() -> Result<()> {
     assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_was_taken_away_comes_back() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    launch(dir.path(), sleeper(dir.path(), "stopped", Layer::Api))?;
+    launch(dir.path(), sleeper(dir.path(), "frozen", Layer::Client))?;
+    stop(dir.path(), "stopped").await?;
+    pause(dir.path(), "frozen")?;
+    restore(dir.path())?;
+    let state = existing(dir.path())?;
+    assert_eq!(state.dead().count(), 0);
+    let frozen = state.component("frozen")?.process.context("a process")?;
+    let scheduled = || async {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", frozen.pid)).unwrap_or_default();
+        if stat.contains(") T ") { Err(stat) } else { Ok(()) }
+    };
+    crate::wait::eventually(Duration::from_secs(10), "the frozen process", scheduled).await?;
+    stop_all(dir.path()).await
+}

@@ -9,15 +9,16 @@ use kube::api::{
 };
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use wfe_control_plane::WORKFLOW_NAMESPACE;
-use wfe_control_plane::bundle::{self, PIPELINE, Task, Workflow};
-use wfe_control_plane::wait::eventually;
+
+use crate::WORKFLOW_NAMESPACE;
+use crate::bundle::{self, PIPELINE, Task, Workflow};
+use crate::wait::eventually;
 
 const NAME: &str = "control-plane-probe";
 const RUN_LABEL: &str = "tekton.dev/pipelineRun";
 
 /// Fails with a hint when the API server does not know Tekton's kinds.
-pub(crate) async fn has_tekton(client: &Client) -> Result<()> {
+pub async fn has_tekton(client: &Client) -> Result<()> {
     let groups = client.list_api_groups().await?.groups;
     if groups.iter().any(|group| group.name == "tekton.dev") {
         return Ok(());
@@ -27,7 +28,7 @@ pub(crate) async fn has_tekton(client: &Client) -> Result<()> {
 
 /// Waits until every resolver is at work. A resolver that begins to lead takes up all requests that it finds, those for
 /// other resolvers too, and fails them; runs that are created before would end for no reason of theirs.
-pub(crate) async fn resolvers_lead(client: &Client, deadline: Duration) -> Result<()> {
+pub async fn resolvers_lead(client: &Client, deadline: Duration) -> Result<()> {
     // bundles, cluster, git, http, hub
     const RESOLVERS: usize = 5;
     let leases = Api::<Lease>::namespaced(client.clone(), "tekton-pipelines-resolvers");
@@ -45,11 +46,7 @@ pub(crate) async fn resolvers_lead(client: &Client, deadline: Duration) -> Resul
 }
 
 /// Runs a PipelineRun from a bundle to `Succeeded` and removes it.
-pub(crate) async fn resolves_a_bundle(
-    client: &Client,
-    registry: &str,
-    deadline: Duration,
-) -> Result<()> {
+pub async fn resolves_a_bundle(client: &Client, registry: &str, deadline: Duration) -> Result<()> {
     let workflow = Workflow::new([Task::new("probe").after(Duration::from_millis(1))]);
     let pushed = bundle::push(registry, NAME, "v1", &workflow).await?;
     let runs = api(client, "PipelineRun");

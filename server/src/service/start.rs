@@ -52,8 +52,9 @@ impl Service {
             StartDecision::Repeat(id) => Ok(Started::Repeated(self.get(id).await?)),
             StartDecision::Attach(id) => Ok(Started::Attached(self.get(id).await?)),
             StartDecision::Refuse(hold) => {
+                // Counted, not logged line by line: who hammers a gate must not fill the log.
                 self.metrics.refused(hold.gate);
-                tracing::info!(target = %new.request.target, gate = hold.gate.as_str(), "a start was refused");
+                tracing::debug!(target = %new.request.target, gate = hold.gate.as_str(), "a start was refused");
                 let target = Box::new(new.request.target);
                 Err(ServiceError::TargetLocked { target, hold: Box::new(hold) })
             }

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use wfe_control_plane::health_port::HealthPort;
 use wfe_control_plane::{cluster, env as variables, probe, state};
 
 use crate::namespace::LABEL;
@@ -65,10 +66,24 @@ impl ControlPlane {
         .await
     }
 
+    // What was built with client-go remembers the outages of the last minutes and would come back later after each.
+    // New processes remember nothing, so that one test's outage is not felt in another.
     async fn recover(&self) -> Result<()> {
+        const CLIENTS: [&str; 5] = [
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kwok",
+            "tekton-controller",
+            "tekton-resolvers",
+        ];
         state::restore(&self.dir)?;
         let client = self.client().await?;
         cluster::wait_ready(&client, PATIENCE).await?;
+        let stops = CLIENTS.map(|name| state::stop(&self.dir, name));
+        futures::future::try_join_all(stops).await?;
+        probe::forget_leaders(&client).await?;
+        let _health_port = HealthPort::hold();
+        state::restore(&self.dir)?;
         probe::resolvers_lead(&client, RECOVERY).await?;
         probe::resolves_a_bundle(&client, &self.registry, RECOVERY).await
     }

@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod cluster;
 pub mod env;
+pub mod health_port;
 pub mod probe;
 pub mod process;
 pub mod state;

@@ -14,6 +14,7 @@ use crate::WORKFLOW_NAMESPACE;
 use crate::bundle::{self, PIPELINE, Task, Workflow};
 use crate::wait::eventually;
 
+const RESOLVERS: &str = "tekton-pipelines-resolvers";
 const NAME: &str = "control-plane-probe";
 const RUN_LABEL: &str = "tekton.dev/pipelineRun";
 
@@ -30,22 +31,33 @@ pub async fn has_tekton(client: &Client) -> Result<()> {
 /// other resolvers too, and fails them; runs that are created before would end for no reason of theirs.
 pub async fn resolvers_lead(client: &Client, deadline: Duration) -> Result<()> {
     // bundles, cluster, git, http, hub
-    const RESOLVERS: usize = 5;
-    let leases = Api::<Lease>::namespaced(client.clone(), "tekton-pipelines-resolvers");
+    const LEADING: usize = 5;
+    let leases = Api::<Lease>::namespaced(client.clone(), RESOLVERS);
     eventually(deadline, "all of Tekton's resolvers leading", || async {
         let leases =
             leases.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
         let holders =
             leases.items.iter().filter_map(|lease| lease.spec.as_ref()?.holder_identity.as_ref());
         match holders.filter(|holder| !holder.is_empty()).count() {
-            RESOLVERS => Ok(()),
-            leading => Err(format!("{leading} of {RESOLVERS}")),
+            LEADING => Ok(()),
+            leading => Err(format!("{leading} of {LEADING}")),
         }
     })
     .await
 }
 
-/// Runs a PipelineRun from a bundle to `Succeeded` and removes it.
+/// Forgets who leads Tekton's resolvers, so that new ones need not wait for those that were killed.
+///
+/// # Errors
+///
+/// When the API server refuses.
+pub async fn forget_leaders(client: &Client) -> Result<()> {
+    let leases = Api::<Lease>::namespaced(client.clone(), RESOLVERS);
+    leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+    Ok(())
+}
+
+/// Runs a `PipelineRun` from a bundle to `Succeeded` and removes it.
 pub async fn resolves_a_bundle(client: &Client, registry: &str, deadline: Duration) -> Result<()> {
     let workflow = Workflow::new([Task::new("probe").after(Duration::from_millis(1))]);
     let pushed = bundle::push(registry, NAME, "v1", &workflow).await?;

@@ -1,7 +1,7 @@
 //! The order in which a control plane comes to life. Waits on conditions, never for a time.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
@@ -14,6 +14,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use wfe_control_plane::health_port::HealthPort;
 use wfe_control_plane::process::log_tail;
 use wfe_control_plane::state::{self, State, launch, write_private};
 use wfe_control_plane::wait::eventually;
@@ -206,34 +207,5 @@ where
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Every Tekton process tries to listen on port 8080 too, and goes on without it when it cannot. Holding the port while
-/// they start keeps it free for those who mean it.
-struct HealthPort {
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl HealthPort {
-    fn hold() -> Self {
-        let task = tokio::spawn(async {
-            // Another control plane may hold it just now.
-            let Ok(_held) = eventually(PATIENCE, "port 8080", || async {
-                TcpListener::bind((Ipv4Addr::LOCALHOST, 8080))
-            })
-            .await
-            else {
-                return;
-            };
-            std::future::pending::<()>().await;
-        });
-        Self { task }
-    }
-}
-
-impl Drop for HealthPort {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

@@ -42,7 +42,9 @@ async fn a_start_becomes_a_run_and_ends_with_its_steps_and_times() {
         events(&mut client, &accepted.id).await.iter().map(v1::ExecutionEvent::r#type).collect();
     assert_eq!(types[..3], [EventType::Accepted, EventType::Admitted, EventType::RunCreated]);
     assert_eq!(types.last(), Some(&EventType::Succeeded));
-    assert!(types.iter().filter(|kind| **kind == EventType::Progressed).count() >= 3, "{types:?}");
+    // How often a run is looked at is a matter of time; that it is told in between is not.
+    let between = &types[3..types.len() - 1];
+    assert!(between.iter().all(|kind| *kind == EventType::Progressed), "{types:?}");
 }
 
 #[tokio::test]

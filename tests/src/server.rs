@@ -18,10 +18,15 @@ pub type Client = ExecutionServiceClient<Channel>;
 
 /// A server process with its database. Killed when dropped.
 pub struct ServerProcess {
-    kubeconfig: PathBuf,
-    namespace: String,
+    engine: Engine,
     directory: tempfile::TempDir,
     running: Running,
+}
+
+/// What runs its workflows.
+enum Engine {
+    Tekton { kubeconfig: PathBuf, namespace: String },
+    Simulator { task: Duration },
 }
 
 struct Running {
@@ -47,10 +52,23 @@ impl ServerProcess {
     ///
     /// When it does not start or does not become ready.
     pub async fn start(plane: &ControlPlane, namespace: &str) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
         let (kubeconfig, namespace) = (plane.kubeconfig().to_owned(), namespace.to_owned());
-        let running = Running::start(&kubeconfig, &namespace, directory.path()).await?;
-        let server = Self { kubeconfig, namespace, directory, running };
+        Self::start_with(Engine::Tekton { kubeconfig, namespace }).await
+    }
+
+    /// Starts a server that simulates Tekton, with `task` as the time of each task; returns when it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub async fn start_simulated(task: Duration) -> Result<Self> {
+        Self::start_with(Engine::Simulator { task }).await
+    }
+
+    async fn start_with(engine: Engine) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let running = Running::start(&engine, directory.path()).await?;
+        let server = Self { engine, directory, running };
         server.until_ready().await?;
         Ok(server)
     }
@@ -70,8 +88,7 @@ impl ServerProcess {
     ///
     /// When it does not start.
     pub async fn start_again(&mut self) -> Result<()> {
-        self.running =
-            Running::start(&self.kubeconfig, &self.namespace, self.directory.path()).await?;
+        self.running = Running::start(&self.engine, self.directory.path()).await?;
         Ok(())
     }
 
@@ -79,6 +96,12 @@ impl ServerProcess {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.running.child.id()
+    }
+
+    /// Where its database and its log are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Where it listens.
@@ -143,15 +166,24 @@ impl ServerProcess {
 }
 
 impl Running {
-    async fn start(kubeconfig: &Path, namespace: &str, directory: &Path) -> Result<Self> {
+    async fn start(engine: &Engine, directory: &Path) -> Result<Self> {
         let log = std::fs::File::create(log_path(directory))?;
         let any = "127.0.0.1:0";
-        let mut child = Command::new(binary("wfe-server")?)
+        let mut command = Command::new(binary("wfe-server")?);
+        match engine {
+            Engine::Tekton { kubeconfig, namespace } => {
+                command.args(["--namespace", namespace]).env("KUBECONFIG", kubeconfig);
+            }
+            Engine::Simulator { task } => {
+                let task = format!("{}ms", task.as_millis());
+                command.args(["--engine", "simulator", "--simulated-task", &task]);
+            }
+        }
+        let mut child = command
             .args(["--grpc-address", any, "--health-address", any, "--metrics-address", any])
-            .args(["--namespace", namespace, "--log-format", "json"])
+            .args(["--log-format", "json"])
             .arg("--database")
             .arg(directory.join("wfe.db"))
-            .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
@@ -179,8 +211,9 @@ fn log_path(directory: &Path) -> PathBuf {
 
 fn addresses(directory: &Path) -> Result<Addresses, String> {
     let log = std::fs::read_to_string(log_path(directory)).map_err(|error| error.to_string())?;
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let serving = lines.rev().find(|line| line["message"] == "serving").ok_or(log.clone())?;
+    let mut lines =
+        log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let serving = lines.rfind(|line| line["message"] == "serving").ok_or(log.clone())?;
     let address = |key: &str| -> Result<SocketAddr, String> {
         let text = serving[key].as_str().ok_or(format!("no {key} in {serving}"))?;
         text.parse().map_err(|error| format!("{text}: {error}"))
@@ -192,15 +225,17 @@ fn addresses(directory: &Path) -> Result<Addresses, String> {
     })
 }
 
-/// A binary of this workspace, as it was built beside the tests.
+/// A binary of this workspace, as it was built beside the tests, which lie one directory deeper, or beside the binary that
+/// asks.
 ///
 /// # Errors
 ///
 /// When it was not built.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    let tests = std::env::current_exe()?;
-    let profile = tests.parent().and_then(Path::parent).context("the directory of the build")?;
-    let path = profile.join(name);
+    let asking = std::env::current_exe()?;
+    let beside = asking.parent().context("the directory of the build")?;
+    let profile = if beside.ends_with("deps") { beside.parent() } else { Some(beside) };
+    let path = profile.context("the directory of the build")?.join(name);
     if !path.is_file() {
         bail!("{} is missing: cargo build -p wfe -p wfe-server", path.display());
     }

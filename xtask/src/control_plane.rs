@@ -162,6 +162,13 @@ pub(crate) async fn down(dir: &Path) -> Result<()> {
     end(dir).await
 }
 
+/// The version of Tekton that was started in `dir`; `None` when it belongs to a cluster that existed before.
+pub(crate) fn tekton_version(dir: &Path) -> Result<Option<String>> {
+    let state = State::load(dir)?.context("no control plane")?;
+    let is_ours = state.components.iter().any(|component| component.name == "tekton-controller");
+    is_ours.then(|| tools::TEKTON.version()).transpose()
+}
+
 async fn start(dir: &Path, kubeconfig: Option<&Path>) -> Result<()> {
     let (registry, tokens) = if let Some(kubeconfig) = kubeconfig {
         let binaries = build::binaries(&tools::BESIDE_A_CLUSTER).await?;

@@ -8,6 +8,7 @@ macro_rules! say {
     }};
 }
 
+mod bench;
 mod cache;
 mod cargo;
 mod check;
@@ -15,6 +16,7 @@ mod child;
 mod control_plane;
 mod e2e;
 mod interrupt;
+mod lend;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ enum Word {
     ControlPlane(control_plane::Command),
     /// The cluster tests on a control plane of their own
     E2e(e2e::Args),
+    /// The benchmark on a control plane of its own; writes docs/benchmarks.md
+    Bench(bench::Args),
 }
 
 #[tokio::main]
@@ -46,6 +50,7 @@ async fn main() -> ExitCode {
         Word::Check(args) => check::run(args).await,
         Word::ControlPlane(command) => control_plane::run(command).await,
         Word::E2e(args) => e2e::run(args).await,
+        Word::Bench(args) => bench::run(args).await,
     };
     match done {
         Ok(code) => code,

@@ -1,6 +1,9 @@
 //! `wfe dev`: serves in this process on a simulated Tekton until Ctrl-C.
 
-use std::{fs, io};
+use std::{
+    fs,
+    io::{self, IsTerminal as _},
+};
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
@@ -36,7 +39,11 @@ pub(super) async fn run(
 pub(super) fn log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     // Who called this as a library may have a subscriber already; then that one is used.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .try_init();
 }
 
 fn tell(

@@ -60,19 +60,9 @@ pub fn settle(
     };
     let mut settlement = Settlement { changes: vec![change], target: Some(free.clone()) };
     if let Some(head) = view.head {
-        settlement.join(let_in(head, &free, foreign, now)?);
+        settlement.join(admit_head(head, &free, foreign, now)?);
     }
     Ok(settlement)
-}
-
-/// Lets the first waiting execution in when its gates are open now.
-pub fn admit_head(
-    head: &Execution,
-    target: &TargetState,
-    foreign: &ForeignRuns,
-    now: Timestamp,
-) -> Result<Settlement, IllegalTransition> {
-    let_in(head, target, foreign, now)
 }
 
 /// Gives a starting execution another run: the name of the first one was taken by a run that is not
@@ -89,7 +79,8 @@ pub fn rename(
     settle(view, Input::Admit(run), &Actor::service(), foreign, now)
 }
 
-fn let_in(
+/// Lets the first waiting execution in when its gates are open now.
+pub fn admit_head(
     head: &Execution,
     target: &TargetState,
     foreign: &ForeignRuns,

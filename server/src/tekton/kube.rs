@@ -77,7 +77,10 @@ impl KubeTekton {
         for check in [tekton.check_namespace().await, tekton.check_tekton().await] {
             match check {
                 Err(ConnectError::Unanswered(error)) => {
-                    tracing::warn!(error = errors::chain(&*error), "cannot check the cluster now");
+                    tracing::warn!(
+                        error = crate::error::chain(&*error),
+                        "cannot check the cluster now"
+                    );
                 }
                 checked => checked?,
             }

@@ -9,6 +9,7 @@ use kube::core::Status;
 use wfe_core::failure::FailureReason;
 
 use super::super::{CreateError, TektonError};
+use crate::error::chain;
 
 /// A call to the API server did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -168,18 +169,6 @@ impl CallError {
             _ => refused(FailureReason::Unknown, message),
         }
     }
-}
-
-/// An error and what caused it, on one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

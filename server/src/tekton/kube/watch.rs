@@ -24,8 +24,9 @@ use super::{
         facts,
     },
     CALL, PAGE,
-    errors::{CallError, chain},
+    errors::CallError,
 };
+use crate::error::chain;
 
 mod kinds;
 mod pulse;

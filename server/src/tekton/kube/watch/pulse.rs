@@ -12,10 +12,8 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::{
-    super::errors::{CallError, chain},
-    Timing,
-};
+use super::{super::errors::CallError, Timing};
+use crate::error::chain;
 
 /// When a watch was last heard of.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use figment::{
-    Figment,
-    providers::{Format as _, Serialized, Yaml},
-};
 use serde::{Deserialize, Serialize};
+use wfe_runtime::{
+    log::Log,
+    settings::{self, SettingsError},
+};
 
 mod args;
 
@@ -67,26 +67,6 @@ pub enum Engine {
     Simulator,
 }
 
-/// Logging.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    /// Which lines are written, as of `tracing_subscriber::EnvFilter`.
-    pub filter: String,
-    /// How they look.
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON document per line.
-    Json,
-}
-
 impl Default for Config {
     fn default() -> Self {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
@@ -104,17 +84,9 @@ impl Default for Config {
             heartbeat: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(30),
             simulated_task: Duration::from_millis(400),
-            log: Log { filter: "info".to_owned(), format: LogFormat::Text },
+            log: Log::default(),
         }
     }
-}
-
-/// The settings cannot be used. One line each, for standard error.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file or a value is wrong.
-    #[error("configuration: {0}")]
-    Wrong(String),
 }
 
 impl Config {
@@ -124,20 +96,10 @@ impl Config {
     }
 
     /// Puts the settings together.
-    pub fn load(args: &Args) -> Result<Self, ConfigError> {
-        let wrong = |text: String| ConfigError::Wrong(text.replace('\n', " "));
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(file) = &args.config {
-            if !file.is_file() {
-                return Err(wrong(format!("there is no file {}", file.display())));
-            }
-            figment = figment.merge(Yaml::file_exact(file));
-        }
-        let config: Self = figment
-            .merge(Serialized::defaults(args.overrides()))
-            .extract()
-            .map_err(|error| wrong(error.to_string()))?;
-        config.validate().map_err(wrong)?;
+    pub fn load(args: &Args) -> Result<Self, SettingsError> {
+        let config: Self =
+            settings::load(Self::default(), args.config.as_deref(), args.overrides())?;
+        config.validate().map_err(SettingsError::wrong)?;
         Ok(config)
     }
 

@@ -10,8 +10,9 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
+use wfe_runtime::error::chain;
 
-use crate::{error::chain, metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
+use crate::{metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
 
 /// What readiness is read from.
 #[derive(Clone)]

@@ -18,7 +18,6 @@ pub mod server;
 pub mod service;
 pub mod store;
 pub mod tekton;
-pub mod telemetry;
 #[cfg(test)]
 mod testing;
 

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use wfe_runtime::process::{Failed, exit_code};
 use wfe_server::{
     config::{Args, Config},
-    process::{self, Failed},
+    process,
 };
 
 #[tokio::main]
@@ -16,5 +17,5 @@ async fn main() -> ExitCode {
         Ok(config) => process::serve(config).await,
         Err(error) => Err(Failed::to_start(&error)),
     };
-    process::exit_code(done)
+    exit_code("wfe-server", done)
 }

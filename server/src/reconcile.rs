@@ -10,10 +10,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wfe_core::{execution::Execution, ids::ExecutionId};
+use wfe_runtime::error::chain;
 
 use crate::{
     clock::Clock,
-    error::{ServiceError, chain},
+    error::ServiceError,
     ledger::Ledger,
     store::Unfinished,
     tekton::{Seen, Tekton},

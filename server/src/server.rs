@@ -8,11 +8,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use wfe_proto::v1::execution_service_server::SERVICE_NAME;
+use wfe_runtime::{
+    error::chain,
+    http,
+    process::{BindError, bind, essential},
+};
 
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Engine},
-    error::chain,
     grpc,
     http::Probes,
     ledger::Ledger,
@@ -68,16 +72,8 @@ pub enum StartError {
         source: StoreError,
     },
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({setting})")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// The setting that holds it.
-        setting: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] ConnectError),
@@ -147,11 +143,11 @@ impl Server {
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
         let health = probes.clone().health_router();
-        tasks.spawn(essential(&ended, serve_http(listeners.health, health, stopping.clone())));
+        tasks.spawn(essential(&ended, http::serve(listeners.health, health, stopping.clone())));
         let metrics_router = probes.clone().metrics_router();
         tasks.spawn(essential(
             &ended,
-            serve_http(listeners.metrics, metrics_router, stopping.clone()),
+            http::serve(listeners.metrics, metrics_router, stopping.clone()),
         ));
         tasks.spawn(essential(&ended, {
             let (reconciler, stopping) = (Arc::clone(&reconciler), stopping.clone());
@@ -221,18 +217,6 @@ impl Server {
     }
 }
 
-/// Tells when `part` has ended, also by a panic.
-fn essential<F: Future<Output = ()>>(
-    ended: &CancellationToken,
-    part: F,
-) -> impl Future<Output = ()> + use<F> {
-    let tell = ended.clone().drop_guard();
-    async move {
-        part.await;
-        drop(tell);
-    }
-}
-
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {
     Ok(match config.engine {
         Engine::Simulator => Arc::new(Simulator::new(clock, config.simulated_task)),
@@ -251,13 +235,7 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, StartError> {
-        let bind = async |address, setting| {
-            let error = |source| StartError::Bind { address, setting, source };
-            let listener = TcpListener::bind(address).await.map_err(error)?;
-            let bound = listener.local_addr().map_err(error)?;
-            Ok::<_, StartError>((listener, bound))
-        };
+    async fn bind(config: &Config) -> Result<Self, BindError> {
         let (grpc, grpc_address) = bind(config.grpc_address, "grpc_address").await?;
         let (health, health_address) = bind(config.health_address, "health_address").await?;
         let (metrics, metrics_address) = bind(config.metrics_address, "metrics_address").await?;
@@ -320,14 +298,5 @@ async fn report_health(
             () = tokio::time::sleep(HEALTH_INTERVAL) => {}
             () = draining.cancelled() => {}
         }
-    }
-}
-
-async fn serve_http(listener: TcpListener, router: axum::Router, stopping: CancellationToken) {
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { stopping.cancelled().await })
-        .await;
-    if let Err(error) = served {
-        tracing::error!(error = chain(&error), "an HTTP server ended");
     }
 }

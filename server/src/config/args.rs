@@ -4,8 +4,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use serde::Serialize;
+use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{Engine, LogFormat};
+use super::Engine;
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -102,20 +103,6 @@ pub(super) struct Overrides {
     simulated_task: Option<Duration>,
     #[serde(skip_serializing_if = "LogOverrides::is_empty")]
     log: LogOverrides,
-}
-
-#[derive(Debug, Serialize)]
-struct LogOverrides {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<LogFormat>,
-}
-
-impl LogOverrides {
-    fn is_empty(&self) -> bool {
-        self.filter.is_none() && self.format.is_none()
-    }
 }
 
 impl Args {

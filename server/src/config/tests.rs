@@ -2,6 +2,8 @@ use std::fs;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use wfe_runtime::log::LogFormat;
+
 use super::*;
 
 fn load(flags: &[&str]) -> Result<Config, String> {

@@ -6,8 +6,9 @@ use tonic::{Code as Grpc, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wfe_core::invalid::Violations;
 use wfe_proto::ERROR_DOMAIN;
+use wfe_runtime::error::chain;
 
-use crate::error::{Code, ServiceError, chain};
+use crate::error::{Code, ServiceError};
 
 /// When a client may try again after the service or what it stands on was away.
 const RETRY: Duration = Duration::from_secs(1);

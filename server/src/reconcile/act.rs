@@ -16,8 +16,10 @@ use wfe_core::{
 };
 
 use super::{Reconciler, Turn, foreign_runs, plan::Action};
+use wfe_runtime::error::chain;
+
 use crate::{
-    error::{ServiceError, chain},
+    error::ServiceError,
     tekton::{Birth, CreateError, RunRequest, RunSnapshot},
 };
 

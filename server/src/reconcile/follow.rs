@@ -10,7 +10,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Reconciler;
-use crate::{error::chain, tekton::RunChange};
+use wfe_runtime::error::chain;
+
+use crate::tekton::RunChange;
 
 /// Keeps the watches until `shutdown`. They never wait for the store: what they show is put into
 /// sets, in which every execution and every target is once.

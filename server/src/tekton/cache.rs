@@ -8,13 +8,9 @@ use std::{
 };
 
 use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_runtime::cluster::Version;
 
 use super::{RunChange, RunSnapshot, Seen};
-
-/// Position in the history of the API server: a resource version.
-///
-/// The API server orders them by number, so of two states of one object the greater is the newer.
-pub(super) type Version = u64;
 
 /// An object with the version in which it was seen.
 #[derive(Debug, Clone)]

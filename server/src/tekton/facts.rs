@@ -10,7 +10,9 @@ use wfe_crds::{
     tekton::{self, PipelineRun, StepState, TaskRun, TaskRunStatus},
 };
 
-use super::cache::{Version, Versioned};
+use wfe_runtime::cluster::Version;
+
+use super::cache::Versioned;
 
 /// The object cannot be read as what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,8 +20,11 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wfe_core::facts::{RunFacts, TaskRunFacts};
 use wfe_crds::{
-    names::{SERVER_FIELD_MANAGER, tekton_label},
+    names::{SERVER_FIELD_MANAGER, label, tekton_label},
     tekton::{CANCELLED, PipelineRun, TASK_RUN_CANCELLED, TaskRun},
+};
+use wfe_runtime::cluster::{
+    self, CallError, ClientError, PAGE, Pulse, Timing, bounded, call, keep,
 };
 
 use super::{
@@ -30,24 +33,40 @@ use super::{
     facts, manifest,
 };
 
-mod connect;
 mod errors;
-mod watch;
+mod kinds;
 
-pub use connect::ConnectError;
-
-use errors::CallError;
-use watch::{Pulse, Timing};
-
-/// At most so many objects are asked for at once.
-const PAGE: u32 = 500;
-
-/// The answer to a call is waited for this long. Admission may take 10 s twice.
-const CALL: Duration = Duration::from_secs(25);
+use errors::{failed, not_created};
+use kinds::IntoCache;
 
 /// The API server gives a create up after this time, so that none takes effect long after its
 /// caller has turned away.
 const CREATE_TIMEOUT: &str = "22s";
+
+/// A cluster cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nothing that could talk to a cluster can be made.
+    #[error("no cluster can be used (`--engine simulator` needs none)")]
+    Client(#[from] ClientError),
+    /// The namespace of the runs is missing.
+    #[error(
+        "namespace {namespace} does not exist in the cluster; create it with \
+         `kubectl create namespace {namespace}` or set --namespace"
+    )]
+    NoNamespace {
+        /// The namespace.
+        namespace: String,
+    },
+    /// Tekton is missing.
+    #[error(
+        "the cluster does not serve PipelineRuns and TaskRuns of tekton.dev/v1; install Tekton Pipelines"
+    )]
+    NoTekton,
+    /// The cluster did not answer.
+    #[error("the cluster does not answer")]
+    Unanswered(#[source] CallError),
+}
 
 /// Runs workflows by Tekton, in one namespace of a cluster.
 pub struct KubeTekton {
@@ -73,12 +92,12 @@ impl KubeTekton {
     /// cannot run workflows in `namespace`. A cluster that does not answer now is no failure: the
     /// watches go on trying, and health says so.
     pub async fn connect(kubeconfig: Option<&Path>, namespace: &str) -> Result<Self, ConnectError> {
-        let tekton = Self::new(connect::client(kubeconfig).await?, namespace);
+        let tekton = Self::new(cluster::client(kubeconfig).await?, namespace);
         for check in [tekton.check_namespace().await, tekton.check_tekton().await] {
             match check {
                 Err(ConnectError::Unanswered(error)) => {
                     tracing::warn!(
-                        error = crate::error::chain(&*error),
+                        error = wfe_runtime::error::chain(&error),
                         "cannot check the cluster now"
                     );
                 }
@@ -96,7 +115,7 @@ impl KubeTekton {
 
     /// A client with the settings that this needs, for a kubeconfig or the environment.
     pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
-        connect::client(kubeconfig).await
+        Ok(cluster::client(kubeconfig).await?)
     }
 
     fn with_timing(client: Client, namespace: &str, timing: Timing) -> Self {
@@ -121,7 +140,7 @@ impl KubeTekton {
             }
             // Not everybody may look; then the first create will tell.
             Err(error) if error.code() == Some(403) => Ok(()),
-            Err(error) => Err(ConnectError::Unanswered(error.into())),
+            Err(error) => Err(ConnectError::Unanswered(error)),
             Ok(_) => Ok(()),
         }
     }
@@ -130,7 +149,7 @@ impl KubeTekton {
     pub async fn check_tekton(&self) -> Result<(), ConnectError> {
         match call(self.client.list_api_group_resources("tekton.dev/v1")).await {
             Err(error) if error.code() == Some(404) => Err(ConnectError::NoTekton),
-            Err(error) => Err(ConnectError::Unanswered(error.into())),
+            Err(error) => Err(ConnectError::Unanswered(error)),
             Ok(list) => {
                 let served =
                     |plural: &str| list.resources.iter().any(|served| served.name == plural);
@@ -230,7 +249,7 @@ impl KubeTekton {
                 message: format!("PipelineRun {name} was there a moment ago and is gone"),
                 retry_after: None,
             },
-            Err(error) => error.into_create_error(&self.namespace),
+            Err(error) => not_created(error, &self.namespace),
         }
     }
 }
@@ -246,13 +265,13 @@ impl Tekton for KubeTekton {
             }
             Err(error) => Err(error),
         };
-        let created = created.map_err(|error| error.into_create_error(&self.namespace))?;
+        let created = created.map_err(|error| not_created(error, &self.namespace))?;
         self.cache().answered(created.clone());
         Ok(created.facts)
     }
 
     async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError> {
-        self.snapshot(name).await.map_err(|error| error.of("read PipelineRun", name))
+        self.snapshot(name).await.map_err(|error| failed(error, "read PipelineRun", name))
     }
 
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
@@ -261,7 +280,7 @@ impl Tekton for KubeTekton {
         match call(self.runs.patch(name, &patch_params(), &patch)).await {
             Ok(_) => Ok(()),
             Err(error) if self.is_settled(&error, name, uid, |run| !run.is_live()).await => Ok(()),
-            Err(error) => Err(error.of("cancel PipelineRun", name)),
+            Err(error) => Err(failed(error, "cancel PipelineRun", name)),
         }
     }
 
@@ -280,7 +299,7 @@ impl Tekton for KubeTekton {
             },
             _ => false,
         };
-        if settled { Ok(()) } else { Err(error.of("cancel TaskRun", name)) }
+        if settled { Ok(()) } else { Err(failed(error, "cancel TaskRun", name)) }
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {
@@ -289,7 +308,7 @@ impl Tekton for KubeTekton {
         match call(self.runs.delete(name, &params)).await {
             Ok(_) => Ok(()),
             Err(error) if self.is_settled(&error, name, uid, |_| false).await => Ok(()),
-            Err(error) => Err(error.of("delete PipelineRun", name)),
+            Err(error) => Err(failed(error, "delete PipelineRun", name)),
         }
     }
 
@@ -310,9 +329,11 @@ impl Tekton for KubeTekton {
         changed: &(dyn Fn(RunChange) + Send + Sync),
         shutdown: CancellationToken,
     ) {
-        let (cache, timing) = (&self.cache, &self.timing);
-        let runs = watch::keep(&self.runs, cache, &self.runs_pulse, timing, changed);
-        let task_runs = watch::keep(&self.task_runs, cache, &self.task_runs_pulse, timing, changed);
+        let (timing, ours) = (&self.timing, Some(label::TARGET_HASH));
+        let into_runs = IntoCache::new(&self.cache, changed);
+        let into_task_runs = IntoCache::new(&self.cache, changed);
+        let runs = keep(&self.runs, ours, &into_runs, &self.runs_pulse, timing);
+        let task_runs = keep(&self.task_runs, ours, &into_task_runs, &self.task_runs_pulse, timing);
         tokio::select! {
             () = shutdown.cancelled() => {}
             never = runs => match never {},
@@ -333,16 +354,5 @@ fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(SERVER_FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// Calls the API server, for as long as a caller can wait.
-async fn call<T>(calling: impl Future<Output = Result<T, ::kube::Error>>) -> Result<T, CallError> {
-    bounded(async { Ok(calling.await?) }).await
-}
-
-async fn bounded<T>(calling: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
-    tokio::time::timeout(CALL, calling).await.unwrap_or(Err(CallError::Unanswered(CALL)))
-}
-
-#[cfg(test)]
-mod testing;
 #[cfg(test)]
 mod tests;

@@ -30,10 +30,11 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_runtime::cluster::Version;
 
 use super::{
     CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
-    cache::{Cache, Version, Versioned},
+    cache::{Cache, Versioned},
 };
 use crate::clock::Clock;
 

@@ -12,11 +12,26 @@ use wfe_core::{
     workflow::BundleWorkflow,
 };
 
-use super::{
-    testing::{ApiServer, Asked, mk_object},
-    *,
-};
+use wfe_runtime::cluster::testing::{ApiServer, Asked};
+
+use super::*;
 use crate::{clock::Ids, tekton::Birth};
+
+/// A PipelineRun as the API server shows it.
+fn mk_object(name: &str, version: u64, reason: &str) -> Value {
+    let status = if matches!(reason, "Succeeded") { "True" } else { "Unknown" };
+    json!({
+        "apiVersion": "tekton.dev/v1",
+        "kind": "PipelineRun",
+        "metadata": {
+            "name": name, "uid": format!("uid of {name}"), "resourceVersion": version.to_string(),
+            "creationTimestamp": "2026-01-02T03:04:05Z",
+            "labels": {"kubernaut.ai/target-hash": format!("hash of {name}")},
+        },
+        "spec": {},
+        "status": {"conditions": [{"type": "Succeeded", "status": status, "reason": reason}]},
+    })
+}
 
 fn mk_request() -> RunRequest {
     let target = TargetKey { cluster: ClusterId::local(), target: "pod/x".parse().unwrap() };

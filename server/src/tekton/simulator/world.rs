@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_runtime::cluster::Version;
 
 use super::{
-    super::{Birth, RunRequest, cache::Version},
+    super::{Birth, RunRequest},
     script::{Fate, Pace},
     words::StopCause,
 };

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,7 +13,7 @@ enum Verdict {
 fn verdict(code: u16, body: &str, retry_after: Option<u64>) -> (Verdict, String) {
     let retry_after = retry_after.map(Duration::from_secs);
     let error = CallError::refused(code, body.as_bytes(), retry_after);
-    match error.into_create_error("kubernaut-workflows") {
+    match not_created(error, "kubernaut-workflows") {
         CreateError::Later { message, retry_after } => {
             (Verdict::Later(retry_after.map(|wait| wait.as_secs())), message)
         }
@@ -201,9 +203,9 @@ fn only_a_taken_name_is_one() {
 fn no_answer_is_for_later_and_says_why() {
     let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
     let error = CallError::from(kube::Error::Service(Box::new(refused)));
-    let CreateError::Later { message, .. } = error.into_create_error("n") else { panic!() };
+    let CreateError::Later { message, .. } = not_created(error, "n") else { panic!() };
     assert_eq!(message, "the API server cannot be reached: connection refused");
     let error = CallError::Unanswered(Duration::from_secs(25));
-    let CreateError::Later { message, .. } = error.into_create_error("n") else { panic!() };
+    let CreateError::Later { message, .. } = not_created(error, "n") else { panic!() };
     assert_eq!(message, "the API server did not answer within 25s");
 }

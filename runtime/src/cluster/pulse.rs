@@ -12,12 +12,12 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::{super::errors::CallError, Timing};
+use super::{error::CallError, watch::Timing};
 use crate::error::chain;
 
 /// When a watch was last heard of.
 #[derive(Debug)]
-pub(in super::super) struct Pulse {
+pub struct Pulse {
     heard: Mutex<Instant>,
     broken: AtomicBool,
 }
@@ -39,12 +39,12 @@ impl Pulse {
     }
 
     /// Whether the last attempt to hear something failed.
-    pub(in super::super) fn is_broken(&self) -> bool {
+    pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
     /// Time since the last sign of life.
-    pub(in super::super) fn age(&self) -> Duration {
+    pub fn age(&self) -> Duration {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 }

@@ -1,56 +1,63 @@
-//! Keeps the cache what the cluster is: lists, then watches, for ever.
+//! Keeps a mirror what the cluster is: lists, then watches, for ever.
 //!
 //! The watcher of `kube::runtime` hides bookmarks and the ends of quiet watches, and then nobody can
 //! tell a quiet cluster from one that is away. Here every sign of life is felt.
 
-use std::{
-    convert::Infallible,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, time::Duration};
 
 use futures::StreamExt as _;
 use kube::{
-    Api,
+    Api, Resource,
     api::{ListParams, WatchEvent, WatchParams},
+    core::ObjectMeta,
 };
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use wfe_crds::names::label;
 
 use super::{
-    super::{
-        RunChange,
-        cache::{Cache, Version, Versioned},
-        facts,
-    },
     CALL, PAGE,
-    errors::CallError,
+    error::CallError,
+    pulse::{Patience, Pulse},
 };
 use crate::error::chain;
-
-mod kinds;
-mod pulse;
-
-use kinds::Watched;
-use pulse::Patience;
-pub(super) use pulse::Pulse;
 
 /// A watch over which nothing comes for this long is given up.
 pub(super) const SILENCE: Duration = Duration::from_secs(50);
 
+/// Position in the history of the API server: a resource version.
+///
+/// The API server orders them by number, so of two states of one object the greater is the newer.
+pub type Version = u64;
+
+/// Where what is seen of one kind of object goes.
+pub trait Mirror: Send + Sync {
+    /// The kind. It should read almost anything: a page with an object that cannot be read is not read
+    /// at all.
+    type Kind: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug + Send + 'static;
+
+    /// These are all that exist, as of `at`.
+    fn replace(&self, all: Vec<Self::Kind>, at: Version);
+    /// This was created or changed.
+    fn apply(&self, object: Self::Kind);
+    /// This is gone.
+    fn remove(&self, object: &ObjectMeta);
+    /// Everything up to `at` was told.
+    fn known_to(&self, at: Version);
+}
+
 /// How long things take.
 #[derive(Debug, Clone)]
-pub(super) struct Timing {
+pub struct Timing {
     /// The API server ends a watch after about this time, and says so. In whole seconds.
-    pub(super) watch: Duration,
+    pub watch: Duration,
     /// A watch over which nothing comes for this long is given up.
-    pub(super) silence: Duration,
+    pub silence: Duration,
     /// A list or the start of a watch may take this long.
-    pub(super) call: Duration,
+    pub call: Duration,
     /// After this time without a sign of life, what was known is listed anew.
-    pub(super) stale: Duration,
+    pub stale: Duration,
     /// The first and the longest wait after trouble.
-    pub(super) backoff: (Duration, Duration),
+    pub backoff: (Duration, Duration),
 }
 
 impl Default for Timing {
@@ -65,16 +72,16 @@ impl Default for Timing {
     }
 }
 
-/// Keeps all objects of a kind in the cache.
-pub(super) async fn keep<K: Watched>(
-    api: &Api<K>,
-    cache: &Mutex<Cache>,
+/// Keeps all objects of a kind in the mirror; of them only those with the label `labels` selects.
+pub async fn keep<M: Mirror>(
+    api: &Api<M::Kind>,
+    labels: Option<&str>,
+    mirror: &M,
     pulse: &Pulse,
     timing: &Timing,
-    changed: &(dyn Fn(RunChange) + Send + Sync),
 ) -> Infallible {
-    let keeper = Keeper { api, cache, pulse, timing, changed };
-    let mut patience = Patience::new(K::kind(&()), timing, pulse);
+    let keeper = Keeper { api, labels, mirror, pulse, timing };
+    let mut patience = Patience::new(M::Kind::kind(&()), timing, pulse);
     loop {
         match keeper.list().await {
             Ok(position) => {
@@ -86,12 +93,12 @@ pub(super) async fn keep<K: Watched>(
     }
 }
 
-struct Keeper<'a, K> {
-    api: &'a Api<K>,
-    cache: &'a Mutex<Cache>,
+struct Keeper<'a, M: Mirror> {
+    api: &'a Api<M::Kind>,
+    labels: Option<&'a str>,
+    mirror: &'a M,
     pulse: &'a Pulse,
     timing: &'a Timing,
-    changed: &'a (dyn Fn(RunChange) + Send + Sync),
 }
 
 /// How a watch ended.
@@ -104,28 +111,23 @@ enum End {
     Trouble(CallError),
 }
 
-impl<K: Watched> Keeper<'_, K> {
+impl<M: Mirror> Keeper<'_, M> {
     /// Lists everything. Answers the position from which to watch.
     async fn list(&self) -> Result<String, CallError> {
-        let mut params = ListParams::default().labels(label::TARGET_HASH).limit(PAGE);
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector = self.labels.map(ToOwned::to_owned);
         let mut all = Vec::new();
         let position = loop {
             let page = self.in_time(self.api.list(&params)).await?;
             self.pulse.beat();
-            all.extend(page.items.into_iter().filter_map(readable));
+            all.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
                 None => break page.metadata.resource_version.unwrap_or_default(),
             }
         };
-        let changes = {
-            let mut cache = self.cache();
-            let mut changes = K::replace(&mut cache, all, number(&position));
-            changes.extend(cache.all());
-            changes
-        };
-        tracing::debug!(kind = %K::kind(&()), position, "listed");
-        changes.into_iter().for_each(self.changed);
+        tracing::debug!(kind = %M::Kind::kind(&()), position, count = all.len(), "listed");
+        self.mirror.replace(all, number(&position));
         Ok(position)
     }
 
@@ -135,7 +137,7 @@ impl<K: Watched> Keeper<'_, K> {
             match self.watch(&mut position, patience).await {
                 End::Orderly => {}
                 End::Expired => {
-                    tracing::info!(kind = %K::kind(&()), position, "the watch is too old; listing anew");
+                    tracing::info!(kind = %M::Kind::kind(&()), position, "the watch is too old; listing anew");
                     return;
                 }
                 End::Trouble(error) => patience.wait(&error).await,
@@ -150,9 +152,8 @@ impl<K: Watched> Keeper<'_, K> {
     async fn watch(&self, position: &mut String, patience: &mut Patience<'_>) -> End {
         // Not in step with other replicas.
         let seconds = self.timing.watch.mul_f64(rand::random_range(0.8..1.2)).as_secs().max(1);
-        let params = WatchParams::default()
-            .labels(label::TARGET_HASH)
-            .timeout(u32::try_from(seconds).unwrap_or(u32::MAX));
+        let mut params = WatchParams::default().timeout(u32::try_from(seconds).unwrap_or(u32::MAX));
+        params.label_selector = self.labels.map(ToOwned::to_owned);
         let began = Instant::now();
         let events = match self.in_time(self.api.watch(&params, position)).await {
             Ok(events) => events,
@@ -169,7 +170,7 @@ impl<K: Watched> Keeper<'_, K> {
                 Some(Err(error)) if is_unreadable(&error) => {
                     self.pulse.beat();
                     let error = chain(&CallError::from(error));
-                    tracing::error!(kind = %K::kind(&()), error, "skipping an event that cannot be read");
+                    tracing::error!(kind = %M::Kind::kind(&()), error, "skipping an event that cannot be read");
                     continue;
                 }
                 Some(Err(error)) => return end(error.into()),
@@ -184,16 +185,11 @@ impl<K: Watched> Keeper<'_, K> {
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     self.moved_to(position, object.meta().resource_version.as_deref());
-                    let change =
-                        readable(object).and_then(|object| K::apply(&mut self.cache(), object));
-                    change.into_iter().for_each(self.changed);
+                    self.mirror.apply(object);
                 }
                 WatchEvent::Deleted(object) => {
                     self.moved_to(position, object.meta().resource_version.as_deref());
-                    let at = facts::version(object.meta());
-                    let name = object.meta().name.as_deref().unwrap_or_default();
-                    let change = K::remove(&mut self.cache(), name, at);
-                    change.into_iter().for_each(self.changed);
+                    self.mirror.remove(object.meta());
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     self.moved_to(position, Some(&bookmark.metadata.resource_version));
@@ -206,12 +202,8 @@ impl<K: Watched> Keeper<'_, K> {
     fn moved_to(&self, position: &mut String, version: Option<&str>) {
         if let Some(version) = version {
             version.clone_into(position);
-            K::known_to(&mut self.cache(), number(version));
+            self.mirror.known_to(number(version));
         }
-    }
-
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn in_time<T>(
@@ -237,16 +229,6 @@ fn end(error: CallError) -> End {
         Some(410) => End::Expired,
         _ => End::Trouble(error),
     }
-}
-
-fn readable<K: Watched>(object: K) -> Option<Versioned<K::Facts>> {
-    let name = object.meta().name.clone().unwrap_or_default();
-    object
-        .read()
-        .inspect_err(|error| {
-            tracing::error!(kind = %K::kind(&()), name, %error, "skipping an object that cannot be read");
-        })
-        .ok()
 }
 
 fn number(version: &str) -> Version {

@@ -1,4 +1,4 @@
-//! How a cluster is reached, and what makes it unfit.
+//! How a cluster is reached.
 
 use std::{
     error::Error,
@@ -16,14 +16,11 @@ use super::watch::SILENCE;
 /// A connection must be up within this time, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A cluster cannot be used.
+/// Nothing that could talk to a cluster can be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub enum ClientError {
     /// Nothing says which cluster.
-    #[error(
-        "no cluster is configured: set KUBECONFIG, or run in a pod with a service account \
-         (`--engine simulator` needs no cluster)"
-    )]
+    #[error("no cluster is configured: set KUBECONFIG, or run in a pod with a service account")]
     NotConfigured(#[source] Box<dyn Error + Send + Sync>),
     /// The kubeconfig cannot be used.
     #[error("kubeconfig {path} cannot be used")]
@@ -37,31 +34,15 @@ pub enum ConnectError {
     /// The credentials or certificates cannot be used.
     #[error("the cluster's credentials cannot be used")]
     Credentials(#[source] Box<dyn Error + Send + Sync>),
-    /// The namespace of the runs is missing.
-    #[error(
-        "namespace {namespace} does not exist in the cluster; create it with \
-         `kubectl create namespace {namespace}` or set --namespace"
-    )]
-    NoNamespace {
-        /// The namespace.
-        namespace: String,
-    },
-    /// Tekton is missing.
-    #[error(
-        "the cluster does not serve PipelineRuns and TaskRuns of tekton.dev/v1; install Tekton Pipelines"
-    )]
-    NoTekton,
-    /// The cluster did not answer.
-    #[error("the cluster does not answer")]
-    Unanswered(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// A client for a kubeconfig, or for the cluster of the environment.
-pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+/// A client for a kubeconfig, or for the cluster of the environment: `KUBECONFIG`, `~/.kube/config`,
+/// or the service account of the pod. Its timeouts fit [`super::keep`]. Says nothing to the cluster.
+pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
     let mut config = match kubeconfig {
-        None => Config::infer().await.map_err(|error| ConnectError::NotConfigured(error.into()))?,
+        None => Config::infer().await.map_err(|error| ClientError::NotConfigured(error.into()))?,
         Some(path) => {
-            let unusable = |source| ConnectError::Kubeconfig { path: path.to_owned(), source };
+            let unusable = |source| ClientError::Kubeconfig { path: path.to_owned(), source };
             let file = Kubeconfig::read_from(path).map_err(|error| unusable(error.into()))?;
             let options = KubeConfigOptions::default();
             let config = Config::from_custom_kubeconfig(file, &options).await;
@@ -75,5 +56,5 @@ pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, ConnectE
     config.reset_reader_on_write = true;
     // Who calls decides whether and when to try again.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| ConnectError::Credentials(error.into()))
+    Client::try_from(config).map_err(|error| ClientError::Credentials(error.into()))
 }

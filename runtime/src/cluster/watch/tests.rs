@@ -1,16 +1,87 @@
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use wfe_crds::tekton::PipelineRun;
 
 use super::{
-    super::testing::{ApiServer, Asked, PATIENCE, mk_object},
+    super::testing::{ApiServer, Asked, PATIENCE},
     *,
 };
-use crate::tekton::Seen;
 
 const RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/pipelineruns";
+const LABEL: &str = "test/selected";
+
+/// What a mirror shows: the phase of each object by its name, and up to where it is known.
+#[derive(Default)]
+struct Shown {
+    phases: BTreeMap<String, String>,
+    position: Option<Version>,
+}
+
+struct Recorder {
+    shown: Arc<Mutex<Shown>>,
+    told: watch::Sender<Vec<String>>,
+}
+
+impl Recorder {
+    fn tell(&self, name: &str) {
+        self.told.send_modify(|told| told.push(name.to_owned()));
+    }
+}
+
+impl Mirror for Recorder {
+    type Kind = PipelineRun;
+
+    fn replace(&self, all: Vec<PipelineRun>, at: Version) {
+        let all: BTreeMap<_, _> = all.iter().filter_map(read).collect();
+        let mut shown = self.shown.lock().unwrap();
+        let before = std::mem::replace(&mut shown.phases, all);
+        shown.position = Some(at);
+        let names: std::collections::BTreeSet<_> =
+            before.into_keys().chain(shown.phases.keys().cloned()).collect();
+        drop(shown);
+        for name in &names {
+            self.tell(name);
+        }
+    }
+
+    fn apply(&self, object: PipelineRun) {
+        let Some((name, phase)) = read(&object) else { return };
+        self.shown.lock().unwrap().phases.insert(name.clone(), phase);
+        self.tell(&name);
+    }
+
+    fn remove(&self, object: &ObjectMeta) {
+        let name = object.name.clone().unwrap();
+        self.shown.lock().unwrap().phases.remove(&name);
+        self.tell(&name);
+    }
+
+    fn known_to(&self, at: Version) {
+        self.shown.lock().unwrap().position = Some(at);
+    }
+}
+
+fn read(object: &PipelineRun) -> Option<(String, String)> {
+    let phase = object.meta().annotations.as_ref()?.get("phase")?;
+    Some((object.meta().name.clone()?, phase.clone()))
+}
+
+fn mk_object(name: &str, version: u64, phase: &str) -> Value {
+    json!({
+        "apiVersion": "tekton.dev/v1",
+        "kind": "PipelineRun",
+        "metadata": {
+            "name": name, "resourceVersion": version.to_string(),
+            "annotations": {"phase": phase},
+        },
+        "spec": {},
+    })
+}
 
 fn mk_timing() -> Timing {
     Timing {
@@ -22,10 +93,10 @@ fn mk_timing() -> Timing {
     }
 }
 
-/// Watches of PipelineRuns that look at a scripted API server.
+/// A watch that looks at a scripted API server.
 struct Watching {
     server: ApiServer,
-    cache: Arc<Mutex<Cache>>,
+    shown: Arc<Mutex<Shown>>,
     pulse: Arc<Pulse>,
     told: watch::Receiver<Vec<String>>,
     keeping: JoinHandle<()>,
@@ -40,29 +111,22 @@ impl Drop for Watching {
 impl Watching {
     async fn start(timing: Timing) -> Self {
         let server = ApiServer::start().await;
-        let mut cache = Cache::default();
-        cache.replace_task_runs(Vec::new(), 1);
-        let (cache, pulse) = (Arc::new(Mutex::new(cache)), Arc::new(Pulse::default()));
+        let (shown, pulse) = (Arc::<Mutex<Shown>>::default(), Arc::new(Pulse::default()));
         let (news, told) = watch::channel(Vec::new());
         let api = Api::<PipelineRun>::namespaced(server.client.clone(), "n");
         let keeping = tokio::spawn({
-            let (cache, pulse) = (cache.clone(), pulse.clone());
-            async move {
-                let changed = |change: RunChange| {
-                    let hash = change.target_hash.unwrap_or_default();
-                    news.send_modify(|told| told.push(hash));
-                };
-                match keep(&api, &cache, &pulse, &timing, &changed).await {}
-            }
+            let recorder = Recorder { shown: shown.clone(), told: news };
+            let pulse = pulse.clone();
+            async move { match keep(&api, Some(LABEL), &recorder, &pulse, &timing).await {} }
         });
-        Self { server, cache, pulse, told, keeping }
+        Self { server, shown, pulse, told, keeping }
     }
 
     /// The call for a list, which has to be the next one.
     async fn list(&mut self) -> Asked {
         let asked = self.server.next().await;
         assert_eq!((asked.path.as_str(), asked.param("watch")), (RUNS, None), "{}", asked.query);
-        assert_eq!(asked.param("labelSelector"), Some("kubernaut.ai%2Ftarget-hash"));
+        assert_eq!(asked.param("labelSelector"), Some("test%2Fselected"));
         asked
     }
 
@@ -73,7 +137,7 @@ impl Watching {
         assert_eq!(asked.param("watch"), Some("true"), "{}", asked.query);
         assert_eq!(asked.param("resourceVersion"), Some(from), "{}", asked.query);
         assert_eq!(asked.param("allowWatchBookmarks"), Some("true"));
-        assert_eq!(asked.param("labelSelector"), Some("kubernaut.ai%2Ftarget-hash"));
+        assert_eq!(asked.param("labelSelector"), Some("test%2Fselected"));
         asked
     }
 
@@ -83,11 +147,12 @@ impl Watching {
         assert_eq!(heard, Ok(true), "{:?}", self.told.borrow());
     }
 
-    fn reason(&self, name: &str) -> Option<String> {
-        match self.cache.lock().unwrap().seen(name) {
-            Seen::Present(seen) => seen.run.condition.map(|condition| condition.reason),
-            Seen::Absent | Seen::NotSynced => None,
-        }
+    fn phase(&self, name: &str) -> Option<String> {
+        self.shown.lock().unwrap().phases.get(name).cloned()
+    }
+
+    fn position(&self) -> Option<Version> {
+        self.shown.lock().unwrap().position
     }
 }
 
@@ -120,8 +185,8 @@ async fn everything_is_listed_in_pages_and_then_watched() {
     assert_eq!(second.param("continue"), Some("more"));
     second.answer(200, &mk_list(&[mk_object("b", 4, "Running")], "10", ""));
     let events = watching.watch("10").await.stream();
-    assert_eq!(watching.reason("a").as_deref(), Some("Running"));
-    assert!(watching.cache.lock().unwrap().is_synced());
+    assert_eq!(watching.phase("a").as_deref(), Some("Running"));
+    assert_eq!(watching.position(), Some(10));
     events.send(mk_event("MODIFIED", &mk_object("a", 11, "Succeeded"))).unwrap();
     events.send(mk_event("ADDED", &mk_object("c", 12, "Running"))).unwrap();
     events.send(mk_event("DELETED", &mk_object("b", 13, "Running"))).unwrap();
@@ -132,9 +197,9 @@ async fn everything_is_listed_in_pages_and_then_watched() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(watching.told.borrow()[2..], ["hash of a", "hash of c", "hash of b"]);
-    assert_eq!(watching.reason("a").as_deref(), Some("Succeeded"));
-    assert_eq!(watching.reason("b"), None);
+    assert_eq!(watching.told.borrow()[2..], ["a", "c", "b"]);
+    assert_eq!(watching.phase("a").as_deref(), Some("Succeeded"));
+    assert_eq!(watching.phase("b"), None);
 }
 
 #[tokio::test]
@@ -179,8 +244,8 @@ async fn an_expired_watch_lists_anew_and_tells_of_what_vanished() {
         watching.list().await.answer(200, &mk_list(&[mk_object("b", 4, "Running")], "20", ""));
         let _events = watching.watch("20").await.stream();
         let told = watching.told.borrow()[2..].to_vec();
-        assert_eq!(told, ["hash of a", "hash of b"]);
-        assert_eq!((watching.reason("a"), watching.reason("b").is_some()), (None, true));
+        assert_eq!(told, ["a", "b"]);
+        assert_eq!((watching.phase("a"), watching.phase("b").is_some()), (None, true));
     }
 }
 
@@ -191,7 +256,7 @@ async fn a_watch_over_which_nothing_comes_is_given_up_and_taken_up_again() {
     watching.list().await.answer(200, &mk_list(&[], "10", ""));
     let events = watching.watch("10").await.stream();
     events.send(mk_event("ADDED", &mk_object("a", 17, "Running"))).unwrap();
-    watching.until_told(&["hash of a"]).await;
+    watching.until_told(&["a"]).await;
     // The connection stays open and says nothing.
     let _events = watching.watch("17").await.stream();
     // The silent one was dropped, not left behind.
@@ -244,7 +309,7 @@ async fn calls_that_are_not_answered_or_refused_are_made_again() {
     })
     .await
     .unwrap();
-    assert!(watching.cache.lock().unwrap().is_synced());
+    assert_eq!(watching.position(), Some(10));
 }
 
 #[tokio::test]
@@ -273,6 +338,6 @@ async fn what_cannot_be_read_is_skipped() {
     odd["status"]["childReferences"] = json!("not a list");
     odd["status"]["startTime"] = json!(7);
     events.send(mk_event("ADDED", &odd)).unwrap();
-    watching.until_told(&["hash of a", "hash of b"]).await;
-    assert_eq!(watching.reason("b").as_deref(), Some("Running"));
+    watching.until_told(&["a", "b"]).await;
+    assert_eq!(watching.phase("b").as_deref(), Some("Running"));
 }

@@ -1,5 +1,12 @@
 //! An API server whose every answer is given by the test.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "what goes wrong here fails the test"
+)]
+
 use std::{convert::Infallible, time::Duration};
 
 use ::kube::{Client, Config};
@@ -19,23 +26,29 @@ use tokio::{
 };
 
 /// How long a test waits for what has to happen.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A call that waits for its answer.
-pub(super) struct Asked {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) body: Value,
+pub struct Asked {
+    /// HTTP method.
+    pub method: String,
+    /// Path of the URL.
+    pub path: String,
+    /// Query of the URL, without `?`.
+    pub query: String,
+    /// Body; null when there is none.
+    pub body: Value,
     answer: oneshot::Sender<Response>,
 }
 
 impl Asked {
-    pub(super) fn answer(self, status: u16, body: &Value) {
+    /// Answers with this status and JSON.
+    pub fn answer(self, status: u16, body: &Value) {
         self.reply(status, &[], body.to_string());
     }
 
-    pub(super) fn refuse(self, code: u16, reason: &str, message: &str) {
+    /// Answers with a `Status` that says no.
+    pub fn refuse(self, code: u16, reason: &str, message: &str) {
         let status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "code": code, "reason": reason, "message": message,
@@ -43,7 +56,8 @@ impl Asked {
         self.answer(code, &status);
     }
 
-    pub(super) fn reply(self, status: u16, headers: &[(&'static str, &str)], body: String) {
+    /// Answers with this status, these headers and this body.
+    pub fn reply(self, status: u16, headers: &[(&'static str, &str)], body: String) {
         let mut response = body.into_response();
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         for (name, value) in headers {
@@ -53,7 +67,7 @@ impl Asked {
     }
 
     /// Answers with a watch that goes on until the sender is dropped.
-    pub(super) fn stream(self) -> mpsc::UnboundedSender<Value> {
+    pub fn stream(self) -> mpsc::UnboundedSender<Value> {
         let (lines, events) = mpsc::unbounded_channel::<Value>();
         let events = tokio_stream::wrappers::UnboundedReceiverStream::new(events);
         let events = events.map(|event| Ok::<_, Infallible>(format!("{event}\n")));
@@ -66,7 +80,7 @@ impl Asked {
     }
 
     /// The value of a query parameter.
-    pub(super) fn param(&self, name: &str) -> Option<&str> {
+    pub fn param(&self, name: &str) -> Option<&str> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
         values.next()
@@ -74,9 +88,10 @@ impl Asked {
 }
 
 /// The API server.
-pub(super) struct ApiServer {
+pub struct ApiServer {
     asked: mpsc::UnboundedReceiver<Asked>,
-    pub(super) client: Client,
+    /// A client that calls it.
+    pub client: Client,
     serving: JoinHandle<()>,
 }
 
@@ -87,7 +102,8 @@ impl Drop for ApiServer {
 }
 
 impl ApiServer {
-    pub(super) async fn start() -> Self {
+    /// Listens on a free port.
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (calls, asked) = mpsc::unbounded_channel();
@@ -115,24 +131,8 @@ impl ApiServer {
     }
 
     /// The next call.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> Asked {
         let asked = tokio::time::timeout(PATIENCE, self.asked.recv()).await;
         asked.expect("a call in time").expect("a server that runs")
     }
-}
-
-/// A PipelineRun as the API server shows it.
-pub(super) fn mk_object(name: &str, version: u64, reason: &str) -> Value {
-    let status = if matches!(reason, "Succeeded") { "True" } else { "Unknown" };
-    json!({
-        "apiVersion": "tekton.dev/v1",
-        "kind": "PipelineRun",
-        "metadata": {
-            "name": name, "uid": format!("uid of {name}"), "resourceVersion": version.to_string(),
-            "creationTimestamp": "2026-01-02T03:04:05Z",
-            "labels": {"kubernaut.ai/target-hash": format!("hash of {name}")},
-        },
-        "spec": {},
-        "status": {"conditions": [{"type": "Succeeded", "status": status, "reason": reason}]},
-    })
 }

@@ -1,0 +1,11 @@
+//! What every process of the service needs around its work.
+//!
+//! Mechanisms only: nothing here knows what an execution is. [`cluster`] talks to an API server,
+//! [`settings`] and [`log`] begin a process, [`process`] and [`http`] keep it in order.
+
+pub mod cluster;
+pub mod error;
+pub mod http;
+pub mod log;
+pub mod process;
+pub mod settings;

@@ -1,4 +1,4 @@
-//! Names of labels, annotations and field managers.
+//! Names of labels, annotations, field managers, finalizers and conditions.
 //!
 //! Labels are for selecting and for people: a value that is too long or holds forbidden characters is
 //! changed until it is valid. What must be exact is in an annotation, or in the labels with an id or a
@@ -6,6 +6,11 @@
 
 /// The manager of the fields that the execution service writes.
 pub const SERVER_FIELD_MANAGER: &str = "wfe-server";
+/// The manager of the fields that the bridge writes.
+pub const BRIDGE_FIELD_MANAGER: &str = "wfe-bridge";
+
+/// Keeps a WorkflowExecution until nothing of its run is alive.
+pub const FINALIZER: &str = "workflowexecution.kubernaut.ai/workflowexecution-cleanup";
 
 /// Labels of runs.
 pub mod label {
@@ -54,4 +59,70 @@ pub mod tekton_label {
     pub const PIPELINE_RUN_UID: &str = "tekton.dev/pipelineRunUID";
     /// Name of the task in the pipeline that a TaskRun runs.
     pub const PIPELINE_TASK: &str = "tekton.dev/pipelineTask";
+}
+
+/// Conditions of a WorkflowExecution.
+pub mod condition {
+    /// The execution succeeded. False until then.
+    pub const READY: &str = "Ready";
+    /// How the execution ended; Unknown until then.
+    pub const SUCCEEDED: &str = "Succeeded";
+    /// Its PipelineRun was created.
+    pub const EXECUTION_CREATED: &str = "ExecutionCreated";
+    /// Its PipelineRun runs.
+    pub const EXECUTION_RUNNING: &str = "ExecutionRunning";
+    /// The execution ended: True after a success, False after a failure.
+    pub const EXECUTION_COMPLETE: &str = "ExecutionComplete";
+    /// A gate of its target is closed.
+    pub const BLOCKED: &str = "Blocked";
+    /// It is on its way to the end (kstatus).
+    pub const RECONCILING: &str = "Reconciling";
+    /// It does not get any further by itself: a person is needed (kstatus).
+    pub const STALLED: &str = "Stalled";
+
+    /// Reasons of conditions.
+    pub mod reason {
+        /// Ready: it succeeded.
+        pub const READY: &str = "Ready";
+        /// Not ready: it has not ended, or it failed.
+        pub const NOT_READY: &str = "NotReady";
+
+        /// Its PipelineRun exists.
+        pub const EXECUTION_CREATED: &str = "ExecutionCreated";
+        /// Its PipelineRun could not be created.
+        pub const EXECUTION_CREATION_FAILED: &str = "ExecutionCreationFailed";
+        /// A quota is exhausted.
+        pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+        /// A right is missing.
+        pub const RBAC_DENIED: &str = "RBACDenied";
+        /// An image could not be pulled.
+        pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+
+        /// Its PipelineRun started.
+        pub const EXECUTION_STARTED: &str = "ExecutionStarted";
+        /// Its PipelineRun did not start.
+        pub const EXECUTION_FAILED_TO_START: &str = "ExecutionFailedToStart";
+
+        /// Its PipelineRun succeeded.
+        pub const EXECUTION_SUCCEEDED: &str = "ExecutionSucceeded";
+        /// It failed, and no other reason says how.
+        pub const EXECUTION_FAILED: &str = "ExecutionFailed";
+        /// A step of a task exited with an error.
+        pub const TASK_FAILED: &str = "TaskFailed";
+        /// A deadline passed.
+        pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+        /// A container was killed for lack of memory.
+        pub const OOM_KILLED: &str = "OOMKilled";
+
+        /// Another execution holds the target.
+        pub const RESOURCE_BUSY: &str = "ResourceBusy";
+        /// The target was remediated a short time ago.
+        pub const RECENTLY_REMEDIATED: &str = "RecentlyRemediated";
+        /// Runs failed before they executed anything; the next try waits.
+        pub const BACKOFF_ACTIVE: &str = "BackoffActive";
+        /// An execution failed; a person must look first.
+        pub const PREVIOUS_EXECUTION_FAILED: &str = "PreviousExecutionFailed";
+        /// Too many runs in a row failed before they executed anything; a person must look first.
+        pub const EXHAUSTED_RETRIES: &str = "ExhaustedRetries";
+    }
 }

@@ -1,0 +1,33 @@
+//! Texts of others, made fit for where they go.
+
+/// `text` in at most `limit` characters, as Kubernetes counts them. Control characters become spaces,
+/// lines stay lines: it ends up on terminals.
+pub(crate) fn fit(text: &str, limit: u32) -> String {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    text.chars().map(printable).take(limit).collect()
+}
+
+/// The same as [`fit`], or nothing when it is empty.
+pub(crate) fn some_fit(text: &str, limit: u32) -> Option<String> {
+    (!text.is_empty()).then(|| fit(text, limit))
+}
+
+fn printable(c: char) -> char {
+    if c.is_control() && c != '\n' { ' ' } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(fit("äöü", 2), "äö");
+        assert_eq!((some_fit("", 9), some_fit("ab", 1)), (None, Some("a".to_owned())));
+    }
+
+    #[test]
+    fn a_terminal_is_safe_from_it() {
+        assert_eq!(fit("a\u{1b}[31mb\nc\r\td", 99), "a [31mb\nc  d");
+    }
+}

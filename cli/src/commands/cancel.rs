@@ -22,7 +22,7 @@ pub(super) async fn run(
         execution_id: args.id,
         reason: args.reason,
         mode: to_mode(args.mode).into(),
-        on_behalf_of: None,
+        ..CancelRequest::default()
     };
     let call = client.cancel(request(message, global.timeout.0));
     let response = answered(context, call).await?;

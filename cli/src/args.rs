@@ -92,7 +92,7 @@ pub enum Command {
     List(ListArgs),
     /// Follow an execution to its end
     Watch(WatchArgs),
-    /// Ask an execution to stop
+    /// Ask an execution to stop, or make sure that nothing of a request runs
     Cancel(CancelArgs),
     /// Tell why something waits on a target: its holder, its queue, its gates
     Target(TargetArgs),
@@ -239,19 +239,35 @@ pub struct RetryArgs {
 #[command(after_help = "\
 Examples:
   wfe cancel 0198c0de-7a3c-7bb0-9c11-000000000001 --reason \"started by mistake\"
+  wfe cancel --request-id nightly-restart-2026-11-21 --reason \"not needed any more\"
 
 Answers at once. The execution is CANCELLING until nothing of its run is alive; `wfe watch` shows
-the end. An execution that has ended stays as it is, which is not an error.")]
+the end. An execution that has ended stays as it is, which is not an error.
+
+A request for which nothing was started is withdrawn for ever: a start with its id that comes later
+is refused.")]
 pub struct CancelArgs {
-    /// Id of the execution
-    #[arg(value_name = "ID")]
-    pub id: String,
+    /// What is cancelled.
+    #[command(flatten)]
+    pub which: CancelKey,
     /// Why; kept on record
     #[arg(long)]
     pub reason: String,
     /// How the run is stopped
     #[arg(long, value_enum, default_value_t = CancelModeArg::Immediate)]
     pub mode: CancelModeArg,
+}
+
+/// What is cancelled: an execution, or a request.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct CancelKey {
+    /// Id of the execution
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Instead of the id: the request, whether or not its start arrived
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
 }
 
 /// How a run is stopped, as it is written on the command line.

@@ -1,6 +1,8 @@
 //! What the service can answer instead of what was asked, with stable codes.
 
-use wfe_core::{execution::Hold, ids::ExecutionId, invalid::Violations, target::TargetKey};
+use wfe_core::{
+    execution::Hold, ids::ExecutionId, invalid::Violations, target::TargetKey, withdraw::Withdrawal,
+};
 
 use crate::{
     store::{SettleError, StoreError},
@@ -37,6 +39,9 @@ pub enum ServiceError {
         /// The first field that differs.
         field: &'static str,
     },
+    /// The request was withdrawn, and starts nothing for ever.
+    #[error("request_id {} was withdrawn at {}; nothing of it will ever run", .0.request_id, .0.at)]
+    RequestWithdrawn(Box<Withdrawal>),
     /// A cursor is ahead of what exists.
     #[error(
         "execution {id} is at revision {newest}, so there is nothing after {asked} to wait for"
@@ -87,6 +92,8 @@ pub enum Code {
     TargetLocked,
     /// The request id was used for another request.
     RequestIdReused,
+    /// The request was withdrawn.
+    RequestWithdrawn,
     /// The cursor is ahead of what exists.
     CursorAhead,
     /// The contract has it, this version does not.
@@ -107,11 +114,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
         Self::RequestIdReused,
+        Self::RequestWithdrawn,
         Self::CursorAhead,
         Self::NotAvailable,
         Self::StoreUnavailable,
@@ -129,6 +137,7 @@ impl Code {
             Self::NotFound => "NOT_FOUND",
             Self::TargetLocked => "TARGET_LOCKED",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::RequestWithdrawn => "REQUEST_WITHDRAWN",
             Self::CursorAhead => "CURSOR_AHEAD",
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
@@ -149,6 +158,7 @@ impl ServiceError {
             Self::NotFound { .. } => Code::NotFound,
             Self::TargetLocked { .. } => Code::TargetLocked,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
+            Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
             Self::CursorAhead { .. } => Code::CursorAhead,
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,

@@ -11,7 +11,7 @@ use wfe_proto::v1::{
 
 use crate::{
     error::ServiceError,
-    service::{Service, Started},
+    service::{Cancelled, Service, Started},
 };
 
 mod from_proto;
@@ -102,9 +102,20 @@ impl ExecutionService for Door {
     ) -> Result<Response<v1::CancelResponse>, Status> {
         self.answer("Cancel", async {
             let actor = from_proto::actor(&request);
-            let (id, reason) = from_proto::cancel(request.into_inner())?;
-            let execution = self.service.cancel(id, reason, actor).await?;
-            let execution = Some(to_proto::execution(&execution, self.service.namespace()));
+            let (key, reason) = from_proto::cancel(request.into_inner())?;
+            let execution = match key {
+                from_proto::Key::Execution(id) => {
+                    Some(self.service.cancel(id, reason, actor).await?)
+                }
+                from_proto::Key::Request(id) => {
+                    match self.service.cancel_request(id, reason, actor).await? {
+                        Cancelled::Execution(execution) => Some(*execution),
+                        Cancelled::Withdrawn => None,
+                    }
+                }
+            };
+            let namespace = self.service.namespace();
+            let execution = execution.map(|execution| to_proto::execution(&execution, namespace));
             Ok(v1::CancelResponse { execution })
         })
         .await

@@ -14,6 +14,7 @@ use wfe_core::{
     settle::Settlement,
     start::{NewExecution, StartDecision, decide},
     transition::Change,
+    withdraw::{self, WithdrawDecision, WithdrawView, Withdrawal},
 };
 
 use crate::{
@@ -74,6 +75,17 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let request: &StartRequest = &new.request;
         self.store.validate_start(request, &|view| decide(view, new, foreign)).await
+    }
+
+    /// Decides a Cancel by request id, and writes the withdrawal when it is one. Nobody is woken: nothing
+    /// of such a request runs or is followed.
+    pub async fn withdraw(&self, new: &Withdrawal) -> Result<WithdrawDecision, StoreError> {
+        let decide = |view: WithdrawView<'_>| withdraw::decide(view, new);
+        let decision = self.store.withdraw(&new.request_id, &decide).await?;
+        if let WithdrawDecision::Withdraw(withdrawal) = &decision {
+            tracing::info!(request.id = %withdrawal.request_id, "request withdrawn");
+        }
+        Ok(decision)
     }
 
     /// Decides a change and writes it. Answers the execution after it, when it changed.

@@ -41,6 +41,17 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 /// Who waits for readiness looks this often.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 
+/// At most this many calls at once on one connection. A watch is a call that stays open, and a client
+/// that follows many executions has them all on one connection, for which 10,000 watches are the
+/// budget; the rest is for the calls beside them. Past this the client's next call waits unsent, so it
+/// is set, not left to what the libraries think best: 200 for hyper, no bound at all for tonic.
+const MAX_STREAMS_PER_CONNECTION: u32 = 16_384;
+
+/// What clients may send on one connection before it is read. h2 takes a connection for an attack, and
+/// ends it, when half of this is used up by what messages of less than 256 bytes lack to that size. A
+/// client that opens all its watches at once, as after a restart, must not come near to it.
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 256 * MAX_STREAMS_PER_CONNECTION;
+
 /// A server that runs.
 pub struct Server {
     grpc_address: SocketAddr,
@@ -266,6 +277,8 @@ async fn serve_grpc(
     let serve = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(grpc::ExplainLayer)
         .add_service(health)
         .add_optional_service(v1)

@@ -24,6 +24,7 @@ mod cancel;
 mod start;
 mod watch;
 
+pub use cancel::Cancelled;
 pub use start::{Mode, Started};
 pub use watch::Update;
 

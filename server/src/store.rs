@@ -17,6 +17,7 @@ use wfe_core::{
     start::{StartDecision, StartView},
     target::TargetKey,
     transition::IllegalTransition,
+    withdraw::{WithdrawDecision, WithdrawView},
 };
 
 #[cfg(test)]
@@ -26,6 +27,9 @@ pub mod sqlite;
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;
+
+/// Decides a Cancel by request id from what is stored.
+pub type WithdrawDecider<'a> = dyn Fn(WithdrawView<'_>) -> WithdrawDecision + Send + Sync + 'a;
 
 /// Decides a change from what is stored.
 pub type SettleDecider<'a> =
@@ -51,6 +55,14 @@ pub trait Store: Send + Sync + 'static {
         request: &StartRequest,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError>;
+
+    /// Decides a Cancel by request id. A withdrawal is written, and so stands between its request and
+    /// every later Start; what is to be stopped, and what was withdrawn before, writes nothing.
+    async fn withdraw(
+        &self,
+        id: &RequestId,
+        decide: &WithdrawDecider<'_>,
+    ) -> Result<WithdrawDecision, StoreError>;
 
     /// Decides and writes a change of one execution, of its target, and of the one that waits next.
     /// `name` names the transaction in metrics and logs.

@@ -17,6 +17,7 @@ use wfe_core::{
     start::{NewExecution, StartDecision, decide},
     target::TargetKey,
     transition::Input,
+    withdraw::{self, WithdrawDecision, Withdrawal},
     workflow::BundleWorkflow,
 };
 
@@ -94,6 +95,24 @@ pub(crate) async fn start(
 ) -> Result<StartDecision, StoreError> {
     let foreign = ForeignRuns::default();
     store.start(&new.request, &|view| decide(view, new, &foreign)).await
+}
+
+/// What withdraws `request-<n>` so many seconds after the tests begin.
+pub(crate) fn mk_withdrawal(n: u32, second: i64) -> Withdrawal {
+    Withdrawal {
+        request_id: format!("request-{n}").parse().unwrap(),
+        reason: format!("not needed at \"{second}\""),
+        actor: Actor::anonymous(Some("192.0.2.2".to_owned())),
+        at: at(second),
+    }
+}
+
+/// Cancels a request as the service does.
+pub(crate) async fn withdraw(
+    store: &dyn Store,
+    new: &Withdrawal,
+) -> Result<WithdrawDecision, StoreError> {
+    store.withdraw(&new.request_id, &|view| withdraw::decide(view, new)).await
 }
 
 /// Moves an execution as the service does, when the cluster holds no foreign run.

@@ -4,13 +4,16 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
+use jiff::Timestamp;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use wfe_core::{
+    actor::Actor,
     execution::{Gate, Hold},
     ids::{ClusterId, ExecutionId},
     invalid::Violations,
     target::TargetKey,
+    withdraw::Withdrawal,
 };
 use wfe_server::{
     error::{Code, ServiceError},
@@ -67,6 +70,12 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::no_execution(id),
         ServiceError::TargetLocked { target: Box::new(target), hold: Box::new(hold) },
         ServiceError::RequestIdReused { request_id: "r-1".to_owned(), field: "target" },
+        ServiceError::RequestWithdrawn(Box::new(Withdrawal {
+            request_id: "r-1".parse().unwrap(),
+            reason: "its object was deleted".to_owned(),
+            actor: Actor::anonymous(None),
+            at: Timestamp::UNIX_EPOCH,
+        })),
         ServiceError::CursorAhead { id, asked: 9, newest: 7 },
         ServiceError::NotAvailable { feature: "ClearBlock" },
         ServiceError::StoreUnavailable(row("executions")),

@@ -1,4 +1,4 @@
-//! `wfe cancel`: asks an execution to stop.
+//! `wfe cancel`: asks an execution to stop, or makes sure that nothing of a request runs.
 
 use wfe_proto::v1::{CancelMode, CancelRequest};
 
@@ -17,18 +17,22 @@ pub(super) async fn run(
     global: &Global,
     args: CancelArgs,
 ) -> Result<Exit, Error> {
+    let CancelArgs { which, reason, mode } = args;
+    let request_id = which.request_id.unwrap_or_default();
     let mut client = connect(&global.server, global.timeout.0)?;
     let message = CancelRequest {
-        execution_id: args.id,
-        reason: args.reason,
-        mode: to_mode(args.mode).into(),
+        // The parser asks for one of the two.
+        execution_id: which.id.unwrap_or_default(),
+        request_id: request_id.clone(),
+        reason,
+        mode: to_mode(mode).into(),
         on_behalf_of: None,
     };
     let call = client.cancel(request(message, global.timeout.0));
     let response = answered(context, call).await?;
-    answer(context, global, &response, |response, context| {
-        let execution = response.execution.clone().unwrap_or_default();
-        render::execution::headline(&execution, (context.now)(), context.colour)
+    answer(context, global, &response, |response, context| match &response.execution {
+        Some(execution) => render::execution::headline(execution, (context.now)(), context.colour),
+        None => render::execution::withdrawn(&request_id),
     })?;
     Ok(Exit::Ok)
 }

@@ -296,6 +296,50 @@ async fn cancel_sends_its_reason_and_shows_the_state() {
 }
 
 #[tokio::test]
+async fn cancel_of_a_request_tells_its_execution_or_that_it_is_withdrawn() {
+    let asked = Asked::nothing();
+    let mut note = asked.pen();
+    let server = serve(Service::default().cancel(move |request| {
+        note((request.execution_id, request.request_id.clone(), request.reason));
+        let execution = mk_execution("e-1", State::Cancelling, 4);
+        Ok(CancelResponse { execution: (request.request_id == "started").then_some(execution) })
+    }))
+    .await;
+    let shell = Shell::at(&server.address());
+    assert_eq!(shell.run("cancel --request-id started --reason why").await, Exit::Ok);
+    assert_eq!(shell.stdout(), "e-1  default/deployment/api  CANCELLING: it was asked to stop\n");
+    let shell = Shell::at(&server.address());
+    assert_eq!(shell.run("cancel --request-id r-1 --reason why").await, Exit::Ok);
+    assert_eq!(
+        shell.stdout(),
+        "request r-1 is withdrawn: nothing was started for it, and nothing ever will be\n"
+    );
+    let shell = Shell::at(&server.address());
+    assert_eq!(shell.run("cancel --request-id r-1 --reason why -o json").await, Exit::Ok);
+    assert_eq!(shell.stdout(), "{}\n");
+    let sent = |id: &str| (String::new(), id.to_owned(), "why".to_owned());
+    assert_eq!(asked.take(), [sent("started"), sent("r-1"), sent("r-1")]);
+}
+
+#[tokio::test]
+async fn a_start_of_a_withdrawn_request_is_refused_with_who_withdrew_it_and_why() {
+    let refuse = |_| {
+        let mut details =
+            ErrorDetails::with_error_info("REQUEST_WITHDRAWN", wfe_proto::ERROR_DOMAIN, []);
+        let why = "anonymous withdrew it: its object was deleted";
+        details.add_precondition_failure_violation("REQUEST", "new-id", why);
+        let message = "request_id new-id was withdrawn";
+        Err(Status::with_error_details(Code::FailedPrecondition, message, details))
+    };
+    let server = serve(Service::default().start(refuse)).await;
+    let shell = Shell::at(&server.address());
+    assert_eq!(shell.run(START).await, Exit::Refused);
+    let told = shell.stderr();
+    assert!(told.contains("reason: REQUEST_WITHDRAWN"), "{told}");
+    assert!(told.contains("anonymous withdrew it: its object was deleted"), "{told}");
+}
+
+#[tokio::test]
 async fn target_tells_who_holds_it() {
     let server = serve(Service::default().get_target(|request| {
         Ok(GetTargetResponse {

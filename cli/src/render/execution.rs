@@ -134,6 +134,14 @@ pub(crate) fn headline(execution: &Execution, now: Timestamp, colour: Colour) ->
     )
 }
 
+/// A request that has no execution and never will, in a line.
+pub(crate) fn withdrawn(request_id: &str) -> String {
+    format!(
+        "request {} is withdrawn: nothing was started for it, and nothing ever will be",
+        plain(request_id)
+    )
+}
+
 /// Whether a state is the last one of an execution.
 pub(crate) fn is_terminal(state: State) -> bool {
     match state {

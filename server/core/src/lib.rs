@@ -4,7 +4,7 @@
 //! what is stored, calls a function of this crate, and writes what it answers in one transaction.
 //!
 //! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] (who may
-//! run on a target), [`start`] and [`settle`] (the two decisions that a transaction takes),
+//! run on a target), [`start`], [`withdraw`] and [`settle`] (the decisions that a transaction takes),
 //! [`observe`] and [`failure`] (what a run tells).
 
 pub mod actor;
@@ -22,6 +22,7 @@ pub mod settle;
 pub mod start;
 pub mod target;
 pub mod transition;
+pub mod withdraw;
 pub mod workflow;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
     lock::{Admission, ForeignRuns, TargetState, admit, held_by},
     request::{StartRequest, WhenLocked},
     transition::Change,
+    withdraw::Withdrawal,
 };
 
 /// What is stored about a request and its target.
@@ -17,6 +18,8 @@ use crate::{
 pub struct StartView<'a> {
     /// What was accepted under the same request id, and the execution that it got.
     pub accepted: Option<(&'a StartRequest, ExecutionId)>,
+    /// The withdrawal of the request, when it was withdrawn.
+    pub withdrawn: Option<&'a Withdrawal>,
     /// The target.
     pub target: &'a TargetState,
     /// Executions that wait for the target.
@@ -52,6 +55,8 @@ pub enum StartDecision {
     Attach(ExecutionId),
     /// A gate is closed.
     Refuse(Hold),
+    /// The request was withdrawn, and starts nothing for ever.
+    Withdrawn(Withdrawal),
     /// The request id was used for something else.
     Reused {
         /// The first field that differs.
@@ -63,7 +68,12 @@ pub enum StartDecision {
 
 /// Decides what becomes of a request.
 pub fn decide(view: StartView<'_>, new: &NewExecution, foreign: &ForeignRuns) -> StartDecision {
-    // First of all: a repetition is answered as before, whatever has changed since.
+    // First of all: who withdrew a request relies on it that nothing comes of it any more, whatever it
+    // asks for. Also when it had attached before: what it followed was never its own.
+    if let Some(withdrawal) = view.withdrawn {
+        return StartDecision::Withdrawn(withdrawal.clone());
+    }
+    // Then: a repetition is answered as before, whatever has changed since.
     if let Some((accepted, execution)) = view.accepted {
         return match new.request.first_difference(accepted) {
             Some(field) => StartDecision::Reused { field },

@@ -25,8 +25,9 @@ use crate::{
     store::{Filter, Page, Sequence},
 };
 
-/// At most this many characters in the reason of a Cancel.
-const MAX_REASON_CHARS: usize = 2_000;
+mod cancel;
+
+pub(super) use cancel::cancel;
 
 fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
@@ -260,34 +261,7 @@ pub(super) fn watch(
     Ok((id, after))
 }
 
-/// A Cancel.
-pub(super) fn cancel(message: v1::CancelRequest) -> Result<(ExecutionId, String), ServiceError> {
-    let v1::CancelRequest { execution_id: id, reason, mode, on_behalf_of } = message;
-    let mut wrong = Violations(Vec::new());
-    let id = wrong.take("execution_id", id.parse::<ExecutionId>());
-    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_CHARS {
-        wrong
-            .0
-            .push(Invalid::new("is required: say why, in at most 2,000 characters").at("reason"));
-    }
-    let mode = wrong.take("mode", known::<v1::CancelMode>(mode));
-    let (Some(id), Some(mode), true) = (id, mode, wrong.0.is_empty()) else {
-        return Err(wrong.into());
-    };
-    match mode {
-        v1::CancelMode::Unspecified | v1::CancelMode::Immediate => {}
-        v1::CancelMode::RunFinally => return Err(not_available("the cancel mode RUN_FINALLY")),
-        v1::CancelMode::StopAndFinally => {
-            return Err(not_available("the cancel mode STOP_AND_FINALLY"));
-        }
-    }
-    if on_behalf_of.is_some() {
-        return Err(not_available("on_behalf_of"));
-    }
-    Ok((id, reason))
-}
-
-/// Which execution to get.
+/// Which execution is meant.
 pub(super) enum Key {
     /// By its id.
     Execution(ExecutionId),

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code as Grpc, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use wfe_core::invalid::Violations;
+use wfe_core::{invalid::Violations, withdraw::Withdrawal};
 use wfe_proto::ERROR_DOMAIN;
 use wfe_runtime::error::chain;
 
@@ -12,6 +12,9 @@ use crate::error::{Code, ServiceError};
 
 /// When a client may try again after the service or what it stands on was away.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// At most this many characters of the reason that a caller gave are told in an error.
+const MAX_REASON_CHARS: usize = 200;
 
 /// The status of an error. Errors of the service itself are logged here, once.
 pub fn to_status(error: &ServiceError) -> Status {
@@ -50,6 +53,16 @@ pub fn to_status(error: &ServiceError) -> Status {
                 "differs from the request that was accepted under this request_id",
             );
             Grpc::AlreadyExists
+        }
+        ServiceError::RequestWithdrawn(withdrawal) => {
+            let Withdrawal { request_id, reason, actor, at } = &**withdrawal;
+            metadata.insert("request_id".to_owned(), request_id.to_string());
+            metadata.insert("withdraw_time".to_owned(), at.to_string());
+            // Details travel in a header, where there is little room.
+            let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+            let description = format!("{} withdrew it: {reason}", actor.user);
+            details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
+            Grpc::FailedPrecondition
         }
         ServiceError::CursorAhead { newest, .. } => {
             metadata.insert("newest".to_owned(), newest.to_string());

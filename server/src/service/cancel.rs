@@ -1,18 +1,50 @@
-//! Cancel: asks an execution to stop.
+//! Cancel: asks an execution to stop, or makes sure that nothing of a request runs.
 
 use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Execution},
-    ids::ExecutionId,
+    ids::{ExecutionId, RequestId},
     lock::ForeignRuns,
     settle::settle,
     transition::Input,
+    withdraw::{WithdrawDecision, Withdrawal},
 };
 
 use super::Service;
 use crate::error::ServiceError;
 
+/// The answer to a Cancel of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The execution that was accepted for it, as it is now.
+    Execution(Box<Execution>),
+    /// Nothing was accepted for it, and nothing ever will be.
+    Withdrawn,
+}
+
 impl Service {
+    /// Makes sure that nothing of a request runs: stops its execution, or withdraws the request when it
+    /// has none. Needs nothing of the cluster.
+    pub async fn cancel_request(
+        &self,
+        id: RequestId,
+        reason: String,
+        actor: Actor,
+    ) -> Result<Cancelled, ServiceError> {
+        let at = self.clock.now();
+        let new = Withdrawal { request_id: id, reason: reason.clone(), actor: actor.clone(), at };
+        match self.ledger.withdraw(&new).await? {
+            // In a transaction of its own: an execution that was accepted stays the one of its request.
+            WithdrawDecision::Stop(execution) => {
+                let execution = self.cancel(execution, reason, actor).await?;
+                Ok(Cancelled::Execution(Box::new(execution)))
+            }
+            WithdrawDecision::Withdraw(_) | WithdrawDecision::Withdrawn(_) => {
+                Ok(Cancelled::Withdrawn)
+            }
+        }
+    }
+
     /// Asks an execution to stop, and answers it as it is then. Of one that ended, or that was asked
     /// before, it changes nothing.
     pub async fn cancel(

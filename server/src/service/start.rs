@@ -58,6 +58,9 @@ impl Service {
                 let target = Box::new(new.request.target);
                 Err(ServiceError::TargetLocked { target, hold: Box::new(hold) })
             }
+            StartDecision::Withdrawn(withdrawal) => {
+                Err(ServiceError::RequestWithdrawn(Box::new(withdrawal)))
+            }
             StartDecision::Reused { field } => Err(ServiceError::RequestIdReused {
                 request_id: new.request.request_id.to_string(),
                 field,

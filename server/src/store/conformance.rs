@@ -18,6 +18,7 @@ pub(crate) mod model;
 pub(crate) mod read;
 pub(crate) mod settle;
 pub(crate) mod start;
+pub(crate) mod withdraw;
 
 /// A database that is there for one test.
 pub(crate) trait Backend: Sized {
@@ -51,6 +52,15 @@ macro_rules! suite {
                 who_waits_for_a_foreign_run_waits_for_an_unused_target;
                 targets_of_different_clusters_do_not_meet;
             );
+            properties::each!($backend; withdraw:
+                a_withdrawn_request_is_refused_for_ever_whatever_it_asks_for;
+                the_first_withdrawal_stands_and_a_second_writes_nothing;
+                what_was_accepted_is_to_be_stopped_and_never_withdrawn;
+                who_attached_is_withdrawn_and_what_it_followed_stays;
+                of_50_starts_and_50_withdrawals_of_a_request_one_comes_first;
+                each_of_50_requests_is_either_started_or_withdrawn;
+                every_field_of_a_withdrawal_comes_back;
+            );
             properties::each!($backend; settle:
                 a_life_is_kept_with_its_history;
                 the_end_of_one_lets_the_next_in_at_once;
@@ -78,6 +88,7 @@ macro_rules! suite {
                 two_stores_on_one_database_agree;
                 a_closed_store_refuses_and_its_data_stay;
                 a_start_that_is_dropped_anywhere_is_all_or_nothing;
+                a_withdrawal_that_is_dropped_anywhere_is_all_or_nothing;
                 a_change_that_is_dropped_anywhere_is_all_or_nothing;
                 callers_who_go_away_leave_a_sound_store;
             );

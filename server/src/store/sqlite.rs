@@ -16,16 +16,17 @@ use wfe_core::{
     settle::Settlement,
     start::StartDecision,
     target::TargetKey,
+    withdraw::WithdrawDecision,
 };
 
 use self::{
     open::{Tuning, open_file, open_memory},
     transaction::{Writer, observed},
-    work::{Check, Settle, Start},
+    work::{Check, Settle, Start, Withdraw},
 };
 use super::{
     Filter, Listed, Page, SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView,
-    Unfinished,
+    Unfinished, WithdrawDecider,
     observer::{StoreObserver, Unobserved},
 };
 
@@ -115,6 +116,7 @@ impl Store for SqliteStore {
             }
             seen @ (StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
+            | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
             | StartDecision::DeadlinePassed) => Ok(seen),
         }
@@ -128,6 +130,22 @@ impl Store for SqliteStore {
     ) -> Result<StartDecision, StoreError> {
         let view = self.observed("start_view", read::start_view(&self.readers, request)).await?;
         Ok(decide(view.view()))
+    }
+
+    #[tracing::instrument(name = "store.withdraw", level = "debug", skip_all, fields(request.id = %id))]
+    async fn withdraw(
+        &self,
+        id: &RequestId,
+        decide: &WithdrawDecider<'_>,
+    ) -> Result<WithdrawDecision, StoreError> {
+        // As for a Start: what writes nothing does not queue for the one connection that writes. What
+        // was accepted stays accepted and what was withdrawn stays withdrawn, so that both may be said
+        // from what a reader sees.
+        let view = self.observed("withdraw_view", read::withdraw_view(&self.readers, id)).await?;
+        match decide(view.view()) {
+            WithdrawDecision::Withdraw(_) => self.writer.run(&Withdraw { id, decide }).await,
+            seen @ (WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_)) => Ok(seen),
+        }
     }
 
     #[tracing::instrument(name = "store.settle", level = "debug", skip_all, fields(transaction = name, execution.id = %id))]

@@ -116,16 +116,20 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
     assert_eq!(stored(&stack).await, (0, 0));
 
     let id = start(&mut client, mk()).await.id;
+    let cancel = || v1::CancelRequest { reason: "x".to_owned(), ..v1::CancelRequest::default() };
     for mode in [CancelMode::RunFinally, CancelMode::StopAndFinally] {
-        let request = v1::CancelRequest {
-            execution_id: id.clone(),
-            reason: "x".to_owned(),
-            mode: mode.into(),
-            on_behalf_of: None,
-        };
-        let status = client.cancel(request).await.unwrap_err();
-        refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
+        for (execution_id, request_id) in [(id.as_str(), ""), ("", "not-started")] {
+            let request = v1::CancelRequest {
+                execution_id: execution_id.to_owned(),
+                request_id: request_id.to_owned(),
+                mode: mode.into(),
+                ..cancel()
+            };
+            let status = client.cancel(request).await.unwrap_err();
+            refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
+        }
     }
+    start(&mut client, mk_start("not-started", "pod/y")).await;
     let status = client.clear_block(v1::ClearBlockRequest::default()).await.unwrap_err();
     refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
     for scope in [
@@ -144,6 +148,12 @@ async fn the_other_calls_name_their_wrong_fields_too() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let id = start(&mut client, mk()).await.id;
+    let both = |id: &str, request_id: &str| v1::CancelRequest {
+        execution_id: id.to_owned(),
+        request_id: request_id.to_owned(),
+        reason: "why".to_owned(),
+        ..v1::CancelRequest::default()
+    };
     let cancel = |id: &str, reason: &str| v1::CancelRequest {
         execution_id: id.to_owned(),
         reason: reason.to_owned(),
@@ -154,9 +164,15 @@ async fn the_other_calls_name_their_wrong_fields_too() {
         (cancel(&id, " \n"), vec!["reason"]),
         (cancel(&id, &"x".repeat(2001)), vec!["reason"]),
         (cancel(&id.to_uppercase(), ""), vec!["execution_id", "reason"]),
+        (both("", ""), vec!["execution_id", "request_id"]),
+        (both(&id, "r"), vec!["execution_id", "request_id"]),
+        (both("", "a b"), vec!["request_id"]),
+        (both("", &"r".repeat(129)), vec!["request_id"]),
     ] {
         assert_eq!(violated(&client.cancel(request).await.unwrap_err()), fields);
     }
+    // None of them withdrew or stopped anything.
+    assert_eq!(get(&mut client, &id).await.cancellation, None);
     assert_eq!(violated(&client.get(v1::GetRequest { key: None }).await.unwrap_err()), ["key"]);
     let status = client.watch(v1::WatchRequest::default()).await.unwrap_err();
     assert_eq!(violated(&status), ["scope"]);

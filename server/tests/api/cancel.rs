@@ -108,12 +108,3 @@ async fn a_run_deleted_behind_our_back_ends_as_failed_and_frees_the_target() {
     assert!(done.failure.unwrap().summary.contains("deleted from outside"));
     assert_eq!(target(&mut client, "pod/x").await.lock, None);
 }
-
-fn assert_nothing_alive(stack: &Stack) {
-    for snapshot in stack.cluster.runs() {
-        assert!(!snapshot.run.is_live(), "{:?}", snapshot.run);
-        for task in &snapshot.task_runs {
-            assert!(!task.is_live(), "{task:?}");
-        }
-    }
-}

@@ -11,3 +11,4 @@ mod restart;
 mod support;
 mod trouble;
 mod watch;
+mod withdraw;

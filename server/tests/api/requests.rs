@@ -160,14 +160,68 @@ async fn exactly_the_declared_parameters_reach_the_run() {
     assert_eq!(execution.parameters.keys().collect::<Vec<_>>(), ["B"]);
 }
 
+/// So many seconds from now.
+fn in_seconds(seconds: i64) -> prost_types::Timestamp {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let seconds = i64::try_from(now).unwrap() + seconds;
+    prost_types::Timestamp { seconds, nanos: 0 }
+}
+
+#[tokio::test]
+async fn a_repeated_start_whose_deadline_has_passed_by_now_is_repeated() {
+    let mut stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let request = v1::StartRequest {
+        deadline: Some(in_seconds(2)),
+        ..mk_start_of("never-ends", "r", "pod/x")
+    };
+    let id = start(&mut client, request.clone()).await.id;
+    let done = until_terminal(&mut client, &id).await;
+    // By this it is known that the deadline has passed.
+    assert_eq!(done.failure.as_ref().unwrap().reason(), FailureReason::DeadlineExceeded);
+    let again = client.start(request.clone()).await.unwrap().into_inner();
+    assert_eq!(again.outcome(), StartOutcome::Repeated);
+    assert_eq!(again.execution.as_ref(), Some(&done));
+    let validated = v1::StartRequest { validate_only: true, ..request.clone() };
+    let validated = client.start(validated).await.unwrap().into_inner();
+    assert_eq!(validated.outcome(), StartOutcome::Repeated);
+
+    stack.crash_and_restart().await;
+    let mut client = stack.client().await;
+    let restarted =
+        eventually("the service answers", async || match client.start(request.clone()).await {
+            Ok(answer) => Some(answer.into_inner()),
+            Err(status) => {
+                refused(&status, Code::Unavailable, "CLUSTER_UNAVAILABLE");
+                None
+            }
+        })
+        .await;
+    assert_eq!(restarted.outcome(), StartOutcome::Repeated);
+    assert_eq!(restarted.execution, Some(done));
+}
+
+#[tokio::test]
+async fn a_new_start_whose_deadline_has_passed_is_refused_and_names_the_deadline() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    start(&mut client, mk_start_of("never-ends", "holder", "pod/held")).await;
+    // Also when the target could not be had anyway.
+    for target in ["pod/free", "pod/held"] {
+        let request = v1::StartRequest { deadline: Some(in_seconds(-1)), ..mk_start("r", target) };
+        let status = client.start(request).await.unwrap_err();
+        assert_eq!(violated(&status), ["deadline"], "{target}");
+        assert!(status.message().contains("must be in the future"), "{status:?}");
+    }
+    assert_eq!(stored(&stack).await, (1, 1));
+}
+
 #[tokio::test]
 async fn a_deadline_ends_a_run_that_does_not_end_itself() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
     let mut request = mk_start_of("never-ends", "r", "pod/x");
-    let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 2;
-    request.deadline =
-        Some(prost_types::Timestamp { seconds: i64::try_from(soon).unwrap(), nanos: 0 });
+    request.deadline = Some(in_seconds(2));
     let id = start(&mut client, request).await.id;
     let done = until_terminal(&mut client, &id).await;
     assert_eq!(done.failure.unwrap().reason(), FailureReason::DeadlineExceeded);

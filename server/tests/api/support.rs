@@ -298,3 +298,13 @@ pub(crate) async fn stored(stack: &Stack) -> (usize, u64) {
     let all = stack.store().count_by_state().await.unwrap().iter().map(|(_, n)| n).sum();
     (unfinished, all)
 }
+
+/// Asserts that no run and no task in the cluster is alive.
+pub(crate) fn assert_nothing_alive(stack: &Stack) {
+    for snapshot in stack.cluster.runs() {
+        assert!(!snapshot.run.is_live(), "{:?}", snapshot.run);
+        for task in &snapshot.task_runs {
+            assert!(!task.is_live(), "{task:?}");
+        }
+    }
+}

@@ -17,7 +17,11 @@ fn held() -> TargetState {
 }
 
 fn decide_on(target: &TargetState, waiting: usize, new: &NewExecution) -> StartDecision {
-    decide(StartView { accepted: None, target, waiting }, new, &ForeignRuns::default())
+    decide(
+        StartView { accepted: None, withdrawn: None, target, waiting },
+        new,
+        &ForeignRuns::default(),
+    )
 }
 
 #[test]
@@ -53,7 +57,7 @@ fn a_locked_target_refuses_queues_or_attaches_as_asked() {
 #[test]
 fn there_is_nobody_to_attach_to_when_a_foreign_run_holds_the_target() {
     let foreign = ForeignRuns { live: Some("other".to_owned()), last_epoch: Epoch(0) };
-    let view = StartView { accepted: None, target: &free(), waiting: 0 };
+    let view = StartView { accepted: None, withdrawn: None, target: &free(), waiting: 0 };
     let decision = decide(view, &mk_new(2, WhenLocked::Attach), &foreign);
     assert!(matches!(decision, StartDecision::Refuse(Hold { holder: None, .. })));
 }
@@ -63,7 +67,8 @@ fn a_repetition_gets_the_same_whatever_has_changed_since() {
     let mut new = mk_new(2, WhenLocked::Reject);
     new.request.deadline = Some(at(5));
     let accepted = new.request.clone();
-    let view = StartView { accepted: Some((&accepted, mk_id(9))), target: &held(), waiting: 3 };
+    let accepted = Some((&accepted, mk_id(9)));
+    let view = StartView { accepted, withdrawn: None, target: &held(), waiting: 3 };
     assert_eq!(decide(view, &new, &ForeignRuns::default()), StartDecision::Repeat(mk_id(9)));
 
     new.request.service_account = Some("other".to_owned());
@@ -78,4 +83,32 @@ fn a_deadline_must_be_in_the_future() {
     assert_eq!(decide_on(&free(), 0, &new), StartDecision::DeadlinePassed);
     new.request.deadline = Some(at(11));
     assert!(matches!(decide_on(&free(), 0, &new), StartDecision::Accept { .. }));
+}
+
+#[test]
+fn a_withdrawn_request_starts_nothing_whatever_it_asks_for() {
+    let mut new = mk_new(2, WhenLocked::Wait);
+    let withdrawal = Withdrawal {
+        request_id: new.request.request_id.clone(),
+        reason: "not needed".to_owned(),
+        actor: Actor::anonymous(None),
+        at: at(5),
+    };
+    // A free target, a held one, one to follow, and a body that would be refused for itself.
+    let free = free();
+    let view =
+        StartView { accepted: None, withdrawn: Some(&withdrawal), target: &free, waiting: 0 };
+    let withdrawn = StartDecision::Withdrawn(withdrawal.clone());
+    assert_eq!(decide(view, &new, &ForeignRuns::default()), withdrawn);
+    for when_locked in [WhenLocked::Reject, WhenLocked::Wait, WhenLocked::Attach] {
+        new.request.when_locked = when_locked;
+        let held = StartView { target: &held(), ..view };
+        assert_eq!(decide(held, &new, &ForeignRuns::default()), withdrawn, "{when_locked:?}");
+    }
+    new.request.deadline = Some(at(5));
+    assert_eq!(decide(view, &new, &ForeignRuns::default()), withdrawn);
+    // It had attached before it was withdrawn.
+    let accepted = new.request.clone();
+    let attached = StartView { accepted: Some((&accepted, mk_id(9))), ..view };
+    assert_eq!(decide(attached, &new, &ForeignRuns::default()), withdrawn);
 }

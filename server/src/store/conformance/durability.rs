@@ -7,12 +7,18 @@ use std::{
     time::Duration,
 };
 
-use wfe_core::{execution::StateCode, ids::Revision, request::WhenLocked};
+use wfe_core::{
+    execution::StateCode, ids::Revision, request::WhenLocked, start::StartDecision,
+    withdraw::WithdrawDecision,
+};
 
 use super::{Backend, accepted, all, assert_sound, history, stored};
 use crate::{
     store::StoreError,
-    testing::{advance, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded, start},
+    testing::{
+        advance, cancel, mk_id, mk_key, mk_new, mk_withdrawal, quiet, run_exists, run_succeeded,
+        start, withdraw,
+    },
 };
 
 const TARGET: &str = "default/deployment/api";
@@ -141,6 +147,32 @@ pub(crate) async fn a_start_that_is_dropped_anywhere_is_all_or_nothing<B: Backen
             // The caller who comes again gets it, once.
             soon(start(&*store, &new)).await.unwrap();
             assert_eq!(stored(&*store, new.id).await.request, new.request);
+        }
+    }
+    assert_sound(&*store).await;
+}
+
+pub(crate) async fn a_withdrawal_that_is_dropped_anywhere_is_all_or_nothing<B: Backend>() {
+    let backend = B::create().await;
+    let (store, mut n) = (backend.open().await, 0);
+    for leave in [Leave::Waiting, Leave::Woken] {
+        for polls in 0.. {
+            n += 1;
+            let new = mk_withdrawal(n, 5);
+            let ended = bounded(withdraw(&*store, &new), polls, leave).await.is_some();
+            // Nobody is held up, whatever was left, and what was under way is over then.
+            soon(store.check()).await.unwrap();
+            let started = start(&*store, &mk_new(n, TARGET, WhenLocked::Wait)).await.unwrap();
+            let again = withdraw(&*store, &mk_withdrawal(n, 6)).await.unwrap();
+            if started == StartDecision::Withdrawn(new.clone()) {
+                assert_eq!(again, WithdrawDecision::Withdrawn(new));
+            } else {
+                assert!(!ended, "withdrawn and not kept");
+                assert_eq!(again, WithdrawDecision::Stop(accepted(started).id));
+            }
+            if ended {
+                break;
+            }
         }
     }
     assert_sound(&*store).await;

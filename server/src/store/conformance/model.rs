@@ -21,12 +21,16 @@ use wfe_core::{
     start::{NewExecution, StartDecision, StartView, decide},
     target::TargetKey,
     transition::{Change, IllegalTransition, Input},
+    withdraw::{Got, WithdrawDecision, WithdrawView, Withdrawal},
 };
 
 use super::{Backend, all, assert_sound};
 use crate::{
-    store::{SettleDecider, SettleError, StartDecider, Store},
-    testing::{at, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded},
+    store::{SettleDecider, SettleError, StartDecider, Store, WithdrawDecider},
+    testing::{
+        at, cancel, mk_id, mk_key, mk_new, mk_withdrawal, quiet, run_exists, run_succeeded,
+        withdraw,
+    },
 };
 
 /// What a store keeps, in the plainest way.
@@ -35,6 +39,7 @@ struct Model {
     executions: Vec<Execution>,
     events: BTreeMap<ExecutionId, Vec<Event>>,
     requests: BTreeMap<RequestId, (StartRequest, ExecutionId)>,
+    withdrawals: BTreeMap<RequestId, Withdrawal>,
     targets: BTreeMap<TargetKey, TargetState>,
 }
 
@@ -62,6 +67,7 @@ impl Model {
         let accepted = self.requests.get(&request.request_id);
         let view = StartView {
             accepted: accepted.map(|(request, execution)| (request, *execution)),
+            withdrawn: self.withdrawals.get(&request.request_id),
             target: &self.target(&request.target),
             waiting: self.waiting(&request.target).len(),
         };
@@ -75,10 +81,23 @@ impl Model {
             StartDecision::Attach(execution) => *execution,
             StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
+            | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
             | StartDecision::DeadlinePassed => return decision,
         };
         self.requests.insert(request.request_id.clone(), (request.clone(), got));
+        decision
+    }
+
+    fn withdraw(&mut self, id: &RequestId, decide: &WithdrawDecider<'_>) -> WithdrawDecision {
+        let got = self.requests.get(id).map(|(_, got)| {
+            let own = |e: &Execution| e.id == *got && e.request.request_id == *id;
+            if self.executions.iter().any(own) { Got::Own(*got) } else { Got::Attached(*got) }
+        });
+        let decision = decide(WithdrawView { got, withdrawn: self.withdrawals.get(id) });
+        if let WithdrawDecision::Withdraw(withdrawal) = &decision {
+            self.withdrawals.insert(id.clone(), withdrawal.clone());
+        }
         decision
     }
 
@@ -105,6 +124,8 @@ impl Model {
 enum Call {
     /// A Start of one of a few requests on one of a few targets.
     Start { request: u32, target: usize, when_locked: WhenLocked, late: bool, foreign: ForeignRuns },
+    /// A Cancel of one of the requests.
+    Withdraw { request: u32 },
     /// A change of the execution that was accepted so many places before the newest.
     Settle { age: usize, input: Box<Input>, foreign: ForeignRuns },
     /// The first in the queue of that execution's target is let in, when there is one.
@@ -167,6 +188,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     let age = || 0..6_usize;
     let call = prop_oneof![
         6 => start,
+        1 => (0..20_u32).prop_map(|request| Call::Withdraw { request }),
         10 => (age(), inputs(), foreign_runs())
             .prop_map(|(age, input, foreign)| Call::Settle { age, input: Box::new(input), foreign }),
         2 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Admit { age, foreign }),
@@ -214,6 +236,13 @@ async fn compare<B: Backend>(calls: Vec<Call>) -> Result<(), TestCaseError> {
                 let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
                 prop_assert_eq!(said, model.start(&new.request, &decide));
             }
+            Call::Withdraw { request } => {
+                let new = mk_withdrawal(request, i64::from(n));
+                let decide = |view: WithdrawView<'_>| wfe_core::withdraw::decide(view, &new);
+                let said = store.withdraw(&new.request_id, &decide).await;
+                let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+                prop_assert_eq!(said, model.withdraw(&new.request_id, &decide));
+            }
             Call::Settle { age, input, foreign } => {
                 let decide = |view: View<'_>| {
                     settle(view, (*input).clone(), &Actor::service(), &foreign, now)
@@ -257,6 +286,11 @@ async fn compare_contents(store: &Arc<dyn Store>, model: &Model) -> Result<(), T
     for (id, (_, execution)) in &model.requests {
         let kept = store.execution_of_request(id).await.unwrap();
         prop_assert_eq!(kept.map(|execution| execution.id), Some(*execution));
+    }
+    for (id, kept) in &model.withdrawals {
+        let other = Withdrawal { request_id: id.clone(), ..mk_withdrawal(0, 0) };
+        let said = withdraw(&**store, &other).await.unwrap();
+        prop_assert_eq!(said, WithdrawDecision::Withdrawn(kept.clone()));
     }
     for target in TARGETS {
         let key = mk_key(target);

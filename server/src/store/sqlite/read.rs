@@ -9,12 +9,13 @@ use wfe_core::{
     request::StartRequest,
     start::StartView,
     target::TargetKey,
+    withdraw::{Got, WithdrawView, Withdrawal},
 };
 
 use super::{
     rows::{
         EventRow, ExecutionRow, TargetRow, accepted_request, column, counted_state, execution_id,
-        unfinished as unfinished_row,
+        got, unfinished as unfinished_row, withdrawal,
     },
     transaction::fault,
 };
@@ -52,6 +53,7 @@ fn execution_of(row: Option<&SqliteRow>) -> Result<Option<Execution>, StoreError
 /// What a Start is decided on.
 pub(super) struct LoadedStart {
     accepted: Option<(StartRequest, ExecutionId)>,
+    withdrawn: Option<Withdrawal>,
     target: TargetState,
     target_is_stored: bool,
     waiting: usize,
@@ -62,6 +64,7 @@ impl LoadedStart {
     pub(super) fn view(&self) -> StartView<'_> {
         StartView {
             accepted: self.accepted.as_ref().map(|(request, execution)| (request, *execution)),
+            withdrawn: self.withdrawn.as_ref(),
             target: &self.target,
             waiting: self.waiting,
         }
@@ -79,12 +82,14 @@ pub(super) async fn start_view(
     request: &StartRequest,
 ) -> Result<LoadedStart, StoreError> {
     const SQL: &str = "-- start_view
-        SELECT r.execution, r.request, t.cluster, t.target, t.epoch, t.holder, t.held_since,
+        SELECT r.execution, r.request, w.withdrawn_at, w.actor, w.reason,
+            t.cluster, t.target, t.epoch, t.holder, t.held_since,
             (SELECT count(*) FROM executions e INDEXED BY executions_waiting
                 WHERE e.state = 'waiting' AND e.target_hash = ?4 AND e.cluster = ?2
                     AND e.target = ?3) AS waiting
         FROM (SELECT 1)
         LEFT JOIN requests r ON r.request_id = ?1
+        LEFT JOIN withdrawals w ON w.request_id = ?1
         LEFT JOIN targets t ON t.cluster = ?2 AND t.target = ?3";
     let key = &request.target;
     let row = query(SQL)
@@ -108,10 +113,39 @@ pub(super) async fn start_view(
     let waiting: i64 = column(&row, "executions", "waiting")?;
     Ok(LoadedStart {
         accepted: accepted.transpose()?,
+        withdrawn: withdrawal(&request.request_id, &row)?,
         target,
         target_is_stored: stored.is_some(),
         waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
     })
+}
+
+/// What a Cancel by request id is decided on.
+pub(super) struct LoadedWithdraw {
+    got: Option<Got>,
+    withdrawn: Option<Withdrawal>,
+}
+
+impl LoadedWithdraw {
+    /// It, as the decision takes it.
+    pub(super) fn view(&self) -> WithdrawView<'_> {
+        WithdrawView { got: self.got, withdrawn: self.withdrawn.as_ref() }
+    }
+}
+
+/// Loads what a Cancel by request id is decided on: one statement, as for a Start.
+pub(super) async fn withdraw_view(
+    executor: impl SqliteExecutor<'_>,
+    id: &RequestId,
+) -> Result<LoadedWithdraw, StoreError> {
+    const SQL: &str = "-- withdraw_view
+        SELECT r.execution, r.attached, w.withdrawn_at, w.actor, w.reason
+        FROM (SELECT 1)
+        LEFT JOIN requests r ON r.request_id = ?1
+        LEFT JOIN withdrawals w ON w.request_id = ?1";
+    let row = query(SQL).bind(id.as_str()).fetch_one(executor).await;
+    let row = row.map_err(fault("withdraw_view"))?;
+    Ok(LoadedWithdraw { got: got(id, &row)?, withdrawn: withdrawal(id, &row)? })
 }
 
 /// One execution.

@@ -10,10 +10,11 @@ use wfe_core::{
     actor::Actor,
     event::{Event, EventKind},
     execution::{Execution, State, StateCode},
-    ids::{Epoch, ExecutionId, Revision},
+    ids::{Epoch, ExecutionId, RequestId, Revision},
     lock::{Holder, TargetState},
     request::StartRequest,
     target::{Target, TargetKey},
+    withdraw::{Got, Withdrawal},
 };
 
 use crate::store::{Listed, Sequence, StoreError, Unfinished};
@@ -302,6 +303,35 @@ pub(super) fn accepted_request(
 ) -> Result<(StartRequest, ExecutionId), StoreError> {
     let cell = |column| Cell { table: "requests", row: request_id, column };
     Ok((cell("request").json(request)?, cell("execution").parse(execution)?))
+}
+
+/// What the row of `requests` that was joined, when there is one, says that a request got.
+pub(super) fn got(id: &RequestId, row: &SqliteRow) -> Result<Option<Got>, StoreError> {
+    const TABLE: &str = "requests";
+    let execution: Option<&str> = column(row, TABLE, "execution")?;
+    let attached: Option<bool> = column(row, TABLE, "attached")?;
+    let Some((execution, attached)) = execution.zip(attached) else { return Ok(None) };
+    let execution =
+        Cell { table: TABLE, row: id.as_str(), column: "execution" }.parse(execution)?;
+    Ok(Some(if attached { Got::Attached(execution) } else { Got::Own(execution) }))
+}
+
+/// The row of `withdrawals` that was joined, when there is one.
+pub(super) fn withdrawal(
+    id: &RequestId,
+    row: &SqliteRow,
+) -> Result<Option<Withdrawal>, StoreError> {
+    const TABLE: &str = "withdrawals";
+    let at: Option<i64> = column(row, TABLE, "withdrawn_at")?;
+    let Some(at) = at else { return Ok(None) };
+    let actor: &str = column(row, TABLE, "actor")?;
+    let cell = |column| Cell { table: TABLE, row: id.as_str(), column };
+    Ok(Some(Withdrawal {
+        request_id: id.clone(),
+        reason: column(row, TABLE, "reason")?,
+        actor: cell("actor").json(actor)?,
+        at: cell("withdrawn_at").time(at)?,
+    }))
 }
 
 /// A row of `executions` that has not ended.

@@ -2,10 +2,11 @@
 
 use sqlx::SqliteConnection;
 use wfe_core::{
-    ids::ExecutionId,
+    ids::{ExecutionId, RequestId},
     request::StartRequest,
     settle::{Settlement, View},
     start::StartDecision,
+    withdraw::WithdrawDecision,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     transaction::{Done, Work},
     write,
 };
-use crate::store::{SettleDecider, SettleError, StartDecider, StoreError};
+use crate::store::{SettleDecider, SettleError, StartDecider, StoreError, WithdrawDecider};
 
 /// A Start.
 pub(super) struct Start<'a> {
@@ -54,10 +55,42 @@ impl Work for Start<'_> {
             }
             StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
+            | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
             | StartDecision::DeadlinePassed => return Ok(Done::Nothing(decision)),
         }
         Ok(Done::Write(decision))
+    }
+}
+
+/// A Cancel by request id.
+pub(super) struct Withdraw<'a> {
+    pub(super) id: &'a RequestId,
+    pub(super) decide: &'a WithdrawDecider<'a>,
+}
+
+impl Work for Withdraw<'_> {
+    type Answer = WithdrawDecision;
+
+    fn name(&self) -> &'static str {
+        "withdraw"
+    }
+
+    async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Done<WithdrawDecision>, StoreError> {
+        let loaded = read::withdraw_view(&mut *connection, self.id).await?;
+        let decision = (self.decide)(loaded.view());
+        match &decision {
+            WithdrawDecision::Withdraw(withdrawal) => {
+                write::insert_withdrawal(connection, withdrawal).await?;
+                Ok(Done::Write(decision))
+            }
+            WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_) => {
+                Ok(Done::Nothing(decision))
+            }
+        }
     }
 }
 

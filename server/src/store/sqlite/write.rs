@@ -8,6 +8,7 @@ use wfe_core::{
     lock::TargetState,
     request::StartRequest,
     transition::Change,
+    withdraw::Withdrawal,
 };
 
 use super::{
@@ -180,6 +181,27 @@ pub(super) async fn insert_attached_request(
         .bind(id)
         .bind(execution.to_string())
         .bind(stored_json("requests", id, "request", request)?)
+        .execute(connection)
+        .await
+        .map_err(fault(OPERATION))?;
+    exactly_one(OPERATION, &result)
+}
+
+/// Writes that a request starts nothing any more.
+pub(super) async fn insert_withdrawal(
+    connection: &mut SqliteConnection,
+    withdrawal: &Withdrawal,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "insert_withdrawal";
+    const SQL: &str = "-- insert_withdrawal
+        INSERT INTO withdrawals (request_id, withdrawn_at, actor, reason) VALUES (?1, ?2, ?3, ?4)";
+    let Withdrawal { request_id, reason, actor, at } = withdrawal;
+    let id = request_id.as_str();
+    let result = query(SQL)
+        .bind(id)
+        .bind(at.as_microsecond())
+        .bind(stored_json("withdrawals", id, "actor", actor)?)
+        .bind(reason)
         .execute(connection)
         .await
         .map_err(fault(OPERATION))?;

@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
 
 use backon::ExponentialBuilder;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use wfe_core::request::WhenLocked;
+use wfe_core::{request::WhenLocked, start::StartDecision, withdraw::WithdrawDecision};
 
 use super::File;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         observer::Unobserved,
         sqlite::{OpenError, SqliteStore, open::Tuning},
     },
-    testing::{mk_new, start},
+    testing::{mk_id, mk_new, mk_withdrawal, start, withdraw},
 };
 
 async fn error_of(path: &Path) -> OpenError {
@@ -127,12 +127,41 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(
         error_of(&file.path()).await.to_string(),
         format!(
-            "the database {} has schema version 7, and this program knows none after 1: run the \
+            "the database {} has schema version 7, and this program knows none after 2: run the \
              version of the program that wrote it, or a later one",
             file.path().display()
         )
     );
     assert_eq!(file.dump().await, before);
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data() {
+    let file = made().await;
+    let before = all(&*file.open().await).await;
+    // What the second step made is taken away, so that the file is as the first one left it.
+    let mut connection = file.connect().await;
+    let sql = "DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
+        DELETE FROM _sqlx_migrations WHERE version = 2";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%'
+        UNION SELECT description FROM _sqlx_migrations",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(left, ["executions"]);
+    connection.close().await.unwrap();
+
+    let store = file.open().await;
+    assert_eq!(all(&*store).await, before);
+    let repeated = start(&*store, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
+    assert_eq!(repeated, StartDecision::Repeat(mk_id(1)));
+    let (known, new) = (mk_withdrawal(1, 0), mk_withdrawal(2, 0));
+    assert_eq!(withdraw(&*store, &known).await.unwrap(), WithdrawDecision::Stop(mk_id(1)));
+    let withdrawn = withdraw(&*store, &new).await.unwrap();
+    assert_eq!(withdrawn, WithdrawDecision::Withdraw(new));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use wfe_core::{ids::Revision, request::WhenLocked};
 use super::File;
 use crate::{
     store::{Filter, Page, StoreError, conformance::Backend},
-    testing::{mk_id, mk_key, mk_new, start},
+    testing::{mk_id, mk_key, mk_new, mk_withdrawal, start, withdraw},
 };
 
 /// `$1` stands for the id of execution 1.
@@ -22,6 +22,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("executions", "created_at", "UPDATE executions SET created_at = 9223372036854775807"),
     ("executions", "revision", "UPDATE executions SET revision = -1"),
     ("requests", "request", "UPDATE requests SET request = '{}'"),
+    ("requests", "execution", "UPDATE requests SET execution = 'nobody'"),
     ("events", "kind", "UPDATE events SET kind = 'lost' WHERE revision = 2"),
     ("events", "detail", "UPDATE events SET detail = '{\"type\": \"lost\"}' WHERE revision = 2"),
     ("events", "state_after", "UPDATE events SET state_after = 'lost' WHERE revision = 2"),
@@ -30,6 +31,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("targets", "holder", "UPDATE targets SET holder = 'nobody'"),
     ("targets", "held_since", "UPDATE targets SET held_since = NULL"),
     ("targets", "epoch", "UPDATE targets SET epoch = -1"),
+    ("withdrawals", "actor", "UPDATE withdrawals SET actor = '{}'"),
+    ("withdrawals", "withdrawn_at", "UPDATE withdrawals SET withdrawn_at = 9223372036854775807"),
 ];
 
 #[tokio::test]
@@ -38,6 +41,7 @@ async fn a_row_that_contradicts_itself_is_reported_with_its_place() {
         let file = File::create().await;
         let store = file.open().await;
         start(&*store, &mk_new(1, "pod/a", WhenLocked::Wait)).await.unwrap();
+        withdraw(&*store, &mk_withdrawal(2, 0)).await.unwrap();
         // What the schema would refuse, as a wrong program or a failing disk would write it.
         let mut connection = file.connect().await;
         let rules: Vec<String> = sqlx::query_scalar(
@@ -55,6 +59,8 @@ async fn a_row_that_contradicts_itself_is_reported_with_its_place() {
             store.list(&Filter::default(), page).await.map(drop),
             store.events(mk_id(1), Revision(0), 10).await.map(drop),
             store.target(&mk_key("pod/a")).await.map(drop),
+            withdraw(&*store, &mk_withdrawal(1, 0)).await.map(drop),
+            withdraw(&*store, &mk_withdrawal(2, 0)).await.map(drop),
         ]
         .into_iter()
         .filter_map(Result::err)

@@ -6,10 +6,11 @@ use wfe_core::{request::WhenLocked, start::StartDecision};
 use super::File;
 use crate::{
     store::conformance::Backend,
-    testing::{advance, mk_id, mk_new, run_exists, run_succeeded, start},
+    testing::{advance, mk_id, mk_new, mk_withdrawal, run_exists, run_succeeded, start, withdraw},
 };
 
 /// Execution 1 succeeded on `pod/a`; 2 holds it, 3 waits, 4 is attached to 2. 5 holds `pod/b`.
+/// Request 6 is withdrawn.
 async fn filled() -> File {
     let file = File::create().await;
     let store = file.open().await;
@@ -25,6 +26,7 @@ async fn filled() -> File {
     advance(&*store, mk_id(1), run_succeeded()).await.unwrap();
     let attached = start(&*store, &mk_new(4, "pod/a", WhenLocked::Attach)).await.unwrap();
     assert_eq!(attached, StartDecision::Attach(mk_id(2)));
+    withdraw(&*store, &mk_withdrawal(6, 0)).await.unwrap();
     store.close().await;
     file
 }
@@ -187,6 +189,23 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("requests_immutable", "UPDATE requests SET execution = $3 WHERE request_id = 'request-4'"),
     ("requests_kept", "DELETE FROM requests WHERE request_id = 'request-4'"),
+    // A request is withdrawn once, for ever, and only when nothing was accepted for it.
+    (
+        "withdrawals_of_nothing_accepted",
+        "INSERT INTO withdrawals VALUES ('request-1', 0, '{}', 'x')",
+    ),
+    (
+        "requests_not_withdrawn",
+        "INSERT INTO requests VALUES ('request-6', $2, 1, 0, '{\"request_id\": \"request-6\"}')",
+    ),
+    (
+        "UNIQUE constraint failed: withdrawals.request_id",
+        "INSERT INTO withdrawals VALUES ('request-6', 0, '{}', 'x')",
+    ),
+    ("withdrawals_immutable", "UPDATE withdrawals SET reason = 'x'"),
+    ("withdrawals_kept", "DELETE FROM withdrawals"),
+    ("withdrawals_actor_json", "INSERT INTO withdrawals VALUES ('request-7', 0, '{', 'x')"),
+    ("withdrawals_reason", "INSERT INTO withdrawals VALUES ('request-7', 0, '{}', '')"),
     // Targets: who holds, and under which epoch.
     ("targets_holder_holds", "UPDATE targets SET holder = NULL, held_since = NULL"),
     ("targets_holder_holds", "UPDATE targets SET holder = $3, epoch = 3 WHERE target = 'pod/a'"),

@@ -106,8 +106,13 @@ pub enum Command {
 Examples:
   wfe dev
   wfe dev --dir /tmp/wfe --grpc-addr 127.0.0.1:6000
+  wfe dev --kubeconfig ~/.kube/config
 
-The last part of a bundle's repository chooses how a simulated run ends:
+With --kubeconfig workflows run by Tekton in that cluster, and WorkflowExecutions in it are served:
+a bridge runs beside the server. What both need is applied first: the definition of
+WorkflowExecution and the namespace of the runs.
+
+Without it, the last part of a bundle's repository chooses how a simulated run ends:
   succeeds, three-tasks-in-order, step-exits-1, oom-killed, image-cannot-be-pulled, never-ends,
   missing; for example registry.example/demo/step-exits-1:v1
 
@@ -126,6 +131,28 @@ pub struct DevArgs {
     /// Directory of the database; made when it is missing
     #[arg(long, default_value = ".wfe", value_name = "DIRECTORY")]
     pub dir: PathBuf,
+    /// Run workflows by Tekton in this cluster, and serve its WorkflowExecutions
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the runs in the cluster; made when it is missing
+    #[arg(long, default_value = "kubernaut-workflows", requires = "kubeconfig")]
+    pub namespace: String,
+    /// Where /health and /ready of the bridge are served
+    #[arg(
+        long,
+        default_value = "127.0.0.1:8081",
+        value_name = "HOST:PORT",
+        requires = "kubeconfig"
+    )]
+    pub bridge_health_addr: SocketAddr,
+    /// Where /metrics of the bridge is served
+    #[arg(
+        long,
+        default_value = "127.0.0.1:9091",
+        value_name = "HOST:PORT",
+        requires = "kubeconfig"
+    )]
+    pub bridge_metrics_addr: SocketAddr,
 }
 
 /// Arguments of `wfe demo`.

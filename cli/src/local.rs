@@ -1,5 +1,5 @@
-//! A server in this process, for `wfe dev` and `wfe demo`. The one module that knows how the server
-//! is configured and started.
+//! A server in this process, and a bridge beside it, for `wfe dev` and `wfe demo`. The one module that
+//! knows how they are configured and started.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -7,12 +7,18 @@ use std::{
     time::Duration,
 };
 
+use wfe_bridge::{Bridge, bridge};
 use wfe_server::{
     Config, Server,
+    config::Engine,
     server::{StartError, StopError},
 };
 
 use crate::exit::Exit;
+
+mod cluster;
+
+pub(crate) use cluster::{Prepared, prepare};
 
 /// Where a local server listens.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +57,32 @@ impl Pace {
     }
 }
 
+/// What runs the workflows of a local server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Backend<'a> {
+    /// A simulated Tekton.
+    Simulated(Pace),
+    /// Tekton in a cluster.
+    Cluster {
+        /// How it is reached.
+        kubeconfig: &'a Path,
+        /// Where runs are.
+        namespace: &'a str,
+    },
+}
+
 /// Why a local server could not do its part.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
+    /// The cluster cannot be made ready.
+    #[error(transparent)]
+    Cluster(#[from] cluster::PrepareError),
+    /// The bridge cannot be started.
+    #[error("the bridge cannot be started in this process")]
+    StartBridge(#[source] Box<bridge::StartError>),
+    /// The bridge did not end in order.
+    #[error("the bridge did not stop in order")]
+    StopBridge(#[from] bridge::StopError),
     /// It cannot be started.
     #[error("the server cannot be started in this process")]
     Start(#[source] Box<StartError>),
@@ -70,9 +99,12 @@ impl LocalError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            LocalError::Start(_) | LocalError::Stop(_) | LocalError::Directory(_) => {
-                Exit::Unavailable
-            }
+            LocalError::Cluster(_)
+            | LocalError::Start(_)
+            | LocalError::Stop(_)
+            | LocalError::StartBridge(_)
+            | LocalError::StopBridge(_)
+            | LocalError::Directory(_) => Exit::Unavailable,
         }
     }
 }
@@ -83,21 +115,27 @@ pub(crate) struct LocalServer {
 }
 
 impl LocalServer {
-    /// Starts a server on a simulated Tekton, with its database in `directory`. Returns when it
-    /// takes calls.
+    /// Starts a server with its database in `directory`. Returns when it takes calls.
     pub(crate) async fn start(
         directory: &Path,
         addresses: Addresses,
-        pace: Pace,
+        backend: Backend<'_>,
     ) -> Result<LocalServer, LocalError> {
-        let config = Config {
+        let mut config = Config {
             grpc_address: addresses.grpc,
             health_address: addresses.health,
             metrics_address: addresses.metrics,
-            simulated_task: pace.task_time(),
             shutdown_timeout: Duration::from_secs(5),
             ..Config::dev(directory)
         };
+        match backend {
+            Backend::Simulated(pace) => config.simulated_task = pace.task_time(),
+            Backend::Cluster { kubeconfig, namespace } => {
+                config.engine = Engine::Tekton;
+                config.kubeconfig = Some(kubeconfig.to_owned());
+                namespace.clone_into(&mut config.namespace);
+            }
+        }
         let server =
             Server::start(config).await.map_err(|error| LocalError::Start(Box::new(error)))?;
         server.ready().await;
@@ -116,5 +154,55 @@ impl LocalServer {
     /// Ends it in order.
     pub(crate) async fn stop(self) -> Result<(), LocalError> {
         Ok(self.server.stop().await?)
+    }
+}
+
+/// Where a local bridge listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BridgeAddresses {
+    /// Health over HTTP.
+    pub(crate) health: SocketAddr,
+    /// Metrics over HTTP.
+    pub(crate) metrics: SocketAddr,
+}
+
+/// A running bridge.
+pub(crate) struct LocalBridge {
+    bridge: Bridge,
+}
+
+impl LocalBridge {
+    /// Starts a bridge between a cluster and the service at `server`. Returns when it is ready.
+    pub(crate) async fn start(
+        kubeconfig: &Path,
+        server: SocketAddr,
+        addresses: BridgeAddresses,
+    ) -> Result<LocalBridge, LocalError> {
+        let config = wfe_bridge::Config {
+            server: server.into(),
+            health_address: addresses.health,
+            metrics_address: addresses.metrics,
+            kubeconfig: Some(kubeconfig.to_owned()),
+            shutdown_timeout: Duration::from_secs(5),
+            ..wfe_bridge::Config::default()
+        };
+        let bridge = Bridge::start(config)
+            .await
+            .map_err(|error| LocalError::StartBridge(Box::new(error)))?;
+        bridge.ready().await;
+        Ok(LocalBridge { bridge })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> BridgeAddresses {
+        BridgeAddresses {
+            health: self.bridge.health_address(),
+            metrics: self.bridge.metrics_address(),
+        }
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(self) -> Result<(), LocalError> {
+        Ok(self.bridge.stop().await?)
     }
 }

@@ -38,6 +38,9 @@ use crate::{
 /// the store can write.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The same while the server is not ready: clients wait for it.
+const UNREADY_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Who waits for readiness looks this often.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -299,8 +302,11 @@ async fn report_health(
 ) {
     loop {
         let readiness = probes.readiness().await;
-        let status =
-            if readiness.ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let (status, pause) = if readiness.ready {
+            (ServingStatus::Serving, HEALTH_INTERVAL)
+        } else {
+            (ServingStatus::NotServing, UNREADY_INTERVAL)
+        };
         for name in ["", SERVICE_NAME] {
             reporter.set_service_status(name, status).await;
         }
@@ -308,7 +314,7 @@ async fn report_health(
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+            () = tokio::time::sleep(pause) => {}
             () = draining.cancelled() => {}
         }
     }

@@ -210,19 +210,26 @@ fn log_path(directory: &Path) -> PathBuf {
 }
 
 fn addresses(directory: &Path) -> Result<Addresses, String> {
-    let log = std::fs::read_to_string(log_path(directory)).map_err(|error| error.to_string())?;
-    let mut lines =
-        log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let serving = lines.rfind(|line| line["message"] == "serving").ok_or(log.clone())?;
-    let address = |key: &str| -> Result<SocketAddr, String> {
-        let text = serving[key].as_str().ok_or(format!("no {key} in {serving}"))?;
-        text.parse().map_err(|error| format!("{text}: {error}"))
-    };
+    let address = |key| address_in_log(&log_path(directory), "serving", key);
     Ok(Addresses {
         grpc: address("grpc")?,
         health: address("health")?,
         metrics: address("metrics")?,
     })
+}
+
+/// The address that a process has written to its log under `key`, in the last line with this message.
+///
+/// # Errors
+///
+/// When there is none: what is there instead.
+pub(crate) fn address_in_log(log: &Path, message: &str, key: &str) -> Result<SocketAddr, String> {
+    let log = std::fs::read_to_string(log).map_err(|error| error.to_string())?;
+    let mut lines =
+        log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let found = lines.rfind(|line| line["message"] == message).ok_or_else(|| log.clone())?;
+    let text = found[key].as_str().ok_or_else(|| format!("no {key} in {found}"))?;
+    text.parse().map_err(|error| format!("{text}: {error}"))
 }
 
 /// A binary of this workspace, as it was built beside the tests, which lie one directory deeper, or beside the binary that

@@ -42,8 +42,17 @@ async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<Ex
     if !built.success() {
         return Ok(built);
     }
-    let mut test =
-        cargo(&["--test", "control_plane", "--test", "engine", "--test", "service", "--"]);
+    let mut test = cargo(&[
+        "--test",
+        "control_plane",
+        "--test",
+        "engine",
+        "--test",
+        "service",
+        "--test",
+        "bridge",
+        "--",
+    ]);
     test.arg(format!("--test-threads={}", args.test_threads))
         .args(&args.arguments)
         .envs(environment(dir)?);

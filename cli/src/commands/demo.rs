@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     error::Error,
     exit::Exit,
-    local::{Addresses, LocalError, LocalServer, Pace},
+    local::{Addresses, Backend, LocalError, LocalServer, Pace},
 };
 
 pub(super) async fn run(
@@ -27,7 +27,8 @@ pub(super) async fn run(
     dev::log("off");
     let directory = tempfile::tempdir().map_err(LocalError::Directory)?;
     let pace = if args.fast { Pace::Fast } else { Pace::Readable };
-    let server = LocalServer::start(directory.path(), Addresses::free(), pace).await?;
+    let server =
+        LocalServer::start(directory.path(), Addresses::free(), Backend::Simulated(pace)).await?;
     let address = server.addresses().grpc.to_string();
     let address = address.parse().map_err(Error::Usage)?;
     let told = match connect(&address, global.timeout.0) {

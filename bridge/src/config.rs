@@ -1,0 +1,94 @@
+//! Settings: defaults, then a YAML file, then `WFE_BRIDGE_*` in the environment, then flags.
+//!
+//! Keys that are not known are refused, so that a typing error does not pass for a setting.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use wfe_proto::v1;
+use wfe_runtime::{
+    log::Log,
+    settings::{self, SettingsError},
+};
+
+mod args;
+mod server;
+
+pub use args::Args;
+pub use server::ServerAddress;
+
+/// The settings of a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The execution service.
+    pub server: ServerAddress,
+    /// Address of `/health` and `/ready`.
+    pub health_address: SocketAddr,
+    /// Address of `/metrics`.
+    pub metrics_address: SocketAddr,
+    /// Kubeconfig; `None` is `KUBECONFIG`, the service account of the pod, or `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the WorkflowExecutions; `None` is every one.
+    pub namespace: Option<String>,
+    /// What becomes of a WorkflowExecution whose target another one holds.
+    pub when_locked: WhenLocked,
+    /// How long the deletion of a WorkflowExecution may wait until nothing of it runs; 0 is for ever.
+    #[serde(with = "humantime_serde")]
+    pub delete_timeout: Duration,
+    /// How long work under way may take to end when the bridge stops.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+    /// Logging.
+    pub log: Log,
+}
+
+/// What becomes of a WorkflowExecution whose target another one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenLocked {
+    /// It waits for its turn.
+    Wait,
+    /// It ends Failed with the reason Deduplicated, and names the other one.
+    Reject,
+}
+
+impl From<WhenLocked> for v1::WhenLocked {
+    fn from(when_locked: WhenLocked) -> Self {
+        match when_locked {
+            WhenLocked::Wait => Self::Wait,
+            WhenLocked::Reject => Self::Reject,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            server: ServerAddress::default(),
+            health_address: loopback(8081),
+            metrics_address: loopback(9091),
+            kubeconfig: None,
+            namespace: None,
+            when_locked: WhenLocked::Wait,
+            delete_timeout: Duration::from_mins(10),
+            shutdown_timeout: Duration::from_secs(30),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Puts the settings together.
+    pub fn load(args: &Args) -> Result<Self, SettingsError> {
+        settings::load(Self::default(), args.config.as_deref(), args.overrides())
+    }
+}
+
+#[cfg(test)]
+mod tests;

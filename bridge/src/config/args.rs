@@ -1,0 +1,110 @@
+//! Flags, each of which is also a variable of the environment.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use serde::Serialize;
+use wfe_runtime::log::{LogFormat, LogOverrides};
+
+use super::{ServerAddress, WhenLocked};
+
+/// Turns WorkflowExecution objects into calls of the execution service, and writes their status.
+///
+/// Starts with nothing but KUBECONFIG in the environment: it calls the service on its loopback address
+/// without authentication, and listens on loopback addresses. Any number of copies may run at once.
+///
+/// Settings come from flags, else from WFE_BRIDGE_* in the environment, else from the file given with
+/// --config, else from the defaults that --print-config shows.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "wfe-bridge", version)]
+pub struct Args {
+    /// YAML file with settings
+    #[arg(long, env = "WFE_BRIDGE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the settings that result, and exit
+    #[arg(long)]
+    pub print_config: bool,
+    /// The execution service [default: http://127.0.0.1:50051]
+    #[arg(long, env = "WFE_BRIDGE_SERVER", value_name = "http://HOST:PORT")]
+    server: Option<ServerAddress>,
+    /// Address of /health and /ready [default: 127.0.0.1:8081]
+    #[arg(long, env = "WFE_BRIDGE_HEALTH_ADDRESS", value_name = "IP:PORT")]
+    health_address: Option<SocketAddr>,
+    /// Address of /metrics [default: 127.0.0.1:9091]
+    #[arg(long, env = "WFE_BRIDGE_METRICS_ADDRESS", value_name = "IP:PORT")]
+    metrics_address: Option<SocketAddr>,
+    /// Kubeconfig [default: KUBECONFIG, the pod's service account, or ~/.kube/config]
+    #[arg(long, env = "WFE_BRIDGE_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Namespace of the WorkflowExecutions [default: every one]
+    #[arg(long, env = "WFE_BRIDGE_NAMESPACE")]
+    namespace: Option<String>,
+    /// What becomes of a WorkflowExecution whose target another one holds [default: wait]
+    #[arg(long, env = "WFE_BRIDGE_WHEN_LOCKED", value_enum)]
+    when_locked: Option<WhenLocked>,
+    /// How long a deletion may wait until nothing runs; 0s is for ever [default: 10m]
+    #[arg(long, env = "WFE_BRIDGE_DELETE_TIMEOUT", value_parser = humantime::parse_duration)]
+    delete_timeout: Option<Duration>,
+    /// How long work under way may take to end when the bridge stops [default: 30s]
+    #[arg(long, env = "WFE_BRIDGE_SHUTDOWN_TIMEOUT", value_parser = humantime::parse_duration)]
+    shutdown_timeout: Option<Duration>,
+    /// Which log lines are written, for example `info,wfe_bridge=debug` [default: info]
+    #[arg(long, env = "WFE_BRIDGE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "WFE_BRIDGE_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+/// The flags that were given, in the shape of the settings.
+#[derive(Debug, Serialize)]
+pub(super) struct Overrides {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<ServerAddress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when_locked: Option<WhenLocked>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    delete_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    shutdown_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "LogOverrides::is_empty")]
+    log: LogOverrides,
+}
+
+impl Args {
+    pub(super) fn overrides(&self) -> Overrides {
+        let Self {
+            config: _,
+            print_config: _,
+            server,
+            health_address,
+            metrics_address,
+            kubeconfig,
+            namespace,
+            when_locked,
+            delete_timeout,
+            shutdown_timeout,
+            log,
+            log_format,
+        } = self.clone();
+        Overrides {
+            server,
+            health_address,
+            metrics_address,
+            kubeconfig,
+            namespace,
+            when_locked,
+            delete_timeout,
+            shutdown_timeout,
+            log: LogOverrides { filter: log, format: log_format },
+        }
+    }
+}

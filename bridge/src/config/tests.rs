@@ -1,0 +1,63 @@
+use std::fs;
+
+use clap::{CommandFactory as _, Parser as _};
+use wfe_runtime::log::LogFormat;
+
+use super::*;
+
+fn load(flags: &[&str]) -> Result<Config, String> {
+    let args = Args::try_parse_from(["wfe-bridge"].iter().chain(flags))
+        .map_err(|error| error.to_string())?;
+    Config::load(&args).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn nothing_given_is_the_defaults() {
+    assert_eq!(load(&[]).unwrap(), Config::default());
+}
+
+#[test]
+fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "server: http://from-file:1\nwhen_locked: reject\nlog: {format: json}\n";
+    fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    let config =
+        load(&["--config", path, "--server", "http://from-flag:2", "--log", "debug"]).unwrap();
+    assert_eq!(config.server.to_string(), "http://from-flag:2");
+    assert_eq!(config.when_locked, WhenLocked::Reject);
+    assert_eq!(config.log, Log { filter: "debug".to_owned(), format: LogFormat::Json });
+    assert_eq!(config.delete_timeout, Config::default().delete_timeout);
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "serve: x\n").unwrap();
+    let error = load(&["--config", file.path().to_str().unwrap()]).unwrap_err();
+    assert!(error.contains("serve"), "{error}");
+}
+
+#[test]
+fn a_server_is_a_plain_host_and_port() {
+    for right in ["http://127.0.0.1:50051", "http://wfe.kubernaut-system:50051", "http://[::1]:9"] {
+        assert_eq!(load(&["--server", right]).unwrap().server.to_string(), right);
+    }
+    for wrong in ["", "host:1", "https://host:1", "http://host", "http://host:1/path", "ftp://h:1"]
+    {
+        let error = load(&["--server", wrong]).unwrap_err();
+        assert!(error.contains("--server"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_printed_can_be_read() {
+    let config = Config { namespace: Some("n".to_owned()), ..Config::default() };
+    let text = serde_yaml_ng::to_string(&config).unwrap();
+    assert_eq!(serde_yaml_ng::from_str::<Config>(&text).unwrap(), config);
+}

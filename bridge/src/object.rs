@@ -1,0 +1,176 @@
+//! A WorkflowExecution as the bridge sees it.
+
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::Resource;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wfe_crds::{
+    names::FINALIZER,
+    workflow_execution::{WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus},
+};
+use wfe_proto::v1::Source;
+use wfe_runtime::cluster::Version;
+
+/// A WorkflowExecution of which nothing but the metadata was looked at, so that one that cannot be
+/// read does not hide the others.
+#[derive(Debug, Clone, Default, Resource, Serialize, Deserialize)]
+#[resource(inherit = "WorkflowExecution")]
+pub struct RawObject {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+}
+
+/// A WorkflowExecution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Where it is.
+    pub key: Key,
+    /// Its UID, which is also the id of the request that it stands for.
+    pub uid: String,
+    /// In which version it was seen.
+    pub version: Version,
+    /// Counts the changes of its spec.
+    pub generation: i64,
+    /// When its deletion was asked for.
+    pub deletion: Option<Timestamp>,
+    /// All its finalizers.
+    pub finalizers: Vec<String>,
+    /// What is asked for, or why that cannot be read.
+    pub spec: Result<WorkflowExecutionSpec, String>,
+    /// What it shows, or why that cannot be read.
+    pub status: Result<WorkflowExecutionStatus, String>,
+}
+
+/// Namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Key {
+    /// Of an object with this metadata.
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl Object {
+    /// Reads what can be read.
+    pub fn read(raw: RawObject) -> Self {
+        let RawObject { metadata, spec, status } = raw;
+        let mut object = Self {
+            key: Key::of(&metadata),
+            uid: String::new(),
+            version: 0,
+            generation: 0,
+            deletion: None,
+            finalizers: Vec::new(),
+            spec: read(spec),
+            status: read(status),
+        };
+        object.take_metadata(metadata);
+        object
+    }
+
+    /// Its metadata has become this.
+    pub fn take_metadata(&mut self, metadata: ObjectMeta) {
+        self.version = version(&metadata);
+        self.uid = metadata.uid.unwrap_or_default();
+        self.generation = metadata.generation.unwrap_or_default();
+        self.deletion = metadata.deletion_timestamp.map(|time| time.0);
+        self.finalizers = metadata.finalizers.unwrap_or_default();
+    }
+
+    /// Whether the bridge's finalizer is on it.
+    pub fn is_held(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
+    }
+
+    /// As the service is told of it.
+    pub fn source(&self) -> Source {
+        Source {
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            uid: self.uid.clone(),
+        }
+    }
+
+    /// As Kubernetes events name it.
+    pub fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(WorkflowExecution::api_version(&()).into_owned()),
+            kind: Some(WorkflowExecution::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.clone()),
+            name: Some(self.key.name.clone()),
+            uid: Some(self.uid.clone()),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+/// In which version an object with this metadata was seen; 0 when that is not known.
+pub fn version(metadata: &ObjectMeta) -> Version {
+    let version = metadata.resource_version.as_deref();
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+fn read<T: Default + serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
+    match value {
+        Value::Null => Ok(T::default()),
+        value => serde_json::from_value(value).map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mk_object(spec: &Value, status: &Value) -> Object {
+        let raw = json!({
+            "apiVersion": "kubernaut.ai/v1alpha1",
+            "kind": "WorkflowExecution",
+            "metadata": {
+                "namespace": "n", "name": "a", "uid": "u", "resourceVersion": "7", "generation": 1,
+                "finalizers": ["other", FINALIZER],
+                "deletionTimestamp": "2026-01-02T03:04:05Z",
+            },
+            "spec": spec,
+            "status": status,
+        });
+        Object::read(serde_json::from_value(raw).unwrap())
+    }
+
+    #[test]
+    fn metadata_is_read_whatever_the_rest_is() {
+        let object = mk_object(&json!("nonsense"), &json!({"phase": 7}));
+        assert_eq!(object.key.to_string(), "n/a");
+        assert_eq!((object.uid.as_str(), object.version, object.generation), ("u", 7, 1));
+        assert!(object.is_held() && object.deletion.is_some());
+        assert!(object.spec.is_err() && object.status.is_err());
+    }
+
+    #[test]
+    fn what_is_absent_is_empty() {
+        let object = mk_object(&Value::Null, &Value::Null);
+        assert_eq!(object.spec, Ok(WorkflowExecutionSpec::default()));
+        assert_eq!(object.status, Ok(WorkflowExecutionStatus::default()));
+    }
+}

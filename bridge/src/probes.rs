@@ -1,0 +1,107 @@
+//! Health and metrics over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use wfe_runtime::error::chain;
+
+use crate::{bridge::Watched, link::Link, metrics::Metrics};
+
+/// Even a quiet watch is heard of more often than this.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// What readiness is read from.
+#[derive(Clone)]
+pub struct Probes {
+    link: Link,
+    watched: Arc<Watched>,
+    metrics: Metrics,
+    stopping: CancellationToken,
+}
+
+/// How well each part is. A part that is well says so in the same words every time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether the bridge does its work now.
+    pub ready: bool,
+    /// The watch of WorkflowExecutions.
+    pub kubernetes: String,
+    /// The execution service.
+    pub server: String,
+    /// The bridge itself.
+    pub bridge: String,
+}
+
+const WELL: &str = "ok";
+
+impl Probes {
+    /// Puts the parts together.
+    pub fn new(
+        link: Link,
+        watched: Arc<Watched>,
+        metrics: Metrics,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { link, watched, metrics, stopping }
+    }
+
+    /// How well each part is now.
+    pub fn readiness(&self) -> Readiness {
+        let or_well = |problem: Option<String>| problem.unwrap_or_else(|| WELL.to_owned());
+        let kubernetes = or_well(self.watch_problem());
+        let server = or_well(self.link.problem());
+        let bridge = or_well(self.stopping.is_cancelled().then(|| "shutting down".to_owned()));
+        let ready = [&kubernetes, &server, &bridge].into_iter().all(|part| part == WELL);
+        Readiness { ready, kubernetes, server, bridge }
+    }
+
+    fn watch_problem(&self) -> Option<String> {
+        let pulse = &self.watched.pulse;
+        if !self.watched.is_synced() {
+            return Some("WorkflowExecutions are not listed yet".to_owned());
+        }
+        if pulse.is_broken() {
+            return Some("the watch of WorkflowExecutions is broken".to_owned());
+        }
+        let age = pulse.age();
+        (age > SILENT).then(|| format!("nothing was heard of for {} s", age.as_secs()))
+    }
+
+    /// `/health` and `/ready`.
+    pub fn health_router(self) -> Router {
+        Router::new()
+            .route("/health", get(async || Json(serde_json::json!({ "status": WELL }))))
+            .route("/ready", get(ready))
+            .with_state(self)
+    }
+
+    /// `/metrics`.
+    pub fn metrics_router(self) -> Router {
+        Router::new().route("/metrics", get(metrics)).with_state(self)
+    }
+}
+
+async fn ready(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
+    let readiness = probes.readiness();
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}
+
+async fn metrics(State(probes): State<Probes>) -> Response {
+    probes.metrics.watch(probes.watched.is_synced(), probes.watched.pulse.age());
+    match probes.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "cannot write metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The bridge on a real control plane: WorkflowExecutions in, their status out, with the real server and real Tekton.
+
+mod lifecycle;
+mod support;

@@ -23,6 +23,9 @@ use crate::{
 /// So many writes are under way at once; more only wait in the API server.
 const WRITES_AT_ONCE: usize = 32;
 
+/// What the schema says to a status that is older than the one which is there.
+const REVISION_RULE: &str = "executionRevision must not fall";
+
 /// The cluster whose WorkflowExecutions are bridged.
 #[derive(Clone)]
 pub struct Cluster {
@@ -131,8 +134,13 @@ impl Cluster {
         let applied = self
             .write(Write::Status, call(api.patch_status(&object.key.name, &params, &patch)))
             .await
-            .map_err(|error| match error.code() {
-                Some(404 | 409) => WriteError::Changed,
+            .map_err(|error| match &error {
+                CallError::Refused { code: 404 | 409, .. } => WriteError::Changed,
+                CallError::Refused { code: 422, message, .. }
+                    if message.contains(REVISION_RULE) =>
+                {
+                    WriteError::Changed
+                }
                 _ => WriteError::Call(error),
             })?;
         Ok(Object::read(applied))

@@ -1,87 +1,93 @@
-//! kubectl, as a person uses it.
+//! kubectl as people use it: what it is told, and what it says.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::ControlPlane;
 
-/// kubectl with a kubeconfig, in a namespace.
+/// A kubectl for one namespace, with all rights.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
     kubeconfig: PathBuf,
+    cache: PathBuf,
     namespace: String,
 }
 
 impl Kubectl {
-    /// As the administrator of the control plane.
+    /// The control plane's kubectl.
     #[must_use]
     pub fn new(plane: &ControlPlane, namespace: &str) -> Self {
-        Self::with_kubeconfig(plane.kubeconfig(), namespace)
+        Self {
+            kubeconfig: plane.kubeconfig().to_owned(),
+            cache: plane.dir().join("home/kubectl-cache"),
+            namespace: namespace.to_owned(),
+        }
     }
 
-    /// As whom a kubeconfig says.
-    #[must_use]
-    pub fn with_kubeconfig(kubeconfig: &Path, namespace: &str) -> Self {
-        Self { kubeconfig: kubeconfig.to_owned(), namespace: namespace.to_owned() }
-    }
-
-    /// Runs it to the end; what it says is printed for people who read why a test failed.
+    /// What it prints.
     ///
     /// # Errors
     ///
-    /// When it cannot be run.
-    pub async fn try_run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output> {
+    /// When it fails; the error is what it says.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String> {
         self.run_with(arguments, "").await
     }
 
-    /// Runs it, and answers what it wrote to standard output.
+    /// What it prints when it is given `input`, which `-f -` reads.
     ///
     /// # Errors
     ///
-    /// When it fails, with what it said.
-    pub async fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
-        said(self.try_run(arguments).await?)
+    /// When it fails; the error is what it says.
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let output = self.output(arguments, input).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// `kubectl apply -f -` of this manifest.
+    /// What it prints when it applies this manifest.
     ///
     /// # Errors
     ///
-    /// When it fails, with what it said.
+    /// When it fails; the error is what it says.
     pub async fn apply(&self, manifest: &str) -> Result<String> {
-        said(self.run_with(&["apply", "-f", "-"], manifest).await?)
+        self.run_with(&["apply", "-f", "-"], manifest).await
     }
 
-    async fn run_with<S: AsRef<OsStr>>(&self, arguments: &[S], input: &str) -> Result<Output> {
-        let mut command = Command::new("kubectl");
-        command
-            .env("KUBECONFIG", &self.kubeconfig)
+    /// What it says when it fails.
+    ///
+    /// # Errors
+    ///
+    /// When it succeeds.
+    pub async fn refused(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let output = self.output(arguments, input).await?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        ensure!(!output.status.success(), "kubectl {}: {printed}", arguments.join(" "));
+        Ok(String::from_utf8(output.stderr)?)
+    }
+
+    async fn output(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        let mut child = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .arg("--cache-dir")
+            .arg(&self.cache)
             .args(["--namespace", &self.namespace])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command.spawn().context("kubectl")?;
-        let mut stdin = child.stdin.take().context("its standard input")?;
-        stdin.write_all(input.as_bytes()).await?;
+            .kill_on_drop(true)
+            .spawn()
+            .context("run kubectl")?;
+        let mut stdin = child.stdin.take().context("kubectl's input")?;
+        // kubectl may end without reading it.
+        let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
-        let output = child.wait_with_output().await?;
-        let (out, err) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        println!("{:?}\n{out}{err}", command.as_std());
-        Ok(output)
+        child.wait_with_output().await.context("kubectl")
     }
-}
-
-fn said(output: Output) -> Result<String> {
-    if !output.status.success() {
-        bail!("kubectl: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,5 +1,5 @@
 //! What the cluster tests share: the control plane they run on, a namespace each, bundles with a known fate, Tekton's
-//! objects as they see them, and waiting. It asserts nothing; that is for the tests.
+//! objects as they see them, the WorkflowExecution resource, kubectl, and waiting. It asserts nothing; that is for the tests.
 
 pub mod bridge;
 pub mod bundles;

@@ -12,11 +12,11 @@ mod rust;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args as ClapArgs, ValueEnum};
 use tokio::process::Command;
 
-use crate::child::Group;
+use crate::child::run_tool;
 use crate::interrupt::Interrupts;
 
 /// What to check.
@@ -94,16 +94,6 @@ impl Check {
             Self::Length => length::check(),
         }
     }
-}
-
-/// Runs a tool that says itself what is wrong.
-async fn run_tool(command: &mut Command) -> Result<()> {
-    let what = command.as_std().get_program().to_string_lossy().into_owned();
-    let status = Group::spawn(command)?.wait().await.with_context(|| format!("wait for {what}"))?;
-    if !status.success() {
-        bail!("{status}");
-    }
-    Ok(())
 }
 
 /// What a tool on PATH says when it is asked `arguments`; `None` when there is none, or it fails.

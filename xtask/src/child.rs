@@ -2,7 +2,7 @@
 
 use std::process::ExitStatus;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -42,4 +42,14 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
     }
+}
+
+/// Runs a tool that says itself what is wrong.
+pub(crate) async fn run_tool(command: &mut Command) -> Result<()> {
+    let what = command.as_std().get_program().to_string_lossy().into_owned();
+    let status = Group::spawn(command)?.wait().await.with_context(|| format!("wait for {what}"))?;
+    if !status.success() {
+        bail!("{status}");
+    }
+    Ok(())
 }

@@ -10,6 +10,9 @@ use crate::cargo;
 use crate::interrupt::Interrupts;
 use crate::lend::{Lend, environment, to_the_end};
 
+/// The cluster tests.
+const TESTS: [&str; 5] = ["bridge", "control_plane", "crd", "engine", "service"];
+
 /// What to test, and on what.
 #[derive(ClapArgs)]
 pub(crate) struct Args {
@@ -42,17 +45,9 @@ async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<Ex
     if !built.success() {
         return Ok(built);
     }
-    let mut test = cargo(&[
-        "--test",
-        "control_plane",
-        "--test",
-        "engine",
-        "--test",
-        "service",
-        "--test",
-        "bridge",
-        "--",
-    ]);
+    let tests = TESTS.map(|name| ["--test", name]);
+    let mut test = cargo(tests.as_flattened());
+    test.arg("--");
     test.arg(format!("--test-threads={}", args.test_threads))
         .args(&args.arguments)
         .envs(environment(dir)?);

@@ -15,6 +15,7 @@ mod check;
 mod child;
 mod control_plane;
 mod e2e;
+mod generate;
 mod interrupt;
 mod lend;
 
@@ -35,6 +36,8 @@ struct Cli {
 enum Word {
     /// What must hold before a change is merged, short of tests
     Check(check::Args),
+    /// Makes anew what is generated and committed: the manifests of the custom resources
+    Gen,
     /// A real control plane without containers: start it, stop it, take parts of it away
     #[command(subcommand)]
     ControlPlane(control_plane::Command),
@@ -48,6 +51,7 @@ enum Word {
 async fn main() -> ExitCode {
     let done = match Cli::parse().word {
         Word::Check(args) => check::run(args).await,
+        Word::Gen => generate::run().await,
         Word::ControlPlane(command) => control_plane::run(command).await,
         Word::E2e(args) => e2e::run(args).await,
         Word::Bench(args) => bench::run(args).await,

@@ -73,9 +73,12 @@ fn at<'a>(root: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSc
     path.iter().try_fold(root, |schema, name| schema.properties.as_mut()?.get_mut(*name))
 }
 
+fn text(what: &str) -> Value {
+    json!({ "type": "string", "maxLength": limits::MAX_NAME_CHARS, "description": what })
+}
+
 /// A reference to any object: core's `ObjectReference`. Its parts belong together.
 pub(super) fn object_reference(_: &mut SchemaGenerator) -> Schema {
-    let text = |what: &str| json!({ "type": "string", "maxLength": limits::MAX_NAME_CHARS, "description": what });
     json_schema!({
         "type": "object",
         "x-kubernetes-map-type": "atomic",
@@ -96,11 +99,7 @@ pub(super) fn local_object_reference(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "x-kubernetes-map-type": "atomic",
-        "properties": { "name": {
-            "type": "string",
-            "maxLength": limits::MAX_NAME_CHARS,
-            "description": "Name of the object.",
-        } },
+        "properties": { "name": text("Name of the object.") },
     })
 }
 
@@ -141,11 +140,8 @@ pub(super) fn resources(_: &mut SchemaGenerator) -> Schema {
                     "type": "object",
                     "required": ["name"],
                     "properties": {
-                        "name": { "type": "string", "description": "Name of the claim." },
-                        "request": {
-                            "type": "string",
-                            "description": "The part of the claim. Empty is all of it.",
-                        },
+                        "name": text("Name of the claim."),
+                        "request": text("The part of the claim. Empty is all of it."),
                     },
                 },
             },

@@ -1,0 +1,132 @@
+//! Where an execution stands, in a word for programs and a sentence for people. No sentence tells a time
+//! that passes: a status is written when something has happened.
+
+use wfe_crds::names::condition::reason;
+use wfe_proto::v1::{self, State};
+
+use super::{
+    conditions::Gate,
+    times::{moment, whole_after},
+};
+use crate::request::Holder;
+
+/// Its run is being created.
+const STARTING: &str = "Starting";
+/// Its run cannot be created right now.
+const DELAYED: &str = "ExecutionDelayed";
+/// Its run exists.
+const RUNNING: &str = "Running";
+/// It was asked to stop.
+const CANCELLING: &str = "Cancelling";
+/// It was stopped.
+pub(super) const CANCELLED: &str = "Cancelled";
+/// It waits, and the bridge does not know the gate.
+const WAITING: &str = "Waiting";
+/// The bridge does not know the state.
+const UNKNOWN_STATE: &str = "UnknownState";
+
+/// Where an execution stands.
+pub(super) struct Word {
+    /// The reason of conditions.
+    pub(super) reason: String,
+    /// A sentence.
+    pub(super) message: String,
+}
+
+impl Word {
+    pub(super) fn new(reason: &str, message: impl Into<String>) -> Self {
+        Self { reason: reason.to_owned(), message: message.into() }
+    }
+}
+
+/// A run, as people call it.
+pub(super) fn run_name(run: &v1::Run) -> String {
+    match (run.namespace.as_str(), run.name.as_str()) {
+        (_, "") => "Its PipelineRun".to_owned(),
+        ("", name) => format!("PipelineRun {name}"),
+        (namespace, name) => format!("PipelineRun {namespace}/{name}"),
+    }
+}
+
+/// Where an execution stands that has not ended.
+pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> (Word, Gate) {
+    let obstacle = execution.obstacle.as_str();
+    let run = execution.run.as_ref().map_or_else(|| "Its PipelineRun".to_owned(), run_name);
+    let word = match execution.state() {
+        State::Waiting => {
+            return waiting(&execution.waiting.clone().unwrap_or_default(), holder);
+        }
+        State::Starting if obstacle.is_empty() => {
+            Word::new(STARTING, format!("{run} is being created."))
+        }
+        State::Starting => Word::new(
+            DELAYED,
+            format!("{run} cannot be created yet, and is tried again: {obstacle}"),
+        ),
+        State::Running => Word::new(RUNNING, format!("{run} runs.")),
+        State::Cancelling => {
+            let mut text = match &execution.cancellation {
+                Some(cancellation) => asked(cancellation, "asked it to stop"),
+                None => "Its deadline has passed.".to_owned(),
+            };
+            if obstacle.is_empty() {
+                text.push_str(" It is being stopped.");
+            } else {
+                text = format!("{text} It cannot be stopped yet, and is tried again: {obstacle}");
+            }
+            Word::new(CANCELLING, text)
+        }
+        State::Unspecified | State::Succeeded | State::Failed | State::Cancelled => Word::new(
+            UNKNOWN_STATE,
+            "The execution service tells a state that this bridge does not know. Update the bridge.",
+        ),
+    };
+    (word, Gate::Open)
+}
+
+/// Who asked for a stop, and why.
+pub(super) fn asked(cancellation: &v1::Cancellation, what: &str) -> String {
+    let user = cancellation.actor.as_ref().map_or("", |actor| actor.user.as_str());
+    let user = if user.is_empty() { "Somebody" } else { user };
+    match cancellation.reason.trim().trim_end_matches('.') {
+        "" => format!("{user} {what}."),
+        reason => format!("{user} {what}: {reason}."),
+    }
+}
+
+fn waiting(waiting: &v1::Waiting, holder: Option<&Holder>) -> (Word, Gate) {
+    let known = holder.filter(|holder| {
+        !holder.execution_id.is_empty() && holder.execution_id == waiting.holder_execution_id
+    });
+    let (reason, what, gate) = match waiting.gate() {
+        v1::Gate::Lock => {
+            let what = match (known.and_then(Holder::object), waiting.holder_execution_id.as_str())
+            {
+                (Some(object), _) => format!("Waits for WorkflowExecution {object}"),
+                (None, "") => "Waits for its target".to_owned(),
+                (None, id) => format!("Waits for execution {id}"),
+            };
+            (reason::RESOURCE_BUSY, what, Gate::Closed)
+        }
+        v1::Gate::Cooldown => {
+            let what = "Waits, since the target was remediated a short time ago";
+            (reason::RECENTLY_REMEDIATED, what.to_owned(), Gate::Closed)
+        }
+        v1::Gate::Backoff => {
+            let what = "Waits, since runs on the target failed before they executed anything";
+            (reason::BACKOFF_ACTIVE, what.to_owned(), Gate::Closed)
+        }
+        v1::Gate::Block => {
+            let what = "Waits for a person to clear the target, where an execution failed";
+            (reason::PREVIOUS_EXECUTION_FAILED, what.to_owned(), Gate::ClosedForGood)
+        }
+        v1::Gate::Unspecified => (WAITING, "Waits".to_owned(), Gate::Closed),
+    };
+    let until = waiting.until.as_ref().and_then(moment);
+    let until = until.map(|until| format!(" until {}", whole_after(until).0)).unwrap_or_default();
+    let message = match waiting.message.as_str() {
+        "" => format!("{what}{until}."),
+        message => format!("{what}{until}: {message}"),
+    };
+    (Word::new(reason, message), gate)
+}

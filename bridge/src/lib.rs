@@ -4,6 +4,7 @@
 //! status, its deletion becomes a `Cancel`. Several copies may run at once, because everything that it
 //! does may be done twice.
 
+pub mod notes;
 pub mod project;
 pub mod request;
 

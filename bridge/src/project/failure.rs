@@ -217,7 +217,7 @@ fn recommendation(class: &FailureReason) -> &'static str {
     }
 }
 
-fn class(reason: v1::FailureReason) -> FailureReason {
+pub(crate) fn class(reason: v1::FailureReason) -> FailureReason {
     match reason {
         v1::FailureReason::TaskFailed => FailureReason::TaskFailed,
         v1::FailureReason::OomKilled => FailureReason::OomKilled,

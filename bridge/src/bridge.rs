@@ -208,7 +208,7 @@ impl Office {
         let around = Arc::clone(&self.around);
         self.followers.spawn(async move {
             while let Some(follower) = Follower::new(Arc::clone(&around), sight.clone()) {
-                if AssertUnwindSafe(follower.run()).catch_unwind().await.is_ok() {
+                if AssertUnwindSafe(Box::pin(follower.run())).catch_unwind().await.is_ok() {
                     return;
                 }
                 // The panic was written to the log; its object is not left alone for that.
@@ -237,14 +237,18 @@ impl Mirror for Office {
     fn replace(&self, all: Vec<RawObject>, at: Version) {
         let all = all.into_iter().map(|raw| self.read(raw)).collect();
         let wanted = self.desk().replace(all, at);
-        wanted.into_iter().for_each(|sight| self.hire(sight));
+        for sight in wanted {
+            self.hire(sight);
+        }
         self.watched.synced.store(true, Ordering::Relaxed);
     }
 
     fn apply(&self, object: RawObject) {
         let object = self.read(object);
         let wanted = self.desk().see(object);
-        wanted.into_iter().for_each(|sight| self.hire(sight));
+        for sight in wanted {
+            self.hire(sight);
+        }
     }
 
     fn remove(&self, object: &ObjectMeta) {

@@ -1,4 +1,6 @@
 //! What the bridge writes to the API server. Each write is made once; who calls decides what follows.
+//!
+//! Calls are boxed: their futures are large, and there is a follower for each live object.
 
 use std::{sync::Arc, time::Duration};
 
@@ -62,7 +64,7 @@ impl Cluster {
     /// The object as it is now; `None` when it is gone.
     pub async fn read(&self, key: &Key, uid: &str) -> Result<Option<Object>, CallError> {
         let api = self.objects(Some(&key.namespace));
-        let object = call(api.get_opt(&key.name)).await?.map(Object::read);
+        let object = Box::pin(call(api.get_opt(&key.name))).await?.map(Object::read);
         Ok(object.filter(|object| object.uid == uid))
     }
 
@@ -101,7 +103,7 @@ impl Cluster {
         let (api, params) = (self.objects(Some(&object.key.namespace)), manager());
         let patch = Patch::Json::<()>(patch);
         let patched: PartialObjectMeta<RawObject> = self
-            .write(write, call(api.patch_metadata(&object.key.name, &params, &patch)))
+            .write(write, Box::pin(call(api.patch_metadata(&object.key.name, &params, &patch))))
             .await
             .map_err(|error| match error.code() {
                 // 422 is the answer to a test that fails.
@@ -132,7 +134,10 @@ impl Cluster {
         let params = manager().force();
         let patch = Patch::Apply(body);
         let applied = self
-            .write(Write::Status, call(api.patch_status(&object.key.name, &params, &patch)))
+            .write(
+                Write::Status,
+                Box::pin(call(api.patch_status(&object.key.name, &params, &patch))),
+            )
             .await
             .map_err(|error| match &error {
                 CallError::Refused { code: 404 | 409, .. } => WriteError::Changed,
@@ -155,7 +160,7 @@ impl Cluster {
             field_manager: Some(BRIDGE_FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        match self.write(Write::Event, call(api.create(&params, event))).await {
+        match self.write(Write::Event, Box::pin(call(api.create(&params, event)))).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_already_exists() => Ok(()),
             Err(CallError::Refused {

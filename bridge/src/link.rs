@@ -223,7 +223,8 @@ impl Link {
         calling: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Status> {
         let began = Instant::now();
-        let answer = calling.await.map(Response::into_inner);
+        // Boxed, because a follower for each live object holds what it may call.
+        let answer = Box::pin(calling).await.map(Response::into_inner);
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         self.metrics.call(method, code, began.elapsed());
         if let Err(status) = &answer

@@ -1,15 +1,232 @@
-//! stub
-#![allow(missing_docs)]
-use crate::{metrics::Released, request::*};
+//! Kubernetes events: what happened to a WorkflowExecution, for `kubectl describe` and `kubectl events`.
+//!
+//! At most one for each event of the execution's history, and for each of the few things that only the
+//! bridge knows. Names follow from what happened, so that a second bridge finds the event there already.
+//!
+//! | what happened | type | reason |
+//! |---|---|---|
+//! | `HELD` | Normal | `ExecutionWaiting` |
+//! | `RUN_CREATED` | Normal | `ExecutionCreated` |
+//! | `DELAYED` | Warning | `ExecutionDelayed` |
+//! | `CANCEL_REQUESTED` by somebody | Normal | `CancelRequested` |
+//! | `CANCEL_REQUESTED` by the deadline | Warning | `DeadlineExceeded` |
+//! | `SUCCEEDED` | Normal | `WorkflowCompleted` |
+//! | `FAILED` | Warning | `WorkflowFailed` |
+//! | `CANCELLED` | Warning | `WorkflowCancelled` |
+//! | `BLOCK_CLEARED` | Normal | `BlockCleared` |
+//! | refused: what it asks for is wrong | Warning | `WorkflowValidationFailed` |
+//! | refused: too late, or the target is taken | Warning | `WorkflowFailed` |
+//! | refused: withdrawn | Warning | `WorkflowCancelled` |
+//! | started, and not on record | Warning | `WorkflowFailed` |
+//! | deleted, nothing of it runs | Normal | `WorkflowExecutionDeleted` |
+//! | deleted, and that could not be found out | Warning | `CleanupFailed` |
+//!
+//! `ACCEPTED`, `ADMITTED` and `PROGRESSED` have none: they would cost a write for what the status says.
+
 use jiff::Timestamp;
-use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
-use wfe_proto::v1::*;
-pub fn note(_: &ObjectReference, _: &ExecutionEvent, _: &Execution, _: &str) -> Option<Event> {
-    None
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use wfe_proto::v1::{self, EventType};
+
+use crate::{
+    project::{asked, class, go, held, moment, run_name},
+    request::{Cause, Refusal},
+    text::fit_bytes,
+};
+
+/// Who makes these events.
+pub const REPORTING_CONTROLLER: &str = "kubernaut.ai/wfe-bridge";
+
+/// Bytes of a note.
+const MAX_NOTE: usize = 1_024;
+/// Bytes of the name of an instance.
+const MAX_INSTANCE: usize = 128;
+/// Bytes of a name, a DNS subdomain.
+const MAX_NAME: usize = 253;
+
+/// The event about an entry of an execution's history, if there is one. `execution` is the execution at
+/// that entry or later, `instance` is the process that reports it.
+pub fn note(
+    object: &ObjectReference,
+    event: &v1::ExecutionEvent,
+    execution: &v1::Execution,
+    instance: &str,
+) -> Option<Event> {
+    let told = told(event, execution)?;
+    let at = event.time.as_ref().or(execution.update_time.as_ref()).and_then(moment)?;
+    let run = event.run.as_ref().or(execution.run.as_ref());
+    let related = run.filter(|run| !run.uid.is_empty()).map(|run| ObjectReference {
+        api_version: Some("tekton.dev/v1".to_owned()),
+        kind: Some("PipelineRun".to_owned()),
+        namespace: Some(run.namespace.clone()),
+        name: Some(run.name.clone()),
+        uid: Some(run.uid.clone()),
+        ..ObjectReference::default()
+    });
+    let key = event.revision.max(0).to_string();
+    Some(Event { related, ..told.about(object, &key, at, instance) })
 }
-pub fn refusal_note(_: &ObjectReference, _: &Refusal, _: Timestamp, _: &str) -> Option<Event> {
-    None
+
+/// The event about a refusal.
+pub fn refusal_note(
+    object: &ObjectReference,
+    refusal: &Refusal,
+    at: Timestamp,
+    instance: &str,
+) -> Event {
+    let reason = match refusal.cause {
+        Cause::UnsupportedEngine | Cause::Configuration { .. } => "WorkflowValidationFailed",
+        Cause::DeadlinePassed | Cause::Deduplicated { .. } => "WorkflowFailed",
+        Cause::Withdrawn => "WorkflowCancelled",
+    };
+    Told::warning(reason, "Start", refusal.message.clone()).about(object, "refused", at, instance)
 }
-pub fn release_note(_: &ObjectReference, _: Released, _: Timestamp, _: &str) -> Option<Event> {
-    None
+
+/// The event about what was started and is not on record.
+pub fn unrecorded_note(object: &ObjectReference, at: Timestamp, instance: &str) -> Event {
+    let text = "It was started, and the execution service has no record of it. It is not started a \
+                second time; the status says what to do.";
+    let told = Told::warning("WorkflowFailed", "Start", text.to_owned());
+    told.about(object, "unrecorded", at, instance)
 }
+
+/// The event about a deletion after which nothing of it runs.
+pub fn deleted_note(object: &ObjectReference, at: Timestamp, instance: &str) -> Event {
+    let text = "Nothing of it runs, and nothing of it will.".to_owned();
+    let told = Told::normal("WorkflowExecutionDeleted", "Delete", text);
+    told.about(object, "deleted", at, instance)
+}
+
+/// The event about a deletion that was let through although something of it may run.
+pub fn given_up_note(object: &ObjectReference, at: Timestamp, instance: &str) -> Event {
+    let text = "It could not be found out in time whether something of it runs. Ask the execution \
+                service, and look for its PipelineRun."
+        .to_owned();
+    Told::warning("CleanupFailed", "Delete", text).about(object, "given-up", at, instance)
+}
+
+/// What an event says.
+struct Told {
+    kind: &'static str,
+    reason: &'static str,
+    action: &'static str,
+    text: String,
+}
+
+impl Told {
+    fn normal(reason: &'static str, action: &'static str, text: String) -> Self {
+        Self { kind: "Normal", reason, action, text }
+    }
+
+    fn warning(reason: &'static str, action: &'static str, text: String) -> Self {
+        Self { kind: "Warning", reason, action, text }
+    }
+
+    fn about(self, object: &ObjectReference, key: &str, at: Timestamp, instance: &str) -> Event {
+        let instance = if instance.is_empty() { "wfe-bridge" } else { instance };
+        Event {
+            metadata: ObjectMeta {
+                namespace: object.namespace.clone(),
+                name: Some(name(object, key)),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(at)),
+            type_: Some(self.kind.to_owned()),
+            reason: Some(self.reason.to_owned()),
+            action: Some(self.action.to_owned()),
+            note: Some(fit_bytes(&self.text, MAX_NOTE)),
+            regarding: Some(object.clone()),
+            reporting_controller: Some(REPORTING_CONTROLLER.to_owned()),
+            reporting_instance: Some(fit_bytes(instance, MAX_INSTANCE)),
+            ..Event::default()
+        }
+    }
+}
+
+/// The object's name for people, cut when it is long; its UID, since names come again; and what
+/// happened.
+fn name(object: &ObjectReference, key: &str) -> String {
+    let part = |text: &Option<String>| text.clone().unwrap_or_default();
+    let end = format!("{}.{key}", part(&object.uid));
+    let room = MAX_NAME.saturating_sub(end.len() + 1);
+    let begin = fit_bytes(&part(&object.name), room);
+    // A cut must not leave a part that ends in what separates parts.
+    match begin.trim_end_matches(['-', '.']) {
+        "" => end,
+        begin => format!("{begin}.{end}"),
+    }
+}
+
+fn told(event: &v1::ExecutionEvent, execution: &v1::Execution) -> Option<Told> {
+    let workflow = || {
+        let identity = execution.workflow_identity.clone().unwrap_or_default();
+        let names = [identity.id, identity.name];
+        names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+    };
+    Some(match event.r#type() {
+        EventType::Unspecified
+        | EventType::Accepted
+        | EventType::Admitted
+        | EventType::Progressed => return None,
+        EventType::Held => {
+            let waiting = event.waiting.as_ref().map_or_else(|| event.message.clone(), held);
+            Told::normal("ExecutionWaiting", "Wait", waiting)
+        }
+        EventType::RunCreated => {
+            let run = event.run.as_ref().or(execution.run.as_ref());
+            let run = run.map_or_else(|| "Its PipelineRun".to_owned(), run_name);
+            Told::normal("ExecutionCreated", "CreateRun", format!("{run} was created."))
+        }
+        EventType::Delayed if event.state() == v1::State::Cancelling => Told::warning(
+            "ExecutionDelayed",
+            "Cancel",
+            format!("It cannot be stopped yet, and is tried again: {}", event.message),
+        ),
+        EventType::Delayed => Told::warning(
+            "ExecutionDelayed",
+            "CreateRun",
+            format!("Its run cannot be created yet, and is tried again: {}", event.message),
+        ),
+        EventType::CancelRequested => {
+            if let Some(cancellation) = &event.cancellation {
+                let text = asked(cancellation, "asked it to stop");
+                Told::normal("CancelRequested", "Cancel", text)
+            } else {
+                let text = "Its deadline has passed, and it is being stopped.".to_owned();
+                Told::warning("DeadlineExceeded", "Cancel", text)
+            }
+        }
+        EventType::Succeeded => {
+            let times = (execution.start_time.as_ref(), event.end_time.as_ref());
+            let took = times.0.and_then(moment).zip(times.1.and_then(moment));
+            let took = took.map(|(start, end)| format!(" in {}", go(end.duration_since(start))));
+            let text = format!("Workflow {} succeeded{}.", workflow(), took.unwrap_or_default());
+            Told::normal("WorkflowCompleted", "Run", text)
+        }
+        EventType::Failed => {
+            let failure = event.failure.clone().unwrap_or_default();
+            let said = [failure.summary.clone(), failure.message.clone(), event.message.clone()];
+            let said = said.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+            let reason = class(failure.reason());
+            let text = format!("Workflow {} failed: {reason} - {said}", workflow());
+            Told::warning("WorkflowFailed", "Run", text)
+        }
+        EventType::Cancelled => {
+            let cancellation = event.cancellation.as_ref().or(execution.cancellation.as_ref());
+            let text = asked(&cancellation.cloned().unwrap_or_default(), "cancelled it");
+            Told::warning("WorkflowCancelled", "Run", text)
+        }
+        EventType::BlockCleared => {
+            let clearance = event.clearance.clone().unwrap_or_default();
+            let user = clearance.actor.map(|actor| actor.user).filter(|user| !user.is_empty());
+            let user = user.unwrap_or_else(|| "Somebody".to_owned());
+            let text = format!("{user} cleared the block of its target: {}", clearance.reason);
+            Told::normal("BlockCleared", "ClearBlock", text)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -71,14 +71,15 @@ impl Follower {
             apply(&mut execution, &event);
         }
         let note = notes::note(&self.object.reference(), &event, &execution, &self.around.instance);
-        self.note(note).await;
+        if let Some(note) = note {
+            self.note(note).await;
+        }
         self.noted = revision;
         self.has(execution);
     }
 
     /// Makes something known. An event that cannot be created holds nothing up.
-    pub(super) async fn note(&self, note: Option<Event>) {
-        let Some(note) = note else { return };
+    pub(super) async fn note(&self, note: Event) {
         if let Err(error) = self.around.cluster.note(&note).await {
             self.around.metrics.note_lost();
             tracing::warn!(object = %self.object.key, error = chain(&error), "a Kubernetes event is lost");

@@ -1,6 +1,7 @@
 //! The steps, each a call and what is learnt from it.
 
 use tonic::{Code, Status};
+use wfe_crds::workflow_execution::Phase;
 use wfe_proto::v1::{Execution, State};
 use wfe_runtime::error::chain;
 
@@ -150,11 +151,7 @@ impl Follower {
     }
 
     pub(super) async fn show(&mut self, status: &WorkflowExecutionStatus) {
-        if let Record::Refused { refusal, at } = &self.record {
-            let note =
-                notes::refusal_note(&self.object.reference(), refusal, *at, &self.around.instance);
-            self.note(note).await;
-        }
+        self.note_of_status(status).await;
         match self.around.cluster.apply_status(&self.object, status).await {
             Ok(object) => {
                 self.writes.worked();
@@ -163,6 +160,21 @@ impl Follower {
                 self.tell_end();
             }
             Err(error) => self.cannot_write("write the status", error).await,
+        }
+    }
+
+    /// What no event of an execution tells is made known with the status that shows it.
+    async fn note_of_status(&self, status: &WorkflowExecutionStatus) {
+        let (object, instance) = (self.object.reference(), &self.around.instance);
+        let end = status.completion_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
+        match &self.record {
+            Record::Refused { refusal, at } => {
+                self.note(notes::refusal_note(&object, refusal, *at, instance)).await;
+            }
+            Record::None if status.phase == Some(Phase::Failed) => {
+                self.note(notes::unrecorded_note(&object, end, instance)).await;
+            }
+            Record::NotAsked | Record::None | Record::Withdrawn | Record::Execution(_) => {}
         }
     }
 
@@ -179,12 +191,12 @@ impl Follower {
     }
 
     pub(super) async fn release(&mut self, how: Released) {
-        let note = notes::release_note(
-            &self.object.reference(),
-            how,
-            self.object.deletion.unwrap_or_else(Timestamp::now),
-            &self.around.instance,
-        );
+        let at = self.object.deletion.unwrap_or_else(Timestamp::now);
+        let (object, instance) = (self.object.reference(), &self.around.instance);
+        let note = match how {
+            Released::Settled => notes::deleted_note(&object, at, instance),
+            Released::GivenUp => notes::given_up_note(&object, at, instance),
+        };
         self.note(note).await;
         match self.around.cluster.remove_finalizer(&self.object).await {
             Ok(metadata) => {

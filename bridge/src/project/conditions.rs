@@ -19,7 +19,7 @@ use crate::text::fit;
 
 /// At most this many characters of a message: conditions are read at a glance, and several carry the
 /// same one.
-pub(super) const MAX_MESSAGE_CHARS: u32 = 1_024;
+pub(super) const MAX_MESSAGE_CHARS: usize = 1_024;
 
 /// What the conditions are made from.
 pub(super) struct Outline {

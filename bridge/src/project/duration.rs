@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 /// `1h2m3s`, `1m30s`, `0s`: whole seconds, rounded, a half away from zero. Less than nothing is `0s`.
-pub(super) fn go(duration: SignedDuration) -> String {
+pub(crate) fn go(duration: SignedDuration) -> String {
     let whole = u64::try_from(duration.as_secs()).unwrap_or(0);
     let rounded = if duration.subsec_nanos() >= 500_000_000 { whole + 1 } else { whole };
     let (hours, minutes, seconds) = (rounded / 3600, rounded / 60 % 60, rounded % 60);

@@ -83,7 +83,7 @@ fn cancelled(execution: &v1::Execution, took: Option<String>, times: &Times) -> 
     let acted = progress::has_acted(execution.progress.as_ref());
     let who = words::asked(&cancellation, "cancelled it");
     let mut story = Story::about(execution, "was cancelled");
-    story.line("Cancelled", &who);
+    story.line("What happened", &who);
     story.line("Stopped after", took.as_deref().unwrap_or_default());
     story.line("Side effects", side_effects(acted));
     Failed {
@@ -91,7 +91,7 @@ fn cancelled(execution: &v1::Execution, took: Option<String>, times: &Times) -> 
         end: End::Failure { complete: CANCELLED, no_run: CANCELLED },
         details: FailureDetails {
             was_execution_failure: acted,
-            ..details(&format!("Cancelled. {who}"), &story, times.ended, took)
+            ..details(&who, &story, times.ended, took)
         },
     }
 }
@@ -99,10 +99,9 @@ fn cancelled(execution: &v1::Execution, took: Option<String>, times: &Times) -> 
 /// Of what the service can never accept.
 pub(super) fn refused(refusal: &Refusal, at: Timestamp) -> Failed {
     let class = refusal.reason();
-    let story = Story(format!(
-        "The workflow was not started, and its target was not touched.\nReason: {class}\nWhat happened: {}\n",
-        refusal.message
-    ));
+    let mut story = Story("The workflow was not started.\n".to_owned());
+    story.line("Reason", class.as_str());
+    story.line("What happened", &refusal.message);
     let (reason, end) = match refusal.cause {
         Cause::Withdrawn => (CANCELLED, End::Failure { complete: CANCELLED, no_run: CANCELLED }),
         Cause::UnsupportedEngine
@@ -127,7 +126,8 @@ pub(super) fn unrecorded(run: &str, at: Timestamp) -> Failed {
          was lost or is another one. It is not started a second time. Find out what became of {run} and \
          in which state it left the target, then create a new WorkflowExecution if it must run again."
     );
-    let story = Story(format!("{message}\nSide effects: {}\n", side_effects(true)));
+    let mut story = Story(format!("{message}\n"));
+    story.line("Side effects", "steps may have started, so the target may have been changed.");
     Failed {
         word: Word::new(RECORD_MISSING, message.clone()),
         end: End::Failure { complete: reason::EXECUTION_FAILED, no_run: RECORD_MISSING },
@@ -217,7 +217,7 @@ fn recommendation(class: &FailureReason) -> &'static str {
     }
 }
 
-fn class(reason: v1::FailureReason) -> FailureReason {
+pub(crate) fn class(reason: v1::FailureReason) -> FailureReason {
     match reason {
         v1::FailureReason::TaskFailed => FailureReason::TaskFailed,
         v1::FailureReason::OomKilled => FailureReason::OomKilled,

@@ -28,11 +28,11 @@ impl Times {
         let started = at(&execution.start_time).or(created).filter(|_| has_run);
         let updated = at(&execution.update_time);
         let accepted = at(&execution.create_time).or(started).or(updated);
-        let ended = at(&execution.end_time).or(updated).or_else(|| frame.shown_end());
+        let ended = at(&execution.end_time).or(updated).or(accepted);
         Self {
             accepted: accepted.unwrap_or(frame.now),
             started,
-            ended: ended.or(accepted).unwrap_or(frame.now),
+            ended: ended.or_else(|| frame.shown_end()).unwrap_or(frame.now),
             updated: updated.or(accepted).unwrap_or(frame.now),
         }
     }

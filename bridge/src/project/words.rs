@@ -40,7 +40,7 @@ impl Word {
 }
 
 /// A run, as people call it.
-pub(super) fn run_name(run: &v1::Run) -> String {
+pub(crate) fn run_name(run: &v1::Run) -> String {
     match (run.namespace.as_str(), run.name.as_str()) {
         (_, "") => "Its PipelineRun".to_owned(),
         ("", name) => format!("PipelineRun {name}"),
@@ -85,13 +85,18 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
 }
 
 /// Who asked for a stop, and why.
-pub(super) fn asked(cancellation: &v1::Cancellation, what: &str) -> String {
+pub(crate) fn asked(cancellation: &v1::Cancellation, what: &str) -> String {
     let user = cancellation.actor.as_ref().map_or("", |actor| actor.user.as_str());
     let user = if user.is_empty() { "Somebody" } else { user };
     match cancellation.reason.trim().trim_end_matches('.') {
         "" => format!("{user} {what}."),
         reason => format!("{user} {what}: {reason}."),
     }
+}
+
+/// Why an execution waits.
+pub(crate) fn held(gate: &v1::Waiting) -> String {
+    waiting(gate, None).0.message
 }
 
 fn waiting(waiting: &v1::Waiting, holder: Option<&Holder>) -> (Word, Gate) {

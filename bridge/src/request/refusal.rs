@@ -7,9 +7,9 @@ use super::Holder;
 use crate::text::{fit, some_fit};
 
 /// At most this many characters of a message are shown.
-const MAX_MESSAGE_CHARS: u32 = 4_096;
+const MAX_MESSAGE_CHARS: usize = 4_096;
 /// At most this many characters of a value are repeated.
-const MAX_VALUE_CHARS: u32 = 64;
+const MAX_VALUE_CHARS: usize = 64;
 
 /// Why a WorkflowExecution can never run. What it asks for does not change, so nor does this.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use wfe_proto::ERROR_DOMAIN;
 use crate::text::fit;
 
 /// At most this many characters of what was said are kept.
-const MAX_MESSAGE_CHARS: u32 = 1_024;
+const MAX_MESSAGE_CHARS: usize = 1_024;
 
 /// A call could not be made now. It is made again.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code as Grpc, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use wfe_core::{invalid::Violations, withdraw::Withdrawal};
+use wfe_core::{
+    invalid::{Violation, Violations},
+    withdraw::Withdrawal,
+};
 use wfe_proto::ERROR_DOMAIN;
 use wfe_runtime::error::chain;
 
@@ -16,14 +19,30 @@ const RETRY: Duration = Duration::from_secs(1);
 /// At most this many characters of the reason that a caller gave are told in an error.
 const MAX_REASON_CHARS: usize = 200;
 
+/// At most this many wrong fields are told. Details and message travel in headers, and a client whose
+/// limit for these is exceeded sees no error but a broken connection.
+const MAX_VIOLATIONS: usize = 16;
+
+/// At most this many of them are told in the message.
+const MAX_VIOLATIONS_IN_TEXT: usize = 4;
+
+/// At most this many characters of a field's path, which holds what the caller wrote.
+const MAX_FIELD_CHARS: usize = 100;
+
+/// At most this many characters of the description of what is right.
+const MAX_RULE_CHARS: usize = 160;
+
 /// The status of an error. Errors of the service itself are logged here, once.
 pub fn to_status(error: &ServiceError) -> Status {
     let mut details = ErrorDetails::new();
     let mut metadata = HashMap::new();
     let grpc = match error {
         ServiceError::Invalid(Violations(violations)) => {
-            for violation in violations {
-                details.add_bad_request_violation(&violation.field, &violation.description);
+            for violation in violations.iter().take(MAX_VIOLATIONS) {
+                details.add_bad_request_violation(
+                    cut(&violation.field, MAX_FIELD_CHARS),
+                    cut(&violation.description, MAX_RULE_CHARS),
+                );
             }
             Grpc::InvalidArgument
         }
@@ -59,7 +78,7 @@ pub fn to_status(error: &ServiceError) -> Status {
             metadata.insert("request_id".to_owned(), request_id.to_string());
             metadata.insert("withdraw_time".to_owned(), at.to_string());
             // Details travel in a header, where there is little room.
-            let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+            let reason = cut(reason, MAX_REASON_CHARS);
             let description = format!("{} withdrew it: {reason}", actor.user);
             details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
             Grpc::FailedPrecondition
@@ -97,10 +116,26 @@ pub fn to_status(error: &ServiceError) -> Status {
 
 /// The message: what a person reads who sees nothing else. Causes inside the service stay in its log.
 fn text(error: &ServiceError) -> String {
-    if let ServiceError::Invalid(violations) = error {
-        return violations.to_string();
+    let ServiceError::Invalid(Violations(violations)) = error else {
+        return error.to_string();
+    };
+    let told = violations.iter().take(MAX_VIOLATIONS_IN_TEXT);
+    let mut parts: Vec<String> = told
+        .map(|Violation { field, description }| {
+            format!("{}: {}", cut(field, MAX_FIELD_CHARS), cut(description, MAX_RULE_CHARS))
+        })
+        .collect();
+    if let more @ 1.. = violations.len().saturating_sub(MAX_VIOLATIONS_IN_TEXT) {
+        parts.push(format!("and {more} more"));
     }
-    error.to_string()
+    parts.join("; ")
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Explains a status that tonic made itself, which says what is wrong but not how it is called.

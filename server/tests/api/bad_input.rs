@@ -246,3 +246,23 @@ async fn text_that_is_not_utf_8_is_refused_as_malformed() {
     refused(&status, Code::InvalidArgument, "MALFORMED");
     assert_eq!(stored(&stack).await, (0, 0));
 }
+
+#[tokio::test]
+async fn a_refusal_fits_into_the_headers_of_an_answer_however_much_is_wrong() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let parameters = |names: usize, length: usize| {
+        let name = |n: usize| format!("not a name {n} {}", "ö".repeat(length));
+        (0..names).map(|n| (name(n), String::new())).collect()
+    };
+    for (names, length) in [(5, 1), (60, 1), (200, 20), (1, 20_000), (200, 1_000)] {
+        let request = v1::StartRequest { parameters: parameters(names, length), ..mk() };
+        let status = client.start(request).await.unwrap_err();
+        let message = refused(&status, Code::InvalidArgument, "INVALID_REQUEST");
+        let fields = violated(&status);
+        assert!(fields.iter().all(|field| field.starts_with("parameters[")), "{fields:?}");
+        assert_eq!(fields.len(), names.min(16));
+        assert_eq!(message.contains("more"), names > 4, "{message}");
+    }
+    assert_eq!(stored(&stack).await.0, 0);
+}

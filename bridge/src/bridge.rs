@@ -15,6 +15,7 @@ use kube::core::ObjectMeta;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wfe_runtime::{
+    clock::SystemClock,
     cluster::{self, ClientError, Mirror, Pulse, Timing, Version},
     http,
     process::{BindError, bind, essential},
@@ -89,6 +90,7 @@ impl Bridge {
                 when_locked: config.when_locked.into(),
                 delete_timeout: Some(config.delete_timeout).filter(|timeout| !timeout.is_zero()),
             },
+            clock: Arc::new(SystemClock),
             instance: instance(),
             desk: Mutex::default(),
             stopping: stopping.clone(),
@@ -246,7 +248,7 @@ impl Mirror for Office {
     fn apply(&self, object: RawObject) {
         let object = self.read(object);
         let wanted = self.desk().see(object);
-        for sight in wanted {
+        if let Some(sight) = wanted {
             self.hire(sight);
         }
     }

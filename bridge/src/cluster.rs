@@ -146,7 +146,10 @@ impl Cluster {
                 {
                     WriteError::Changed
                 }
-                _ => WriteError::Call(error),
+                CallError::Refused { .. }
+                | CallError::Unanswered(_)
+                | CallError::Unreachable(_)
+                | CallError::Unreadable(_) => WriteError::Call(error),
             })?;
         Ok(Object::read(applied))
     }
@@ -160,15 +163,8 @@ impl Cluster {
             field_manager: Some(BRIDGE_FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        match self.write(Write::Event, Box::pin(call(api.create(&params, event)))).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_already_exists() => Ok(()),
-            Err(CallError::Refused {
-                about: About::TerminatingNamespace | About::Namespace,
-                ..
-            }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let created = self.write(Write::Event, Box::pin(call(api.create(&params, event)))).await;
+        created.map(drop).or_else(|error| if is_no_loss(&error) { Ok(()) } else { Err(error) })
     }
 
     async fn write<T>(
@@ -186,6 +182,15 @@ impl Cluster {
         });
         answer.await
     }
+}
+
+/// Whether a Kubernetes event is there already, or nobody could read it.
+fn is_no_loss(error: &CallError) -> bool {
+    let gone = matches!(
+        error,
+        CallError::Refused { about: About::TerminatingNamespace | About::Namespace, .. }
+    );
+    gone || error.is_already_exists()
 }
 
 fn outcome<T>(answer: &Result<T, CallError>) -> Written {

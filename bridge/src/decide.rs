@@ -201,7 +201,7 @@ impl Decision<'_> {
     fn alive(&self, object: &Object) -> Step {
         let status = object.status.as_ref();
         match self.s.record {
-            Record::NotAsked if status.is_ok_and(is_finished) => Step::Done,
+            Record::NotAsked | Record::Withdrawn if status.is_ok_and(is_finished) => Step::Done,
             Record::NotAsked if status.is_ok_and(|status| status.phase.is_none()) => {
                 match self.request(object) {
                     Err(refusal) => self.show_or_finish(object, &refused(&refusal, self.now)),
@@ -224,7 +224,6 @@ impl Decision<'_> {
             Record::Refused { refusal, at } => {
                 self.show_or_finish(object, &View::Refused { refusal, at: *at })
             }
-            Record::Withdrawn if status.is_ok_and(is_finished) => Step::Done,
             // Who withdrew it is about to delete it, or to show why it will not run.
             Record::Withdrawn if self.now < self.s.recorded_at + WITHDRAWN_GRACE => {
                 Step::Rest(Some(self.s.recorded_at + WITHDRAWN_GRACE))
@@ -300,7 +299,8 @@ impl Decision<'_> {
         // What was not made known yet is made known first: after the status says that all is over,
         // nobody looks again.
         let told_all = self.s.noted >= execution.revision;
-        if !self.s.following && !(told_all && is_over(execution)) {
+        let all_is_told = told_all && is_over(execution);
+        if !self.s.following && !all_is_told {
             return Some(self.call(Step::Follow(execution.id.clone())));
         }
         if !told_all {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use wfe_crds::workflow_execution::WorkflowExecutionStatus;
 use wfe_proto::v1::{StartRequest, WatchResponse};
+use wfe_runtime::clock::Clock;
 
 use crate::{
     cluster::{Cluster, pause},
@@ -33,6 +34,8 @@ pub struct Surroundings {
     pub metrics: Metrics,
     /// The settings that count.
     pub policy: Policy,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// How this copy of the bridge calls itself in Kubernetes events.
     pub instance: String,
     /// Who is followed.
@@ -102,13 +105,14 @@ impl Follower {
             Sight::Gone => return None,
         };
         let noted = object.status.as_ref().ok().and_then(|status| status.execution_revision);
+        let around_now = around.clock.now();
         Some(Self {
             around,
             sight,
             object,
             gone_since: None,
             record: Record::NotAsked,
-            recorded_at: Timestamp::now(),
+            recorded_at: around_now,
             noted: noted.unwrap_or(0),
             events: None,
             holder: None,
@@ -126,21 +130,30 @@ impl Follower {
         while !around.stopping.is_cancelled() {
             self.look();
             self.hear_all().await;
-            let now = Timestamp::now();
+            let now = self.now();
             let step = decide(&self.situation(), &around.policy, now);
             tracing::trace!(object = %self.object.key, step = ?step, "next");
             match step {
                 Step::Rest(until) => self.rest(until).await,
-                Step::Done => {
-                    let mut desk = around.desk.lock().unwrap_or_else(PoisonError::into_inner);
-                    if desk.rest(&self.object.key, &self.object.uid, &self.sight) {
-                        break;
-                    }
-                }
-                step => self.take(step).await,
+                Step::Done if self.may_leave() => break,
+                Step::Done => {}
+                Step::AddFinalizer => self.add_finalizer().await,
+                Step::Ask => self.ask().await,
+                Step::Start(request) => self.start(*request).await,
+                Step::Follow(id) => self.follow(&id).await,
+                Step::FindHolder(id) => self.holder = Some(around.link.holder(&id).await),
+                Step::Withdraw => self.withdraw().await,
+                Step::Show(status) => Box::pin(self.show(&status)).await,
+                Step::Release(how) => Box::pin(self.release(how)).await,
             }
         }
         tracing::debug!(object = %self.object.key, "not following any more");
+    }
+
+    /// Whether there was no news since it was decided that there is nothing more to do.
+    fn may_leave(&self) -> bool {
+        let mut desk = self.around.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        desk.rest(&self.object.key, &self.object.uid, &self.sight)
     }
 
     fn situation(&self) -> Situation<'_> {
@@ -178,8 +191,13 @@ impl Follower {
         }
     }
 
+    fn now(&self) -> Timestamp {
+        self.around.clock.now()
+    }
+
     fn is_gone(&mut self) {
-        self.gone_since.get_or_insert_with(Timestamp::now);
+        let now = self.now();
+        self.gone_since.get_or_insert(now);
     }
 
     /// Waits for news of any kind, at most until this time.
@@ -188,7 +206,7 @@ impl Follower {
         let sleep = async {
             match until {
                 Some(until) => {
-                    let wait = until.duration_since(Timestamp::now());
+                    let wait = until.duration_since(around.clock.now());
                     tokio::time::sleep(wait.try_into().unwrap_or_default()).await;
                 }
                 None => std::future::pending().await,
@@ -212,7 +230,8 @@ impl Follower {
             () = around.stopping.cancelled() => {}
             () = changed => self.sight.mark_changed(),
             () = sleep => {}
-            heard = hear => self.hear(heard).await,
+            // Boxed, because a follower rests most of the time.
+            heard = hear => Box::pin(self.hear(heard)).await,
         }
     }
 
@@ -220,26 +239,12 @@ impl Follower {
     async fn hear_all(&mut self) {
         while let Some(heard) = self.events.as_mut().and_then(|events| events.next().now_or_never())
         {
-            self.hear(heard).await;
+            Box::pin(self.hear(heard)).await;
         }
     }
 
     fn learn(&mut self, record: Record) {
         self.record = record;
-        self.recorded_at = Timestamp::now();
-    }
-
-    async fn take(&mut self, step: Step) {
-        match step {
-            Step::AddFinalizer => self.add_finalizer().await,
-            Step::Ask => self.ask().await,
-            Step::Start(request) => self.start(*request).await,
-            Step::Follow(id) => self.follow(&id).await,
-            Step::FindHolder(id) => self.holder = Some(self.around.link.holder(&id).await),
-            Step::Withdraw => self.withdraw().await,
-            Step::Show(status) => self.show(&status).await,
-            Step::Release(how) => self.release(how).await,
-            Step::Rest(_) | Step::Done => {}
-        }
+        self.recorded_at = self.now();
     }
 }

@@ -131,10 +131,10 @@ pub fn version(metadata: &ObjectMeta) -> Version {
 }
 
 fn read<T: Default + serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
-    match value {
-        Value::Null => Ok(T::default()),
-        value => serde_json::from_value(value).map_err(|error| error.to_string()),
+    if value.is_null() {
+        return Ok(T::default());
     }
+    serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use wfe_runtime::error::chain;
 use crate::{bridge::Watched, link::Link, metrics::Metrics};
 
 /// Even a quiet watch is heard of more often than this.
-const SILENT: Duration = Duration::from_secs(60);
+const SILENT: Duration = Duration::from_mins(1);
 
 /// What readiness is read from.
 #[derive(Clone)]

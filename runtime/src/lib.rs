@@ -3,6 +3,7 @@
 //! Mechanisms only: nothing here knows what an execution is. [`cluster`] talks to an API server,
 //! [`settings`] and [`log`] begin a process, [`process`] and [`http`] keep it in order.
 
+pub mod clock;
 pub mod cluster;
 pub mod error;
 pub mod http;

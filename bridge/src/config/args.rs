@@ -13,7 +13,7 @@ use super::{ServerAddress, WhenLocked};
 /// Starts with nothing but KUBECONFIG in the environment: it calls the service on its loopback address
 /// without authentication, and listens on loopback addresses. Any number of copies may run at once.
 ///
-/// Settings come from flags, else from WFE_BRIDGE_* in the environment, else from the file given with
+/// Settings come from flags, else from `WFE_BRIDGE_*` in the environment, else from the file given with
 /// --config, else from the defaults that --print-config shows.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "wfe-bridge", version)]
@@ -24,7 +24,7 @@ pub struct Args {
     /// Print the settings that result, and exit
     #[arg(long)]
     pub print_config: bool,
-    /// The execution service [default: http://127.0.0.1:50051]
+    /// The execution service [default: <http://127.0.0.1:50051>]
     #[arg(long, env = "WFE_BRIDGE_SERVER", value_name = "http://HOST:PORT")]
     server: Option<ServerAddress>,
     /// Address of /health and /ready [default: 127.0.0.1:8081]

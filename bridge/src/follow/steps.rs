@@ -40,7 +40,7 @@ impl Follower {
             }
             Answer::Refused(refusal) => {
                 self.server.worked();
-                self.learn(Record::Refused { refusal, at: Timestamp::now() });
+                self.learn(Record::Refused { refusal, at: self.now() });
             }
             // The same object under other settings: what was accepted first stands.
             Answer::Reused => self.ask().await,
@@ -48,7 +48,7 @@ impl Follower {
                 self.server.worked();
                 self.learn(Record::Withdrawn);
             }
-            Answer::Trouble(trouble) => self.server.failed(Timestamp::now(), Some(trouble)),
+            Answer::Trouble(trouble) => self.server.failed(self.now(), Some(trouble)),
         }
     }
 
@@ -64,7 +64,7 @@ impl Follower {
             Ok(Some(execution)) => self.has(execution),
             Ok(None) => {
                 self.server.worked();
-                self.learn(Record::Refused { refusal, at: Timestamp::now() });
+                self.learn(Record::Refused { refusal, at: self.now() });
             }
             Err(status) => self.cannot_call(&status),
         }
@@ -92,16 +92,13 @@ impl Follower {
     /// The events of the execution do not come any more.
     pub(super) fn cut(&mut self, status: &Status) {
         self.events = None;
-        match status.code() {
+        if matches!(status.code(), Code::NotFound | Code::OutOfRange) {
             // The service's records are older than what was shown, or were lost: look at what it has.
-            Code::NotFound | Code::OutOfRange => {
-                self.noted = 0;
-                self.learn(Record::NotAsked);
-                // Asked at once, but not in a circle.
-                self.server.failed(Timestamp::now(), Some(Trouble::of_status(status)));
-            }
-            _ => self.cannot_call(status),
+            self.noted = 0;
+            self.learn(Record::NotAsked);
         }
+        // Also then not in a circle.
+        self.cannot_call(status);
     }
 
     /// The service has this execution for the object.
@@ -137,7 +134,7 @@ impl Follower {
     fn cannot_call(&mut self, status: &Status) {
         let trouble = Trouble::of_status(status);
         tracing::debug!(object = %self.object.key, %trouble, "a call failed");
-        self.server.failed(Timestamp::now(), Some(trouble));
+        self.server.failed(self.now(), Some(trouble));
     }
 
     pub(super) async fn add_finalizer(&mut self) {
@@ -155,7 +152,7 @@ impl Follower {
         match self.around.cluster.apply_status(&self.object, status).await {
             Ok(object) => {
                 self.writes.worked();
-                self.shown_at = Some(Timestamp::now());
+                self.shown_at = Some(self.now());
                 self.object = object;
                 self.tell_end();
             }
@@ -166,7 +163,7 @@ impl Follower {
     /// What no event of an execution tells is made known with the status that shows it.
     async fn note_of_status(&self, status: &WorkflowExecutionStatus) {
         let (object, instance) = (self.object.reference(), &self.around.instance);
-        let end = status.completion_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
+        let end = status.completion_time.as_ref().map_or_else(|| self.now(), |time| time.0);
         match &self.record {
             Record::Refused { refusal, at } => {
                 self.note(notes::refusal_note(&object, refusal, *at, instance)).await;
@@ -186,12 +183,12 @@ impl Follower {
         };
         let Some(end) = &execution.end_time else { return };
         let Ok(end) = Timestamp::new(end.seconds, end.nanos) else { return };
-        let took = Timestamp::now().duration_since(end);
+        let took = self.now().duration_since(end);
         self.around.metrics.end_shown(took.try_into().unwrap_or_default());
     }
 
     pub(super) async fn release(&mut self, how: Released) {
-        let at = self.object.deletion.unwrap_or_else(Timestamp::now);
+        let at = self.object.deletion.unwrap_or_else(|| self.now());
         let (object, instance) = (self.object.reference(), &self.around.instance);
         let note = match how {
             Released::Settled => notes::deleted_note(&object, at, instance),
@@ -201,7 +198,7 @@ impl Follower {
         match self.around.cluster.remove_finalizer(&self.object).await {
             Ok(metadata) => {
                 self.writes.worked();
-                let took = self.object.deletion.map(|asked| Timestamp::now().duration_since(asked));
+                let took = self.object.deletion.map(|asked| self.now().duration_since(asked));
                 let took = took.and_then(|took| took.try_into().ok()).unwrap_or_default();
                 self.around.metrics.released(how, took);
                 if how == Released::GivenUp {
@@ -217,7 +214,7 @@ impl Follower {
     }
 
     async fn cannot_write(&mut self, what: &'static str, error: WriteError) {
-        let now = Timestamp::now();
+        let now = self.now();
         let error = match error {
             WriteError::Changed => match self.read_again().await {
                 Ok(()) => return,
@@ -237,7 +234,7 @@ impl Follower {
             None => self.is_gone(),
             Some(object) if object.version == self.object.version => {
                 // It was what it was thought to be: the refusal had another reason.
-                self.writes.failed(Timestamp::now(), None);
+                self.writes.failed(self.now(), None);
             }
             Some(object) => self.object = object,
         }

@@ -1,0 +1,405 @@
+//! Two bridges decide about one object, with a service and an API server that are played here. Every step may fail, be
+//! late, or be lost with its bridge.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What may happen next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Act {
+    /// A bridge sees the object as it is.
+    See(usize),
+    /// A bridge hears the next thing of the service.
+    Hear(usize),
+    /// A bridge takes its next step.
+    Step(usize),
+    /// The same, but it dies before it learns what came of it.
+    StepAndDie(usize),
+    /// A bridge dies and starts again.
+    Die(usize),
+    /// The execution goes on.
+    Progress,
+    /// The service goes away or comes back.
+    Outage,
+    /// Somebody changes the object's metadata.
+    Annotate,
+    /// Somebody deletes the object.
+    Delete,
+    /// Time passes.
+    Wait,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => (0..2_usize).prop_map(Act::See),
+        6 => (0..2_usize).prop_map(Act::Hear),
+        12 => (0..2_usize).prop_map(Act::Step),
+        2 => (0..2_usize).prop_map(Act::StepAndDie),
+        1 => (0..2_usize).prop_map(Act::Die),
+        4 => Just(Act::Progress),
+        1 => Just(Act::Outage),
+        1 => Just(Act::Annotate),
+        1 => Just(Act::Delete),
+        3 => Just(Act::Wait),
+    ]
+}
+
+/// The service's record of the request.
+#[derive(Debug, Clone, PartialEq)]
+enum Known {
+    Nothing,
+    Withdrawn,
+    Execution(Box<Execution>),
+}
+
+struct World {
+    now: Timestamp,
+    object: Option<Object>,
+    service: Known,
+    /// The states that the execution had, by revision from 1 on.
+    history: Vec<State>,
+    available: bool,
+    /// The target is held by another when a request comes.
+    locked: bool,
+    when_locked: WhenLocked,
+    bridges: [Bridge; 2],
+    /// What the Kubernetes events tell: revisions.
+    notes: BTreeSet<i64>,
+    /// Every status that was there, as rank of its phase and revision.
+    shown: Vec<(u8, i64)>,
+    starts_after_withdrawal: usize,
+}
+
+#[derive(Clone)]
+struct Bridge {
+    object: Option<Object>,
+    gone_since: Option<Timestamp>,
+    record: Record,
+    recorded_at: Timestamp,
+    noted: i64,
+    following: bool,
+    failed_until: Option<(Timestamp, Timestamp)>,
+    shown_at: Option<Timestamp>,
+}
+
+impl Bridge {
+    fn new(object: Option<&Object>, now: Timestamp) -> Self {
+        let shown = object.and_then(|object| object.status.as_ref().ok()?.execution_revision);
+        Self {
+            object: object.cloned(),
+            gone_since: object.is_none().then_some(now),
+            record: Record::NotAsked,
+            recorded_at: now,
+            noted: shown.unwrap_or(0),
+            following: false,
+            failed_until: None,
+            shown_at: None,
+        }
+    }
+
+    fn learn(&mut self, record: Record, now: Timestamp) {
+        self.failed_until = None;
+        if let (Record::Execution(known), Record::Execution(told)) = (&self.record, &record)
+            && known.revision > told.revision
+        {
+            return;
+        }
+        let is_known = matches!(self.record, Record::Execution(_));
+        let shown = self.object.as_ref().and_then(|object| object.status.as_ref().ok());
+        if !is_known && shown.is_none_or(|status| status.execution_id.is_none()) {
+            self.noted = 0;
+        }
+        self.record = record;
+        self.recorded_at = now;
+    }
+}
+
+fn rank(phase: Option<&Phase>) -> u8 {
+    match phase {
+        None => 0,
+        Some(Phase::Pending) => 1,
+        Some(Phase::Running) => 2,
+        Some(Phase::Completed | Phase::Failed | Phase::Other(_)) => 3,
+    }
+}
+
+impl World {
+    fn new(locked: bool, when_locked: WhenLocked) -> Self {
+        let (object, now) = (mk_object(), at(0));
+        let bridges = [Bridge::new(Some(&object), now), Bridge::new(Some(&object), now)];
+        Self {
+            now,
+            object: Some(object),
+            service: Known::Nothing,
+            history: Vec::new(),
+            available: true,
+            locked,
+            when_locked,
+            bridges,
+            notes: BTreeSet::new(),
+            shown: Vec::new(),
+            starts_after_withdrawal: 0,
+        }
+    }
+
+    fn enter(&mut self, state: State) {
+        self.history.push(state);
+        let revision = i64::try_from(self.history.len()).unwrap();
+        self.service = Known::Execution(Box::new(mk_execution(state, revision)));
+    }
+
+    fn act(&mut self, act: Act) {
+        self.now += Duration::from_millis(100);
+        match act {
+            Act::See(who) => {
+                let (now, object) = (self.now, self.object.clone());
+                let bridge = &mut self.bridges[who];
+                if object.is_none() {
+                    bridge.gone_since.get_or_insert(now);
+                }
+                bridge.object = object.or(bridge.object.take());
+            }
+            Act::Hear(who) => self.hear(who),
+            Act::Step(who) => self.step(who),
+            Act::StepAndDie(who) => {
+                self.step(who);
+                self.act(Act::Die(who));
+            }
+            Act::Die(who) => self.bridges[who] = Bridge::new(self.object.as_ref(), self.now),
+            Act::Progress => self.progress(),
+            Act::Outage => self.available = !self.available,
+            Act::Annotate => self.change(|_| {}),
+            Act::Delete => {
+                let now = self.now;
+                self.change(|object| object.deletion = object.deletion.or(Some(now)));
+            }
+            Act::Wait => self.now += Duration::from_secs(2),
+        }
+    }
+
+    /// Changes the object; one that is being deleted and that nobody holds is gone.
+    fn change(&mut self, change: impl FnOnce(&mut Object)) {
+        let Some(object) = &mut self.object else { return };
+        change(object);
+        object.version += 1;
+        if object.deletion.is_some() && object.finalizers.is_empty() {
+            self.object = None;
+        }
+    }
+
+    fn progress(&mut self) {
+        let Known::Execution(execution) = &self.service else { return };
+        match execution.state() {
+            State::Waiting => self.enter(State::Starting),
+            State::Starting => self.enter(State::Running),
+            State::Running => self.enter(State::Succeeded),
+            State::Cancelling => self.enter(State::Cancelled),
+            State::Unspecified | State::Succeeded | State::Failed | State::Cancelled => {}
+        }
+    }
+
+    /// The next event of the execution, or what is over.
+    fn hear(&mut self, who: usize) {
+        let bridge = &mut self.bridges[who];
+        if !bridge.following {
+            return;
+        }
+        if !self.available {
+            bridge.following = false;
+            bridge.failed_until = Some((self.now, self.now + Duration::from_secs(1)));
+            return;
+        }
+        let next = bridge.noted + 1;
+        let Some(state) = usize::try_from(next - 1).ok().and_then(|n| self.history.get(n)) else {
+            return;
+        };
+        // Not every bridge lives to see what its event became: the name is the same each time.
+        self.notes.insert(next);
+        let now = self.now;
+        bridge.noted = next;
+        bridge.learn(Record::Execution(Box::new(mk_execution(*state, next))), now);
+        if matches!(state, State::Succeeded | State::Cancelled) {
+            bridge.following = false;
+        }
+    }
+
+    fn step(&mut self, who: usize) {
+        let now = self.now;
+        let bridge = &self.bridges[who];
+        let trouble = mk_trouble();
+        let situation = Situation {
+            object: if bridge.gone_since.is_some() { None } else { bridge.object.as_ref() },
+            gone_since: bridge.gone_since,
+            record: &bridge.record,
+            recorded_at: bridge.recorded_at,
+            noted: bridge.noted,
+            following: bridge.following,
+            holder: None,
+            server: bridge.failed_until.map(|(since, until)| Setback {
+                trouble: &trouble,
+                since,
+                until,
+            }),
+            writes_from: None,
+            shown_at: bridge.shown_at,
+        };
+        let policy = Policy { when_locked: self.when_locked, ..POLICY };
+        match decide(&situation, &policy, now) {
+            Step::Rest(_) | Step::Done | Step::FindHolder(_) => {}
+            Step::AddFinalizer => {
+                self.write(who, |object| object.finalizers.push(FINALIZER.to_owned()));
+            }
+            Step::Show(status) => {
+                let key = (rank(status.phase.as_ref()), status.execution_revision.unwrap_or(0));
+                if self.write(who, |object| object.status = Ok(*status)) {
+                    self.shown.push(key);
+                    self.bridges[who].shown_at = Some(now);
+                }
+            }
+            Step::Release(how) => {
+                assert_eq!(how, Released::Settled, "nothing here takes ten minutes");
+                self.write(who, |object| object.finalizers.clear());
+            }
+            step => self.call(who, &step),
+        }
+    }
+
+    /// A write to the object as the bridge saw it; a bridge that is late reads it again.
+    fn write(&mut self, who: usize, change: impl FnOnce(&mut Object)) -> bool {
+        let seen = self.bridges[who].object.as_ref().map(|object| object.version);
+        let is_current = self.object.as_ref().map(|object| object.version) == seen;
+        if is_current {
+            self.change(change);
+        }
+        self.act(Act::See(who));
+        is_current
+    }
+
+    fn call(&mut self, who: usize, step: &Step) {
+        let now = self.now;
+        if !self.available {
+            let since = self.bridges[who].failed_until.map_or(now, |(since, _)| since);
+            self.bridges[who].failed_until = Some((since, now + Duration::from_secs(1)));
+            return;
+        }
+        let record = match step {
+            Step::Follow(_) => {
+                self.bridges[who].following = true;
+                return;
+            }
+            Step::Start(_) => self.start(),
+            Step::Withdraw => {
+                self.withdraw();
+                self.record()
+            }
+            Step::Ask => match self.record() {
+                // The service has no execution of a request that was withdrawn.
+                Record::Withdrawn => Record::None,
+                record => record,
+            },
+            step => panic!("{step:?} is no call"),
+        };
+        self.bridges[who].learn(record, now);
+    }
+
+    fn record(&self) -> Record {
+        match &self.service {
+            Known::Nothing => Record::None,
+            Known::Withdrawn => Record::Withdrawn,
+            Known::Execution(execution) => Record::Execution(execution.clone()),
+        }
+    }
+
+    fn withdraw(&mut self) {
+        match &self.service {
+            Known::Nothing => self.service = Known::Withdrawn,
+            Known::Withdrawn => {}
+            Known::Execution(execution) => match execution.state() {
+                State::Waiting => self.enter(State::Cancelled),
+                State::Starting | State::Running => self.enter(State::Cancelling),
+                State::Unspecified
+                | State::Cancelling
+                | State::Succeeded
+                | State::Failed
+                | State::Cancelled => {}
+            },
+        }
+    }
+
+    fn start(&mut self) -> Record {
+        match (&self.service, self.when_locked) {
+            (Known::Execution(_), _) => {}
+            (Known::Withdrawn, _) => self.starts_after_withdrawal += 1,
+            (Known::Nothing, WhenLocked::Reject) if self.locked => {
+                // The refusal is made final before it is shown.
+                self.withdraw();
+                let cause = Cause::Deduplicated { by: Some("first".to_owned()) };
+                let refusal = Refusal { cause, message: "n/first holds it".to_owned() };
+                return Record::Refused { refusal, at: self.now };
+            }
+            (Known::Nothing, _) if self.locked => self.enter(State::Waiting),
+            (Known::Nothing, _) => self.enter(State::Starting),
+        }
+        self.record()
+    }
+
+    /// Lets everything happen that has to, without faults.
+    fn settle(&mut self) {
+        self.available = true;
+        for _ in 0..60 {
+            for who in [0, 1] {
+                for act in [Act::See(who), Act::Hear(who), Act::Step(who), Act::Wait] {
+                    self.act(act);
+                }
+            }
+            self.act(Act::Progress);
+        }
+    }
+
+    fn check(&self) {
+        assert!(self.shown.is_sorted(), "the status went back: {:?}", self.shown);
+        let finals = self.shown.iter().filter(|(rank, _)| *rank == 3).count();
+        assert!(finals <= 1, "the end was written {finals} times: {:?}", self.shown);
+    }
+
+    fn check_end(&self) {
+        self.check();
+        let known: BTreeSet<i64> = (1..).take(self.history.len()).collect();
+        assert_eq!(self.notes, known, "each event once, none lost");
+        let over = match &self.service {
+            Known::Nothing | Known::Withdrawn => true,
+            Known::Execution(execution) => is_over(execution),
+        };
+        assert!(over, "left behind: {:?}", self.history);
+        let Some(object) = &self.object else { return };
+        assert!(object.deletion.is_none(), "not let go");
+        let status = object.status.as_ref().unwrap();
+        assert!(is_finished(status), "{status:?}");
+        if let Known::Execution(execution) = &self.service {
+            assert_eq!(status.execution_revision, Some(execution.revision));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_bridges_never_turn_a_status_back_and_settle_everything(
+        acts in prop::collection::vec(act(), 0..120),
+        locked: bool,
+        reject: bool,
+    ) {
+        let when_locked = if reject { WhenLocked::Reject } else { WhenLocked::Wait };
+        let mut world = World::new(locked, when_locked);
+        for act in acts {
+            world.act(act);
+            world.check();
+        }
+        world.settle();
+        world.check_end();
+    }
+}

@@ -201,7 +201,11 @@ impl Decision<'_> {
     fn alive(&self, object: &Object) -> Step {
         let status = object.status.as_ref();
         match self.s.record {
-            Record::NotAsked | Record::Withdrawn if status.is_ok_and(is_finished) => Step::Done,
+            Record::NotAsked | Record::Withdrawn | Record::Refused { .. }
+                if status.is_ok_and(is_finished) =>
+            {
+                Step::Done
+            }
             Record::NotAsked if status.is_ok_and(|status| status.phase.is_none()) => {
                 match self.request(object) {
                     Err(refusal) => self.show_or_finish(object, &refused(&refusal, self.now)),

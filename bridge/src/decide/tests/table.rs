@@ -265,3 +265,12 @@ fn what_somebody_else_withdrew_is_shown_when_nobody_else_does() {
     let situation = Situation { object: Some(&finished), ..situation };
     assert_eq!(decide(&situation, &POLICY, at(1)), Step::Done);
 }
+
+#[test]
+fn who_was_refused_does_not_write_another_end_than_the_one_that_is_shown() {
+    let withdrawn = decide(&mk_situation(Some(&mk_held()), &Record::Withdrawn), &POLICY, at(60));
+    let object = shown(&mk_held(), &withdrawn);
+    let cause = Cause::Deduplicated { by: Some("first".to_owned()) };
+    let refusal = Refusal { cause, message: "n/first holds it".to_owned() };
+    assert_eq!(step(&object, &Record::Refused { refusal, at: at(0) }), Step::Done);
+}

@@ -18,7 +18,7 @@ use wfe_runtime::{
     clock::SystemClock,
     cluster::{self, ClientError, Mirror, Pulse, Timing, Version},
     http,
-    process::{BindError, bind, essential},
+    process::{BindError, Serving, bind, essential},
 };
 
 use crate::{
@@ -98,9 +98,9 @@ impl Bridge {
         let watched = Arc::new(Watched::default());
         let probes = Probes::new(link.clone(), Arc::clone(&watched), metrics, stopping.clone());
 
-        let router = probes.clone().health_router();
+        let router = http::health_router(probes.clone());
         tasks.spawn(essential(&ended, http::serve(health, router, stopping.clone())));
-        let router = probes.clone().metrics_router();
+        let router = http::metrics_router(probes.clone());
         tasks.spawn(essential(&ended, http::serve(metrics_page, router, stopping.clone())));
         tasks.spawn(essential(
             &ended,
@@ -147,15 +147,19 @@ impl Bridge {
             tokio::time::sleep(READY_INTERVAL).await;
         }
     }
+}
+
+impl Serving for Bridge {
+    type StopError = StopError;
 
     /// Ends when a part that the bridge cannot do without has ended by itself.
-    pub async fn broken(&self) {
+    async fn broken(&self) {
         self.ended.cancelled().await;
     }
 
     /// Stops: lets steps under way end. Bounded by the shutdown timeout. What was cut is found again
     /// at the next start.
-    pub async fn stop(self) -> Result<(), StopError> {
+    async fn stop(self) -> Result<(), StopError> {
         tracing::info!("shutting down");
         self.stopping.cancel();
         self.tasks.close();

@@ -19,7 +19,6 @@ pub mod metrics;
 pub mod notes;
 pub mod object;
 pub mod probes;
-pub mod process;
 pub mod project;
 pub mod request;
 mod text;

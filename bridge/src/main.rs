@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use wfe_bridge::{
+    Bridge,
     config::{Args, Config},
-    process,
 };
-use wfe_runtime::process::{Failed, exit_code};
+use wfe_runtime::process::{Failed, exit_code, print_settings, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
     let done = match Config::load(&args) {
-        Ok(config) if args.print_config => process::print_config(&config),
-        Ok(config) => process::serve(config).await,
+        Ok(config) if args.print_config => print_settings(&config),
+        Ok(config) => serve(&config.log.clone(), Bridge::start(config)).await,
         Err(error) => Err(Failed::to_start(&error)),
     };
     exit_code("wfe-bridge", done)

@@ -1,17 +1,10 @@
-//! Health and metrics over HTTP.
+//! What the pages about health and metrics tell.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
-};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use wfe_runtime::error::chain;
+use wfe_runtime::http::{self, Pages, WELL};
 
 use crate::{bridge::Watched, link::Link, metrics::Metrics};
 
@@ -39,8 +32,6 @@ pub struct Readiness {
     /// The bridge itself.
     pub bridge: String,
 }
-
-const WELL: &str = "ok";
 
 impl Probes {
     /// Puts the parts together.
@@ -74,34 +65,23 @@ impl Probes {
         let age = pulse.age();
         (age > SILENT).then(|| format!("nothing was heard of for {} s", age.as_secs()))
     }
+}
 
-    /// `/health` and `/ready`.
-    pub fn health_router(self) -> Router {
-        Router::new()
-            .route("/health", get(async || Json(serde_json::json!({ "status": WELL }))))
-            .route("/ready", get(ready))
-            .with_state(self)
-    }
-
-    /// `/metrics`.
-    pub fn metrics_router(self) -> Router {
-        Router::new().route("/metrics", get(metrics)).with_state(self)
+impl http::Readiness for Readiness {
+    fn is_ready(&self) -> bool {
+        self.ready
     }
 }
 
-async fn ready(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
-    let readiness = probes.readiness();
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(readiness))
-}
+impl Pages for Probes {
+    type Readiness = Readiness;
 
-async fn metrics(State(probes): State<Probes>) -> Response {
-    probes.metrics.watch(probes.watched.is_synced(), probes.watched.pulse.age());
-    match probes.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            tracing::error!(error = chain(&error), "cannot write metrics");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+    async fn readiness(&self) -> Readiness {
+        Self::readiness(self)
+    }
+
+    fn metrics(&self) -> Result<Vec<u8>, impl std::error::Error + 'static> {
+        self.metrics.watch(self.watched.is_synced(), self.watched.pulse.age());
+        self.metrics.render()
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use wfe_bridge::{Bridge, bridge};
+use wfe_runtime::process::Serving as _;
 use wfe_server::{
     Config, Server,
     config::Engine,

@@ -3,13 +3,17 @@
 
 use std::{error::Error, net::SocketAddr, process::ExitCode};
 
+use serde::Serialize;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::error::chain;
+use crate::{
+    error::chain,
+    log::{self, Log},
+};
 
 /// Why a process ends with an error.
 #[derive(Debug)]
@@ -29,24 +33,49 @@ impl Failed {
         Self { message: chain(error), code: 1 }
     }
 
-    /// A part that it cannot do without has ended by itself. Started anew, it finds everything again;
-    /// half a process would only look alive. Exit code 1.
-    pub fn broken() -> Self {
-        Self { message: "an essential part has ended".to_owned(), code: 1 }
+    fn at_once(message: &str) -> Self {
+        Self { message: message.to_owned(), code: 1 }
     }
 }
 
-/// Waits for `stop`; a second request to stop ends the process at once.
-pub async fn stop<E: Error + 'static>(
-    stop: impl Future<Output = Result<(), E>>,
+/// Something that serves until it is stopped.
+pub trait Serving {
+    /// It stopped, but not in order.
+    type StopError: Error + 'static;
+
+    /// Ends when a part that it cannot do without has ended by itself.
+    fn broken(&self) -> impl Future<Output = ()>;
+
+    /// Stops it in order.
+    fn stop(self) -> impl Future<Output = Result<(), Self::StopError>>;
+}
+
+/// Starts something and lets it serve until SIGTERM or SIGINT; a second one ends the process at once.
+pub async fn serve<S: Serving, E: Error + 'static>(
+    log: &Log,
+    start: impl Future<Output = Result<S, E>>,
 ) -> Result<(), Failed> {
+    log::init(log).map_err(|error| Failed::to_start(&error))?;
+    let serving = start.await.map_err(|error| Failed::to_start(&error))?;
     tokio::select! {
-        stopped = stop => stopped.map_err(|error| Failed::to_end(&error)),
+        asked = asked_to_stop() => asked.map_err(|error| Failed::to_end(&error))?,
+        // Started anew, it finds everything again; half a process would only look alive.
+        () = serving.broken() => return Err(Failed::at_once("an essential part has ended")),
+    }
+    tokio::select! {
+        stopped = serving.stop() => stopped.map_err(|error| Failed::to_end(&error)),
         again = asked_to_stop() => {
             again.map_err(|error| Failed::to_end(&error))?;
-            Err(Failed { message: "stopped at once".to_owned(), code: 1 })
+            Err(Failed::at_once("stopped at once"))
         }
     }
+}
+
+/// Prints settings as YAML. There is no secret among them.
+pub fn print_settings(settings: &impl Serialize) -> Result<(), Failed> {
+    let text = serde_yaml_ng::to_string(settings).map_err(|error| Failed::to_end(&error))?;
+    print!("{text}");
+    Ok(())
 }
 
 /// Ends when the process is asked to stop.

@@ -1,16 +1,12 @@
-//! Health and metrics over HTTP.
+//! What the pages about health and metrics tell.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
-};
 use serde::Serialize;
-use wfe_runtime::error::chain;
+use wfe_runtime::{
+    error::chain,
+    http::{self, Pages, WELL},
+};
 
 use crate::{metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
 
@@ -37,8 +33,6 @@ pub struct Readiness {
     pub server: String,
 }
 
-const WELL: &str = "ok";
-
 impl Probes {
     /// Puts the parts together.
     pub fn new(
@@ -63,35 +57,24 @@ impl Probes {
         let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL);
         Readiness { ready, store, tekton, server }
     }
+}
 
-    /// `/health` and `/ready`.
-    pub fn health_router(self) -> Router {
-        Router::new()
-            .route("/health", get(async || Json(serde_json::json!({ "status": WELL }))))
-            .route("/ready", get(ready))
-            .with_state(self)
-    }
-
-    /// `/metrics`.
-    pub fn metrics_router(self) -> Router {
-        Router::new().route("/metrics", get(metrics)).with_state(self)
+impl http::Readiness for Readiness {
+    fn is_ready(&self) -> bool {
+        self.ready
     }
 }
 
-async fn ready(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
-    let readiness = probes.readiness().await;
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(readiness))
-}
+impl Pages for Probes {
+    type Readiness = Readiness;
 
-async fn metrics(State(probes): State<Probes>) -> Response {
-    let health = probes.tekton.health();
-    probes.metrics.set_watch(health.synced, health.age, probes.queue.depth());
-    match probes.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            tracing::error!(error = chain(&error), "cannot write metrics");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+    fn readiness(&self) -> impl Future<Output = Readiness> + Send {
+        Self::readiness(self)
+    }
+
+    fn metrics(&self) -> Result<Vec<u8>, impl std::error::Error + 'static> {
+        let health = self.tekton.health();
+        self.metrics.set_watch(health.synced, health.age, self.queue.depth());
+        self.metrics.render()
     }
 }

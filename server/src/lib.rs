@@ -12,7 +12,6 @@ pub mod http;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
-pub mod process;
 pub mod reconcile;
 pub mod server;
 pub mod service;

@@ -11,7 +11,7 @@ use wfe_proto::v1::execution_service_server::SERVICE_NAME;
 use wfe_runtime::{
     error::chain,
     http,
-    process::{BindError, bind, essential},
+    process::{BindError, Serving, bind, essential},
 };
 
 use crate::{
@@ -156,9 +156,9 @@ impl Server {
 
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
-        let health = probes.clone().health_router();
+        let health = http::health_router(probes.clone());
         tasks.spawn(essential(&ended, http::serve(listeners.health, health, stopping.clone())));
-        let metrics_router = probes.clone().metrics_router();
+        let metrics_router = http::metrics_router(probes.clone());
         tasks.spawn(essential(
             &ended,
             http::serve(listeners.metrics, metrics_router, stopping.clone()),
@@ -209,15 +209,19 @@ impl Server {
             tokio::time::sleep(READY_INTERVAL).await;
         }
     }
+}
+
+impl Serving for Server {
+    type StopError = StopError;
 
     /// Ends when a part that the server cannot do without has ended by itself.
-    pub async fn broken(&self) {
+    async fn broken(&self) {
         self.ended.cancelled().await;
     }
 
     /// Stops: takes no more calls, ends watches with the cursor where to resume, lets work under way
     /// reach a safe point, closes the store. Bounded by the shutdown timeout.
-    pub async fn stop(mut self) -> Result<(), StopError> {
+    async fn stop(mut self) -> Result<(), StopError> {
         tracing::info!("shutting down");
         self.draining.cancel();
         let in_time = tokio::time::timeout(self.shutdown_timeout, &mut self.door).await.is_ok();

@@ -16,6 +16,7 @@ use wfe_proto::v1::{
     execution_service_client::ExecutionServiceClient, start_request, watch_request,
     watch_response::Update,
 };
+use wfe_runtime::process::Serving as _;
 use wfe_server::{Config, Server};
 
 type Client = ExecutionServiceClient<Channel>;

@@ -15,6 +15,7 @@ use wfe_proto::v1::{
     BundleWorkflow, StartRequest, WatchRequest, execution_service_client::ExecutionServiceClient,
     start_request, watch_request, watch_response,
 };
+use wfe_runtime::process::Serving as _;
 use wfe_server::{Config, Server};
 
 const PAGE: &str = include_str!("../../docs/metrics.md");

@@ -19,6 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_crds::workflow_execution::{Phase, WorkflowExecutionStatus};
 use wfe_proto::v1::{Execution, StartRequest, State, WhenLocked};
+use wfe_runtime::cluster::Version;
 
 use crate::{
     metrics::Released,
@@ -42,8 +43,11 @@ const WITHDRAWN_GRACE: Duration = Duration::from_secs(5);
 pub enum Record {
     /// The service was not asked yet.
     NotAsked,
-    /// The service has no record of it.
-    None,
+    /// The service had no record of it when the object was this.
+    None {
+        /// The version of the object that made the bridge ask.
+        version: Version,
+    },
     /// The service accepted it.
     Execution(Box<Execution>),
     /// It can never be accepted.
@@ -115,6 +119,8 @@ pub enum Step {
     Follow(String),
     /// Find out who stands behind the execution that holds the target.
     FindHolder(String),
+    /// Note that it can never run, which needs no question.
+    Refuse(Box<Refusal>),
     /// See to it that nothing of the request runs, now or later.
     Withdraw,
     /// Write the status.
@@ -163,7 +169,7 @@ impl Decision<'_> {
             }
             Record::Execution(_)
             | Record::NotAsked
-            | Record::None
+            | Record::None { .. }
             | Record::Refused { .. }
             | Record::Withdrawn => Step::Done,
         }
@@ -180,7 +186,7 @@ impl Decision<'_> {
         match self.s.record {
             Record::Withdrawn => release(),
             // Another bridge may be about to start it, so it is withdrawn before it is let go.
-            Record::NotAsked | Record::None | Record::Refused { .. } => {
+            Record::NotAsked | Record::None { .. } | Record::Refused { .. } => {
                 if held {
                     until(overdue, self.call(Step::Withdraw))
                 } else {
@@ -208,19 +214,21 @@ impl Decision<'_> {
             }
             Record::NotAsked if status.is_ok_and(|status| status.phase.is_none()) => {
                 match self.request(object) {
-                    Err(refusal) => self.show_or_finish(object, &refused(&refusal, self.now)),
+                    Err(refusal) => Step::Refuse(Box::new(refusal)),
                     Ok(_) if !object.is_held() => self.write(Step::AddFinalizer),
                     Ok(request) => self.start(object, request),
                 }
             }
             Record::NotAsked => self.ask(object),
-            Record::None => match status {
+            Record::None { version } => match status {
                 Ok(status) if is_final(status) => Step::Done,
+                // Another bridge may have started it since the service was asked.
+                Ok(status) if was_started(status) && object.version > *version => self.ask(object),
                 Ok(status) if was_started(status) => self.show_or_finish(object, &View::Unrecorded),
                 // Whatever it says, it is not known that nothing was started.
                 Err(_) => Step::Done,
                 Ok(_) => match self.request(object) {
-                    Err(refusal) => self.show_or_finish(object, &refused(&refusal, self.now)),
+                    Err(refusal) => Step::Refuse(Box::new(refusal)),
                     Ok(_) if !object.is_held() => self.write(Step::AddFinalizer),
                     Ok(request) => self.start(object, request),
                 },
@@ -233,7 +241,8 @@ impl Decision<'_> {
                 Step::Rest(Some(self.s.recorded_at + WITHDRAWN_GRACE))
             }
             Record::Withdrawn => {
-                self.show_or_finish(object, &refused(&Refusal::withdrawn(), self.s.recorded_at))
+                let (refusal, at) = (&Refusal::withdrawn(), self.s.recorded_at);
+                self.show_or_finish(object, &View::Refused { refusal, at })
             }
             Record::Execution(execution) => {
                 if !is_over(execution) && !object.is_held() {
@@ -359,16 +368,14 @@ fn until(end: Option<Timestamp>, step: Step) -> Step {
     }
 }
 
-fn refused(refusal: &Refusal, at: Timestamp) -> View<'_> {
-    View::Refused { refusal, at }
-}
-
-/// Whether another bridge has shown a later revision already.
+/// Whether another bridge has shown a later revision already. Nothing is later than the end: then the
+/// service's records were set back, and are the truth all the same.
 fn is_ahead(object: &Object, execution: &Execution) -> bool {
-    object.status.as_ref().is_ok_and(|status| {
+    let shown = object.status.as_ref().is_ok_and(|status| {
         status.execution_id.as_deref() == Some(execution.id.as_str())
             && status.execution_revision.is_some_and(|shown| shown > execution.revision)
-    })
+    });
+    shown && !is_over(execution)
 }
 
 fn is_over(execution: &Execution) -> bool {

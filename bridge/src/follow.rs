@@ -142,6 +142,7 @@ impl Follower {
                 Step::Start(request) => self.start(*request).await,
                 Step::Follow(id) => self.follow(&id).await,
                 Step::FindHolder(id) => self.holder = Some(around.link.holder(&id).await),
+                Step::Refuse(refusal) => self.learn(Record::Refused { refusal: *refusal, at: now }),
                 Step::Withdraw => self.withdraw().await,
                 Step::Show(status) => Box::pin(self.show(&status)).await,
                 Step::Release(how) => Box::pin(self.release(how)).await,

@@ -94,7 +94,7 @@ fn mk_trouble() -> Trouble {
 fn mk_situation<'a>(object: Option<&'a Object>, record: &'a Record) -> Situation<'a> {
     let noted = match record {
         Record::Execution(execution) => execution.revision,
-        Record::NotAsked | Record::None | Record::Refused { .. } | Record::Withdrawn => 0,
+        Record::NotAsked | Record::None { .. } | Record::Refused { .. } | Record::Withdrawn => 0,
     };
     Situation {
         object,

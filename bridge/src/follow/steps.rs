@@ -10,16 +10,18 @@ use crate::{
     cluster::WriteError,
     metrics::Released,
     notes,
+    project::{Difference, differs},
     request::{Answer, Cause, Refusal},
 };
 
 impl Follower {
     pub(super) async fn ask(&mut self) {
+        let asked_at = self.object.version;
         match self.around.link.find(&self.object.uid).await {
             Ok(Some(execution)) => self.has(execution),
             Ok(None) => {
                 self.server.worked();
-                self.learn(Record::None);
+                self.learn(Record::None { version: asked_at });
             }
             Err(status) => self.cannot_call(&status),
         }
@@ -113,7 +115,7 @@ impl Follower {
             }
             Record::Execution(_)
             | Record::NotAsked
-            | Record::None
+            | Record::None { .. }
             | Record::Refused { .. }
             | Record::Withdrawn => {
                 let shown = self.object.status.as_ref().ok();
@@ -153,6 +155,11 @@ impl Follower {
             Ok(object) => {
                 self.writes.worked();
                 self.shown_at = Some(self.now());
+                if differs(object.status.as_ref().ok(), status) != Difference::None {
+                    // Written again at once, it would be written for ever.
+                    tracing::error!(object = %object.key, "the API server keeps another status than it was given");
+                    self.writes.failed(self.now(), None);
+                }
                 self.object = object;
                 self.tell_end();
             }
@@ -168,10 +175,14 @@ impl Follower {
             Record::Refused { refusal, at } => {
                 self.note(notes::refusal_note(&object, refusal, *at, instance)).await;
             }
-            Record::None if status.phase == Some(Phase::Failed) => {
+            Record::None { .. } if status.phase == Some(Phase::Failed) => {
                 self.note(notes::unrecorded_note(&object, end, instance)).await;
             }
-            Record::NotAsked | Record::None | Record::Withdrawn | Record::Execution(_) => {}
+            Record::Withdrawn => {
+                let (refusal, at) = (&Refusal::withdrawn(), self.recorded_at);
+                self.note(notes::refusal_note(&object, refusal, at, instance)).await;
+            }
+            Record::NotAsked | Record::None { .. } | Record::Execution(_) => {}
         }
     }
 

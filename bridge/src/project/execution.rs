@@ -28,7 +28,7 @@ pub(super) fn status(
         phase: Some(phase(state, run.is_some())),
         start_time: times.started.map(whole),
         execution_id: some_fit(&execution.id, MAX_NAME_CHARS),
-        execution_revision: Some(execution.revision.max(0)),
+        execution_revision: Some(revision(execution, frame)),
         execution_ref: run
             .and_then(|run| some_fit(&run.name, MAX_NAME_CHARS))
             .map(|name| LocalObjectReference { name }),
@@ -113,4 +113,13 @@ fn cooldown_until(
     let waiting = execution.waiting.as_ref().filter(|_| execution.state() == State::Waiting)?;
     let opens_by_time = matches!(waiting.gate(), v1::Gate::Cooldown | v1::Gate::Backoff);
     waiting.until.as_ref().filter(|_| opens_by_time).and_then(moment).map(whole_after)
+}
+
+/// The revision that is shown. It never falls, also when the records of the service were set back.
+fn revision(execution: &v1::Execution, frame: &Frame<'_>) -> i64 {
+    let before = frame
+        .previous
+        .filter(|before| before.execution_id.as_deref() == Some(execution.id.as_str()))
+        .and_then(|before| before.execution_revision);
+    execution.revision.max(before.unwrap_or(0)).max(0)
 }

@@ -249,6 +249,7 @@ impl World {
         let policy = Policy { when_locked: self.when_locked, ..POLICY };
         match decide(&situation, &policy, now) {
             Step::Rest(_) | Step::Done | Step::FindHolder(_) => {}
+            Step::Refuse(refusal) => panic!("nothing is wrong with it: {refusal:?}"),
             Step::AddFinalizer => {
                 self.write(who, |object| object.finalizers.push(FINALIZER.to_owned()));
             }
@@ -285,19 +286,20 @@ impl World {
             self.bridges[who].failed_until = Some((since, now + Duration::from_secs(1)));
             return;
         }
+        let seen = self.bridges[who].object.as_ref().map_or(0, |object| object.version);
         let record = match step {
             Step::Follow(_) => {
                 self.bridges[who].following = true;
                 return;
             }
-            Step::Start(_) => self.start(),
+            Step::Start(_) => self.start(seen),
             Step::Withdraw => {
                 self.withdraw();
-                self.record()
+                self.record(seen)
             }
-            Step::Ask => match self.record() {
+            Step::Ask => match self.record(seen) {
                 // The service has no execution of a request that was withdrawn.
-                Record::Withdrawn => Record::None,
+                Record::Withdrawn => Record::None { version: seen },
                 record => record,
             },
             step => panic!("{step:?} is no call"),
@@ -305,9 +307,9 @@ impl World {
         self.bridges[who].learn(record, now);
     }
 
-    fn record(&self) -> Record {
+    fn record(&self, seen: Version) -> Record {
         match &self.service {
-            Known::Nothing => Record::None,
+            Known::Nothing => Record::None { version: seen },
             Known::Withdrawn => Record::Withdrawn,
             Known::Execution(execution) => Record::Execution(execution.clone()),
         }
@@ -329,7 +331,7 @@ impl World {
         }
     }
 
-    fn start(&mut self) -> Record {
+    fn start(&mut self, seen: Version) -> Record {
         match (&self.service, self.when_locked) {
             (Known::Execution(_), _) => {}
             (Known::Withdrawn, _) => self.starts_after_withdrawal += 1,
@@ -343,7 +345,7 @@ impl World {
             (Known::Nothing, _) if self.locked => self.enter(State::Waiting),
             (Known::Nothing, _) => self.enter(State::Starting),
         }
-        self.record()
+        self.record(seen)
     }
 
     /// Lets everything happen that has to, without faults.

@@ -1,5 +1,8 @@
 use super::*;
 
+/// No record, asked for because of the version that objects have here.
+const NO_RECORD: Record = Record::None { version: 1 };
+
 /// The step for an object that is seen for the first time a minute after everything.
 fn step(object: &Object, record: &Record) -> Step {
     decide(&mk_situation(Some(object), record), &POLICY, at(60))
@@ -39,7 +42,7 @@ fn a_new_object_is_held_and_then_started_without_a_question() {
 fn what_was_seen_before_is_asked_for_and_started_only_without_a_record() {
     let object = with_status(json!({"phase": "Pending"}));
     assert_eq!(step(&object, &Record::NotAsked), Step::Ask);
-    assert!(matches!(step(&object, &Record::None), Step::Start(_)));
+    assert!(matches!(step(&object, &NO_RECORD), Step::Start(_)));
 }
 
 #[test]
@@ -51,12 +54,12 @@ fn what_says_that_it_was_started_is_never_started_again() {
     ] {
         let object = with_status(status.clone());
         assert_eq!(step(&object, &Record::NotAsked), Step::Ask, "{status}");
-        let step = step(&object, &Record::None);
+        let step = step(&object, &NO_RECORD);
         assert_eq!(shows(&step).phase, Some(Phase::Failed), "{status}");
     }
     let unreadable = Object { status: Err("no status".to_owned()), ..mk_held() };
     assert_eq!(step(&unreadable, &Record::NotAsked), Step::Ask);
-    assert_eq!(step(&unreadable, &Record::None), Step::Done);
+    assert_eq!(step(&unreadable, &NO_RECORD), Step::Done);
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn a_phase_alone_is_not_believed_while_the_service_knows_better() {
     assert_eq!(step(&object, &Record::NotAsked), Step::Ask);
     let running = step(&object, &executed(State::Running));
     assert_eq!(shows(&running).phase, Some(Phase::Running));
-    assert_eq!(step(&object, &Record::None), Step::Done);
+    assert_eq!(step(&object, &NO_RECORD), Step::Done);
 }
 
 #[test]
@@ -86,9 +89,11 @@ fn what_can_never_run_is_shown_without_asking_and_without_holding() {
     spec["workflowRef"]["executionEngine"] = json!("ansible");
     let spec = serde_json::from_value(spec).map_err(|error| error.to_string());
     let object = Object { spec, ..mk_object() };
-    let refused = step(&object, &Record::NotAsked);
+    let Step::Refuse(refusal) = step(&object, &Record::NotAsked) else { panic!() };
+    let record = Record::Refused { refusal: *refusal, at: at(0) };
+    let refused = step(&object, &record);
     assert_eq!(shows(&refused).failure_reason.as_deref(), Some("UnsupportedEngine"));
-    assert_eq!(step(&shown(&object, &refused), &Record::NotAsked), Step::Done);
+    assert_eq!(step(&shown(&object, &refused), &record), Step::Done);
 }
 
 #[test]
@@ -148,6 +153,16 @@ fn who_knows_less_than_is_shown_does_not_turn_it_back() {
 }
 
 #[test]
+fn the_end_is_shown_also_when_the_records_of_the_service_were_set_back() {
+    let before = Record::Execution(Box::new(mk_execution(State::Running, 9)));
+    let object = shown(&mk_held(), &step(&mk_held(), &before));
+    let end = step(&object, &executed(State::Succeeded));
+    assert_eq!(shows(&end).phase, Some(Phase::Completed));
+    // The schema lets no revision fall.
+    assert_eq!(shows(&end).execution_revision, Some(9));
+}
+
+#[test]
 fn a_finalizer_that_somebody_took_off_is_put_on_again_while_it_runs() {
     assert_eq!(step(&mk_object(), &executed(State::Running)), Step::AddFinalizer);
     assert!(matches!(step(&mk_object(), &executed(State::Succeeded)), Step::Show(_)));
@@ -204,7 +219,7 @@ fn a_deleted_object_is_let_go_when_nothing_of_it_can_run() {
         },
         at: at(0),
     };
-    for record in [Record::NotAsked, Record::None, refused(), executed(State::Running)] {
+    for record in [Record::NotAsked, NO_RECORD, refused(), executed(State::Running)] {
         assert_eq!(step(&object, &record), Step::Withdraw, "{record:?}");
     }
     for state in [State::Waiting, State::Starting] {
@@ -238,7 +253,7 @@ fn a_deletion_is_bounded() {
 #[test]
 fn what_others_still_hold_is_not_touched_after_it_was_let_go() {
     let object = Object { deletion: Some(at(0)), finalizers: vec!["x".to_owned()], ..mk_held() };
-    for record in [Record::NotAsked, Record::None, Record::Withdrawn] {
+    for record in [Record::NotAsked, NO_RECORD, Record::Withdrawn] {
         assert_eq!(step(&object, &record), Step::Done, "{record:?}");
     }
     assert!(!needs_work(&object));
@@ -273,4 +288,12 @@ fn who_was_refused_does_not_write_another_end_than_the_one_that_is_shown() {
     let cause = Cause::Deduplicated { by: Some("first".to_owned()) };
     let refusal = Refusal { cause, message: "n/first holds it".to_owned() };
     assert_eq!(step(&object, &Record::Refused { refusal, at: at(0) }), Step::Done);
+}
+
+#[test]
+fn no_record_of_before_somebody_started_it_means_nothing() {
+    let status = json!({"phase": "Pending", "executionID": "of another bridge"});
+    let object = Object { version: 2, ..with_status(status) };
+    assert_eq!(step(&object, &NO_RECORD), Step::Ask);
+    assert!(matches!(step(&object, &Record::None { version: 2 }), Step::Show(_)));
 }

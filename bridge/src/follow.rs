@@ -126,6 +126,10 @@ impl Follower {
         while !around.stopping.is_cancelled() {
             self.look();
             self.hear_all().await;
+            // What was heard may not have been made known.
+            if around.stopping.is_cancelled() {
+                break;
+            }
             let now = Timestamp::now();
             let step = decide(&self.situation(), &around.policy, now);
             tracing::trace!(object = %self.object.key, step = ?step, "next");
@@ -172,10 +176,19 @@ impl Follower {
         match sight {
             Sight::Gone => self.is_gone(),
             Sight::Present(object) if object.version > self.object.version => {
-                self.object = Object::clone(&object);
+                self.becomes(Object::clone(&object));
             }
             Sight::Present(_) => {}
         }
+    }
+
+    /// The object was changed by somebody else.
+    fn becomes(&mut self, object: Object) {
+        // Another bridge may have started it since there was no record of it.
+        if self.record == Record::None {
+            self.learn(Record::NotAsked);
+        }
+        self.object = object;
     }
 
     fn is_gone(&mut self) {
@@ -243,3 +256,6 @@ impl Follower {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

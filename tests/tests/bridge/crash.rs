@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use kube::api::ListParams;
+use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -34,7 +35,7 @@ enum Victim {
 async fn kill_9_of_server_and_both_bridges_while_50_objects_run_loses_repeats_and_reverts_nothing()
 -> Result<()> {
     let plane = ControlPlane::from_env()?;
-    let (objects, fates) = mk_objects(plane.registry()).await?;
+    let (objects, fates) = mk_objects(plane.registry(), OBJECTS).await?;
     let seed = rand::random();
     println!("seed {seed}");
     with_bridge(&plane, &[], async |setup| {
@@ -62,8 +63,47 @@ async fn kill_9_of_server_and_both_bridges_while_50_objects_run_loses_repeats_an
     .await
 }
 
-/// 50 objects of mixed fates, as a manifest, and how each must end.
-async fn mk_objects(registry: &str) -> Result<(String, BTreeMap<String, Fate>)> {
+#[tokio::test]
+async fn a_bridge_that_was_frozen_while_another_went_on_turns_nothing_back() -> Result<()> {
+    let plane = ControlPlane::from_env()?;
+    let (objects, fates) = mk_objects(plane.registry(), 12).await?;
+    with_bridge(&plane, &[], async |setup| {
+        let (service, namespace) = (setup.service.address(), setup.namespace.name());
+        let options = BridgeOptions::new(&plane, service, namespace);
+        let late = BridgeProcess::start(options).await?;
+        late.until_ready().await?;
+        let history = History::record(setup).await?;
+        setup.kubectl.apply(&objects).await?;
+        eventually(PATIENCE, "the bridge knows of objects that run", || async {
+            let metrics = late.metrics().await.map_err(|error| error.to_string())?;
+            let follows = !metrics.contains("wfe_bridge_objects_followed 0");
+            match running(setup).await.map_err(|error| error.to_string())? {
+                1.. if follows => Ok(()),
+                hit => Err(format!("{hit} run; {metrics}")),
+            }
+        })
+        .await?;
+        signal(late.pid(), Signal::SIGSTOP)?;
+        let hit = running(setup).await?;
+        println!("frozen while {hit} objects run");
+        ensure!(hit > 0, "nothing runs any more");
+        let others = setup.all_ended_once(&fates).await;
+        signal(late.pid(), Signal::SIGCONT)?;
+        others?;
+        eventually(PATIENCE, "the bridge has caught up", || async {
+            let metrics = late.metrics().await.map_err(|error| error.to_string())?;
+            let done = metrics.contains("wfe_bridge_objects_followed 0");
+            if done { Ok(()) } else { Err(metrics) }
+        })
+        .await?;
+        setup.all_ended_once(&fates).await?;
+        history.never_went_backwards(setup).await
+    })
+    .await
+}
+
+/// So many objects of mixed fates, as a manifest, and how each must end.
+async fn mk_objects(registry: &str, count: usize) -> Result<(String, BTreeMap<String, Fate>)> {
     let task = |name| Task::new(name).after(Duration::from_secs(1));
     let slow = Workflow::new([task("a"), task("b").run_after("a"), task("c").run_after("b")]);
     let slow = bundles::push(registry, "three-slow-tasks", "v1", &slow).await?;
@@ -76,7 +116,7 @@ async fn mk_objects(registry: &str) -> Result<(String, BTreeMap<String, Fate>)> 
     ];
     let mut fates = BTreeMap::new();
     let mut items = Vec::new();
-    for (n, (bundle, fate)) in (0..OBJECTS).zip(kinds.iter().cycle()) {
+    for (n, (bundle, fate)) in (0..count).zip(kinds.iter().cycle()) {
         let name = format!("object-{n}");
         items.push(mk_object(&name, bundle, &format!("default/pod/p-{}", n % TARGETS)));
         fates.insert(name, fate.clone());

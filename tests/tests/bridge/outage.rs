@@ -1,12 +1,13 @@
 //! What the bridge needs goes away and comes back: it says so meanwhile, and catches up by itself.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kube::config::Kubeconfig;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
@@ -83,32 +84,32 @@ async fn connections_to_the_api_server_that_are_cut_again_and_again_hide_nothing
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
+    // They outlive the bridge, which goes through them to the end.
+    let api_server = Forward::start().await?;
+    let directory = tempfile::tempdir()?;
+    let kubeconfig = directory.path().join("kubeconfig");
+    let host = kubeconfig_through(&plane, &api_server, &kubeconfig)?;
     with_bridge(&plane, &[], async |setup| {
-        let directory = tempfile::tempdir()?;
-        let api_server = Forward::start().await?;
-        let config = Kubeconfig::read_from(plane.kubeconfig())?;
-        let url = config.clusters.into_iter().find_map(|named| named.cluster?.server);
-        let url = url.context("the address of the API server")?;
-        let host = url.strip_prefix("https://").context("an https URL")?.trim_end_matches('/');
-        api_server.point_to(Some(host.parse()?));
-        let kubeconfig = directory.path().join("kubeconfig");
-        let text = std::fs::read_to_string(plane.kubeconfig())?;
-        let through = format!("https://{}", api_server.address());
-        std::fs::write(&kubeconfig, text.replace(&url, &through))?;
-        let options =
-            BridgeOptions::new(&plane, setup.service.address(), setup.namespace.name());
+        let options = BridgeOptions::new(&plane, setup.service.address(), setup.namespace.name());
         setup.bridge.kill().await?;
-        setup.bridge = BridgeProcess::start(BridgeOptions { kubeconfig, ..options }).await?;
+        let options = BridgeOptions { kubeconfig, ..options };
+        setup.bridge = BridgeProcess::start(options).await?;
         setup.bridge.until_ready().await?;
 
         let history = History::record(setup).await?;
         let fates = run_objects(&plane, setup).await?;
+        let mut moment = async |millis| {
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..millis))).await;
+        };
         let mut cuts = 0;
         while !has_ended(setup, &fates).await? {
+            // Some connections are made again at once, some not for a while.
+            api_server.point_to((cuts % 2 == 0).then_some(host));
             api_server.cut();
             cuts += 1;
-            let pause = Duration::from_millis(random.random_range(0..400));
-            tokio::time::sleep(pause).await;
+            moment(800).await;
+            api_server.point_to(Some(host));
+            moment(200).await;
         }
         println!("{cuts} cuts");
         ensure!(cuts >= 5, "only {cuts} cuts");
@@ -118,6 +119,19 @@ async fn connections_to_the_api_server_that_are_cut_again_and_again_hide_nothing
         history.never_went_backwards(setup).await
     })
     .await
+}
+
+/// Writes a kubeconfig with which the API server is reached through this; answers where it must point to.
+fn kubeconfig_through(plane: &ControlPlane, forward: &Forward, file: &Path) -> Result<SocketAddr> {
+    let config = Kubeconfig::read_from(plane.kubeconfig())?;
+    let url = config.clusters.into_iter().find_map(|named| named.cluster?.server);
+    let url = url.context("the address of the API server")?;
+    let host = url.strip_prefix("https://").context("an https URL")?;
+    let through = format!("https://{}", forward.address());
+    std::fs::write(file, std::fs::read_to_string(plane.kubeconfig())?.replace(&url, &through))?;
+    let host = host.trim_end_matches('/').parse()?;
+    forward.point_to(Some(host));
+    Ok(host)
 }
 
 #[tokio::test]
@@ -158,16 +172,13 @@ async fn a_frozen_server_is_named_and_everything_catches_up_when_it_goes_on() ->
     with_bridge(&plane, &[], async |setup| {
         let history = History::record(setup).await?;
         let fates = run_objects(&plane, setup).await?;
-        let process = i32::try_from(setup.server.pid().context("the server runs")?)?;
-        let process = Pid::from_raw(process);
-        kill(process, Signal::SIGSTOP)?;
+        signal(setup.server.pid(), Signal::SIGSTOP)?;
         let frozen = Instant::now();
-        let noticed = until_parts(setup, NOTICED, |kubernetes, server| {
-            kubernetes == "ok" && server != "ok"
-        });
+        let noticed =
+            until_parts(setup, NOTICED, |kubernetes, server| kubernetes == "ok" && server != "ok");
         let noticed = noticed.await;
         println!("noticed after {:?}", frozen.elapsed());
-        kill(process, Signal::SIGCONT)?;
+        signal(setup.server.pid(), Signal::SIGCONT)?;
         noticed?;
         setup.bridge.until_ready().await?;
         setup.all_ended_once(&fates).await?;

@@ -67,7 +67,9 @@ impl History {
         let complete = eventually(PATIENCE, "every version is on record", async || {
             let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
             let missing = now.iter().find(|object| {
-                !versions.iter().any(|version| version.resource_version() == object.resource_version())
+                !versions
+                    .iter()
+                    .any(|version| version.resource_version() == object.resource_version())
             });
             missing.map_or(Ok(()), |object| Err(object.name_any()))
         });
@@ -84,9 +86,8 @@ impl History {
         let mut running = 0;
         for (name, versions) in by_object {
             for pair in versions.windows(2) {
-                follows(pair[0], pair[1]).with_context(|| {
-                    format!("{name}: {:#?}\nbecame {:#?}", pair[0], pair[1])
-                })?;
+                follows(pair[0], pair[1])
+                    .with_context(|| format!("{name}: {:#?}\nbecame {:#?}", pair[0], pair[1]))?;
             }
             let ran = |version: &&WorkflowExecution| phase(version) == Some(&Phase::Running);
             running += usize::from(versions.iter().any(ran));
@@ -128,7 +129,8 @@ fn follows(before: &WorkflowExecution, after: &WorkflowExecution) -> Result<()> 
         status.execution_status.as_ref().and_then(|progress| progress.completed_tasks)
     };
     ensure!(completed(new) >= completed(old), "completed tasks fell");
-    let held = |object: &WorkflowExecution| object.finalizers().iter().any(|held| held == FINALIZER);
+    let held =
+        |object: &WorkflowExecution| object.finalizers().iter().any(|held| held == FINALIZER);
     let goes = after.metadata.deletion_timestamp.is_some();
     ensure!(goes || held(after) || !held(before), "the finalizer was lost");
     ensure!(held(after) || goes || rank(after) == 0, "a status without the finalizer");

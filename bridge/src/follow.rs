@@ -130,6 +130,10 @@ impl Follower {
         while !around.stopping.is_cancelled() {
             self.look();
             self.hear_all().await;
+            // What was heard may not have been made known.
+            if around.stopping.is_cancelled() {
+                break;
+            }
             let now = self.now();
             let step = decide(&self.situation(), &around.policy, now);
             tracing::trace!(object = %self.object.key, step = ?step, "next");
@@ -249,3 +253,6 @@ impl Follower {
         self.recorded_at = self.now();
     }
 }
+
+#[cfg(test)]
+mod tests;

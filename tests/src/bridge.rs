@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 use crate::ControlPlane;
@@ -77,6 +79,17 @@ impl BridgeProcess {
     /// When it cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
         self.running.child.kill().await.context("kill -9")
+    }
+
+    /// Asks the process to end, as Kubernetes does (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        let pid = i32::try_from(self.pid().context("the bridge runs")?)?;
+        kill(Pid::from_raw(pid), Signal::SIGTERM).context("SIGTERM")?;
+        self.running.child.wait().await.context("wait for the bridge")
     }
 
     /// Starts it again. Does not wait for readiness.

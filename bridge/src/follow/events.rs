@@ -4,18 +4,21 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::events::v1::Event;
+use tokio::time::Instant;
 use tonic::Status;
 use wfe_proto::{
     apply,
     v1::{Execution, ExecutionEvent, State, WatchResponse, watch_response::Update},
 };
-use wfe_runtime::error::chain;
+use wfe_runtime::{cluster::CallError, error::chain};
 
 use super::{Follower, Record};
-use crate::notes;
+use crate::{cluster::pause, notes};
 
 /// The end of a watch follows its last message within this time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// An event that the API server cannot take now is offered again for so long.
+const NOTE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Follower {
     pub(super) async fn hear(&mut self, heard: Option<Result<WatchResponse, Status>>) {
@@ -78,11 +81,36 @@ impl Follower {
         self.has(execution);
     }
 
-    /// Makes something known. An event that cannot be created holds nothing up.
+    /// Makes something known. While the API server cannot be reached this waits: nothing else could be
+    /// written either. An event that it does not take is lost after a while, and holds nothing up.
+    ///
+    /// When the bridge stops meanwhile, the event is not made known, and nothing may be written that says
+    /// that it was.
     pub(super) async fn note(&self, note: Event) {
-        if let Err(error) = self.around.cluster.note(&note).await {
-            self.around.metrics.note_lost();
-            tracing::warn!(object = %self.object.key, error = chain(&error), "a Kubernetes event is lost");
+        let began = Instant::now();
+        for failures in 0.. {
+            let Err(error) = self.around.cluster.note(&note).await else { return };
+            if patience(&error).is_some_and(|patience| began.elapsed() >= patience) {
+                self.around.metrics.note_lost();
+                tracing::warn!(object = %self.object.key, error = chain(&error), "a Kubernetes event is lost");
+                return;
+            }
+            tracing::debug!(object = %self.object.key, error = chain(&error), "a Kubernetes event waits");
+            // Followers that failed together do not come back together.
+            let pause = pause(failures).mul_f64(rand::random_range(0.5..1.0));
+            tokio::select! {
+                () = self.around.stopping.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
         }
+    }
+}
+
+/// For how long an event is offered again after this; `None` is for as long as it takes.
+fn patience(error: &CallError) -> Option<Duration> {
+    match error {
+        CallError::Unanswered(_) | CallError::Unreachable(_) => None,
+        CallError::Refused { code: 401 | 429 | 500.., .. } => Some(NOTE_PATIENCE),
+        CallError::Refused { .. } | CallError::Unreadable(_) => Some(Duration::ZERO),
     }
 }

@@ -151,6 +151,9 @@ impl Follower {
 
     pub(super) async fn show(&mut self, status: &WorkflowExecutionStatus) {
         self.note_of_status(status).await;
+        if self.around.stopping.is_cancelled() {
+            return;
+        }
         match self.around.cluster.apply_status(&self.object, status).await {
             Ok(object) => {
                 self.writes.worked();
@@ -206,6 +209,9 @@ impl Follower {
             Released::GivenUp => notes::given_up_note(&object, at, instance),
         };
         self.note(note).await;
+        if self.around.stopping.is_cancelled() {
+            return;
+        }
         match self.around.cluster.remove_finalizer(&self.object).await {
             Ok(metadata) => {
                 self.writes.worked();

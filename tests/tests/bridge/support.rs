@@ -9,6 +9,8 @@ use futures::FutureExt;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use wfe_crds::workflow_execution::{Phase, WorkflowExecution, WorkflowExecutionStatus};
 use wfe_tests::wait::{PATIENCE, eventually};
@@ -226,4 +228,10 @@ pub fn condition(status: &WorkflowExecutionStatus, kind: &str) -> (String, Strin
     found.map_or_else(Default::default, |condition| {
         (condition.status.clone(), condition.reason.clone(), condition.message.clone())
     })
+}
+
+/// Sends a signal to a process of the test.
+pub fn signal(process: Option<u32>, signal: Signal) -> Result<()> {
+    let process = i32::try_from(process.context("a process that runs")?)?;
+    kill(Pid::from_raw(process), signal).with_context(|| format!("send {signal}"))
 }

@@ -40,7 +40,7 @@ fn mk_object(version: u64, status: &Value) -> Object {
     Object::read(raw)
 }
 
-fn mk_shown(phase: Phase, revision: i64) -> Value {
+fn mk_shown(phase: &Phase, revision: i64) -> Value {
     json!({"phase": phase, "executionID": "e", "executionRevision": revision})
 }
 
@@ -104,7 +104,7 @@ async fn what_another_bridge_started_is_asked_for_again_after_a_conflict_too() {
         write.refuse(409, "Conflict", "the object has been modified");
         let read = api_server.next().await;
         is(&read, "GET", OBJECT);
-        read.answer(200, &mk_json(7, &mk_shown(Phase::Running, 4)));
+        read.answer(200, &mk_json(7, &mk_shown(&Phase::Running, 4)));
     };
     let (follower, ()) = tokio::join!(showing, answering);
     assert_eq!(next(&follower), Step::Ask);
@@ -114,7 +114,7 @@ async fn what_another_bridge_started_is_asked_for_again_after_a_conflict_too() {
 async fn a_bridge_that_is_late_does_not_turn_the_status_back() {
     let mut api_server = ApiServer::start().await;
     let (mut follower, _objects) =
-        mk_follower(&api_server, mk_object(5, &mk_shown(Phase::Pending, 2)));
+        mk_follower(&api_server, mk_object(5, &mk_shown(&Phase::Pending, 2)));
     follower.learn(mk_execution(State::Running, 4));
     follower.noted = 4;
     let late = WorkflowExecutionStatus {
@@ -136,7 +136,7 @@ async fn a_bridge_that_is_late_does_not_turn_the_status_back() {
         write.refuse(409, "Conflict", "the object has been modified");
         let read = api_server.next().await;
         is(&read, "GET", OBJECT);
-        read.answer(200, &mk_json(9, &mk_shown(Phase::Running, 6)));
+        read.answer(200, &mk_json(9, &mk_shown(&Phase::Running, 6)));
     };
     let (follower, ()) = tokio::join!(showing, answering);
     assert_eq!((follower.object.version, follower.writes.failures), (9, 0));
@@ -150,7 +150,7 @@ async fn a_bridge_that_is_late_does_not_turn_the_status_back() {
 async fn a_status_that_the_schema_calls_older_is_read_again() {
     let mut api_server = ApiServer::start().await;
     let (mut follower, _objects) =
-        mk_follower(&api_server, mk_object(5, &mk_shown(Phase::Running, 4)));
+        mk_follower(&api_server, mk_object(5, &mk_shown(&Phase::Running, 4)));
     follower.learn(mk_execution(State::Running, 4));
     let showing = async {
         follower.show(&WorkflowExecutionStatus::default()).await;
@@ -161,7 +161,7 @@ async fn a_status_that_the_schema_calls_older_is_read_again() {
         write.refuse(422, "Invalid", "status: executionRevision must not fall while it stays");
         let read = api_server.next().await;
         is(&read, "GET", OBJECT);
-        read.answer(200, &mk_json(9, &mk_shown(Phase::Running, 6)));
+        read.answer(200, &mk_json(9, &mk_shown(&Phase::Running, 6)));
     };
     let (follower, ()) = tokio::join!(showing, answering);
     assert_eq!((follower.object.version, follower.writes.failures), (9, 0));

@@ -30,6 +30,8 @@ pub struct BridgeOptions {
     pub server: SocketAddr,
     /// The namespace of its WorkflowExecutions.
     pub namespace: String,
+    /// Which log lines it writes.
+    pub log: String,
     /// More arguments.
     pub arguments: Vec<String>,
 }
@@ -42,8 +44,15 @@ impl BridgeOptions {
             kubeconfig: plane.kubeconfig().to_owned(),
             server,
             namespace: namespace.to_owned(),
+            log: "info,wfe_bridge=debug".to_owned(),
             arguments: Vec::new(),
         }
+    }
+
+    /// With a log of its own choice.
+    #[must_use]
+    pub fn logging(self, filter: &str) -> Self {
+        Self { log: filter.to_owned(), ..self }
     }
 
     /// With these arguments as well.
@@ -160,7 +169,7 @@ impl Running {
             .args(["--server", &format!("http://{}", options.server)])
             .args(["--namespace", &options.namespace])
             .args(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"])
-            .args(["--log", "info,wfe_bridge=debug", "--log-format", "json"])
+            .args(["--log", &options.log, "--log-format", "json"])
             .args(&options.arguments)
             .stdin(Stdio::null())
             .stderr(log)

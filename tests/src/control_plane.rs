@@ -55,8 +55,13 @@ impl ControlPlane {
         Ok(answer)
     }
 
-    // A namespace that is being removed when the API server goes away is forgotten with runs left in it.
-    async fn settle(&self) -> Result<()> {
+    /// Waits until no namespace of a test is left. One that is being removed when the API server goes away is forgotten
+    /// with runs left in it, and the removal takes time from what is measured.
+    ///
+    /// # Errors
+    ///
+    /// When one is still there after a few minutes.
+    pub async fn settle(&self) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.client().await?);
         let ours = ListParams::default().labels(LABEL);
         eventually(RECOVERY, "the namespaces of earlier tests being gone", || async {

@@ -1,11 +1,14 @@
 //! The WorkflowExecution resource on the control plane.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Api, Client, ResourceExt};
+use serde_json::json;
 use wfe_crds::workflow_execution;
 
 use crate::wait::{PATIENCE, eventually, within};
@@ -44,6 +47,29 @@ pub async fn apply_definition(
     let nothing = ListParams::default().limit(1);
     eventually(PATIENCE, &format!("{name} being served"), || objects.list(&nothing)).await?;
     Ok(())
+}
+
+/// Deletes every object and waits until all are gone. Finalizers that nobody takes off in time are removed, for they
+/// would hold the namespace for ever.
+///
+/// # Errors
+///
+/// When the API server does not answer, and when objects had to be freed that way.
+pub async fn remove_all(objects: &Api<DynamicObject>, deadline: Duration) -> Result<()> {
+    let all = ListParams::default();
+    objects.delete_collection(&DeleteParams::default(), &all).await?;
+    let gone = eventually(deadline, "every object being gone", || async {
+        let left = objects.list_metadata(&all).await.map_err(|error| error.to_string())?;
+        if left.items.is_empty() { Ok(()) } else { Err(format!("{} left", left.items.len())) }
+    })
+    .await;
+    if gone.is_err() {
+        for object in objects.list_metadata(&all).await? {
+            let nothing = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+            objects.patch(&object.name_any(), &PatchParams::default(), &nothing).await?;
+        }
+    }
+    gone
 }
 
 /// How objects of a definition are addressed.

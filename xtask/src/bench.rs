@@ -22,9 +22,15 @@ const PROFILE: &str = "measured";
 pub(crate) struct Args {
     #[command(flatten)]
     control_plane: Lend,
-    /// The page that is written [default: docs/benchmarks.md]
+    /// The page that is written [default: docs/benchmarks.md when everything is measured, else none]
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Measure only this and print it: service, load, bridge, concurrent or stress; may be repeated
+    #[arg(long = "section")]
+    sections: Vec<String>,
+    /// How long the section `stress` creates WorkflowExecutions, in seconds [default: 600]
+    #[arg(long)]
+    stress_seconds: Option<u64>,
     /// The date on the page [default: today, UTC]
     #[arg(long)]
     date: Option<String>,
@@ -33,12 +39,20 @@ pub(crate) struct Args {
     note: Option<String>,
 }
 
+impl Args {
+    /// Whether it is what the page in `docs` is about.
+    fn is_whole(&self) -> bool {
+        self.sections.is_empty() && self.stress_seconds.is_none()
+    }
+}
+
 /// Builds, measures, and writes the page.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupts = Interrupts::catch()?;
     let mut build = cargo::command();
     build.args(["build", "--profile", PROFILE, "--features", "wfe-tests/e2e"]);
     build.args(["--package", "wfe-server", "--bin", "wfe-server"]);
+    build.args(["--package", "wfe-bridge", "--bin", "wfe-bridge"]);
     build.args(["--package", "wfe-tests", "--bin", "bench"]);
     if !to_the_end(&mut build, &mut interrupts).await?.success() {
         bail!("the benchmark was not built");
@@ -50,11 +64,21 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 
 async fn measure(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<ExitStatus> {
     let output = match &args.output {
-        Some(output) => std::path::absolute(output)?,
-        None => cargo::workspace().join("docs/benchmarks.md"),
+        Some(output) => Some(std::path::absolute(output)?),
+        None if args.is_whole() => Some(cargo::workspace().join("docs/benchmarks.md")),
+        None => None,
     };
     let mut bench = Command::new(benchmark()?);
-    bench.arg("--output").arg(output).envs(environment(dir)?);
+    bench.envs(environment(dir)?);
+    if let Some(output) = output {
+        bench.arg("--output").arg(output);
+    }
+    for section in &args.sections {
+        bench.args(["--section", section]);
+    }
+    if let Some(seconds) = args.stress_seconds {
+        bench.args(["--stress-seconds", &seconds.to_string()]);
+    }
     // A Tekton that was built here tells no version of its own.
     if let Some(version) = control_plane::tekton_version(dir)? {
         bench.args(["--tekton-version", &version]);

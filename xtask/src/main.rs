@@ -14,6 +14,7 @@ mod cargo;
 mod check;
 mod child;
 mod control_plane;
+mod demo;
 mod e2e;
 mod generate;
 mod interrupt;
@@ -41,6 +42,8 @@ enum Word {
     /// A real control plane without containers: start it, stop it, take parts of it away
     #[command(subcommand)]
     ControlPlane(control_plane::Command),
+    /// Shows the whole on a control plane of its own, in about a minute: apply, live status, failure, queue, delete
+    Demo(demo::Args),
     /// The cluster tests on a control plane of their own
     E2e(e2e::Args),
     /// The benchmark on a control plane of its own; writes docs/benchmarks.md
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         Word::Check(args) => check::run(args).await,
         Word::Gen => generate::run().await,
         Word::ControlPlane(command) => control_plane::run(command).await,
+        Word::Demo(args) => demo::run(args).await,
         Word::E2e(args) => e2e::run(args).await,
         Word::Bench(args) => bench::run(args).await,
     };

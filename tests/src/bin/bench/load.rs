@@ -1,7 +1,5 @@
 //! What is measured under load, on a server that simulates Tekton: durable Starts, refusals, memory.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use tokio::task::JoinSet;
@@ -14,6 +12,7 @@ use wfe_tests::wait::{PATIENCE, eventually};
 
 use crate::pace::{paced, request, start};
 use crate::samples::Samples;
+use crate::usage;
 
 /// Starts on targets of their own.
 pub(crate) const STARTS: u32 = 2_000;
@@ -49,7 +48,7 @@ pub(crate) struct Load {
 /// Starts a server, measures, and ends it.
 pub(crate) async fn load() -> Result<Load> {
     let server = ServerProcess::start_simulated(TASK).await?;
-    let idle_kib = resident_kib(&server)?;
+    let idle_kib = usage::of(server.pid())?.kib;
     let clients = try_join_all((0..CONNECTIONS).map(|_| server.client())).await?;
     warm_up(&clients).await?;
 
@@ -67,7 +66,7 @@ pub(crate) async fn load() -> Result<Load> {
         starts.add(time);
     }
     until_all_run(&server).await?;
-    let live_kib = resident_kib(&server)?;
+    let live_kib = usage::of(server.pid())?.kib;
 
     let log_before = server.log()?.len();
     let began = Instant::now();
@@ -125,13 +124,4 @@ async fn until_all_run(server: &ServerProcess) -> Result<()> {
         if executions.contains(&wanted.as_str()) { Ok(()) } else { Err(executions.join(", ")) }
     })
     .await
-}
-
-/// Resident memory of a server, in KiB.
-pub(crate) fn resident_kib(server: &ServerProcess) -> Result<u32> {
-    let pid = server.pid().context("the server has ended")?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let amount = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
-    Ok(amount.parse()?)
 }

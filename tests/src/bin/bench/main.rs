@@ -1,41 +1,46 @@
 //! The benchmark: measures on a control plane that runs, writes docs/benchmarks.md. `cargo xtask bench` starts it. Bounded
 //! in count and time; asserts nothing about speed, but fails when a call does.
 
+mod bridge;
 mod cluster;
+mod door;
 mod load;
 mod machine;
 mod pace;
 mod report;
+mod rows;
 mod samples;
 mod sightings;
+mod stress;
+mod usage;
+mod writes;
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use tokio::time::Duration;
 use wfe_tests::{ControlPlane, Namespace, ServerProcess, bundles};
 
-use crate::cluster::Creation;
-use crate::load::{Load, STARTS, load, resident_kib};
+use crate::load::{STARTS, load};
 use crate::machine::{Machine, load_average};
-use crate::report::{Amount, Latency, Results, Verdict, page};
-use crate::samples::Samples;
-
-/// Refusals that a second must have room for.
-const REFUSALS_PER_SECOND: f64 = 10_000.0;
-/// Resident memory of an idle server, in MiB.
-const IDLE_MIB: f64 = 20.0;
-/// Resident memory of a server with 10,000 live executions, in MiB.
-const LIVE_MIB: f64 = 64.0;
+use crate::report::{Results, page};
+use crate::rows::{Measured, OnCluster};
 
 #[derive(Parser)]
 #[command(about = "Measures the service on a control plane that runs; see `cargo xtask bench`")]
 struct Args {
-    /// Where the page is written
+    /// Where the page is written [default: it is only printed]
     #[arg(long)]
-    output: PathBuf,
+    output: Option<PathBuf>,
+    /// Measure only this; may be repeated. The page has no figures for the rest
+    #[arg(long = "section", value_enum)]
+    sections: Vec<Section>,
+    /// How long WorkflowExecutions are created in the section `stress`, in seconds, at the rate of 1000 in 10 minutes
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    stress_seconds: u64,
     /// The date on the page [default: today, UTC]
     #[arg(long)]
     date: Option<String>,
@@ -47,19 +52,26 @@ struct Args {
     note: Option<String>,
 }
 
-/// What was measured on the cluster.
-struct OnCluster {
-    floor: Samples,
-    creation: Creation,
-    ends: Samples,
-    idle_kib: u32,
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// From Start to the PipelineRun, and from its end to Watch
+    Service,
+    /// Durable Starts and refusals under load, on a simulated Tekton
+    Load,
+    /// From WorkflowExecution to PipelineRun, one at a time and in a burst, and from its end to the status
+    Bridge,
+    /// 100 WorkflowExecutions at once, to their ends
+    Concurrent,
+    /// 1000 WorkflowExecutions over 10 minutes, with memory and CPU time
+    Stress,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     // Tests on the same control plane wait until this is over, and this until they are.
-    ControlPlane::alone(async |plane| bench(args, plane).await).await
+    ControlPlane::alone(async |plane| Box::pin(bench(args, plane)).await).await
 }
 
 async fn bench(args: Args, plane: &ControlPlane) -> Result<()> {
@@ -71,31 +83,31 @@ async fn bench(args: Args, plane: &ControlPlane) -> Result<()> {
         None => cluster::tekton_version(&client).await?,
     };
     let date = args.date.unwrap_or_else(today);
+    let stress_for = Duration::from_secs(args.stress_seconds);
 
     let before = load_average()?;
-    // The runs of the first measurement stay until the end: their removal would be work beside the others.
-    let on_cluster = Namespace::with(client.clone(), async |by_hand| {
-        Namespace::with(client, async |namespace| measure(plane, by_hand, namespace).await).await
-    })
-    .await?;
-    println!("{STARTS} durable Starts, then refusals");
-    let under_load = load().await?;
+    let measured = Box::pin(measure(plane, &args.sections, stress_for)).await?;
     let after = load_average()?;
 
-    let amounts = amounts(on_cluster.idle_kib, &under_load);
-    let results = Results {
+    let page = page(&Results {
         date,
         machine,
         kubernetes,
         tekton,
         note: args.note,
         load_averages: [before, after],
-        latencies: latencies(on_cluster, under_load),
-        amounts,
-    };
-    let page = page(&results);
+        stress_for,
+        latencies: rows::latencies(&measured, stress_for),
+        amounts: rows::amounts(&measured, stress_for),
+        moments: measured.stress.as_ref().map(|stress| stress.moments.as_slice()),
+    });
     print!("{page}");
-    fs::write(&args.output, page).with_context(|| format!("write {}", args.output.display()))
+    match args.output {
+        Some(output) => {
+            fs::write(&output, page).with_context(|| format!("write {}", output.display()))
+        }
+        None => Ok(()),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a process of its own, which has no other clock")]
@@ -103,16 +115,56 @@ fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
+/// Measures these sections, or all. What one leaves in the cluster is gone before the next begins.
 async fn measure(
+    plane: &ControlPlane,
+    sections: &[Section],
+    stress_for: Duration,
+) -> Result<Measured> {
+    let wanted = |section| sections.is_empty() || sections.contains(&section);
+    let mut measured = Measured::default();
+    if wanted(Section::Service) {
+        measured.service = Some(service(plane).await?);
+    }
+    if wanted(Section::Load) {
+        println!("{STARTS} durable Starts, then refusals");
+        measured.load = Some(load().await?);
+    }
+    if wanted(Section::Bridge) {
+        measured.bridge = Some(one_by_one(plane).await?);
+    }
+    if wanted(Section::Concurrent) {
+        let work = async |door: &door::Door<'_>| bridge::concurrent(plane, door).await;
+        measured.concurrent = Some(door::through(plane, work).await?);
+    }
+    if wanted(Section::Stress) {
+        let work = async |door: &door::Door<'_>| stress::stress(plane, door, stress_for).await;
+        measured.stress = Some(door::through(plane, work).await?);
+    }
+    Ok(measured)
+}
+
+async fn service(plane: &ControlPlane) -> Result<OnCluster> {
+    let client = plane.client().await?;
+    // The runs of the first measurement stay until the end: their removal would be work beside the others.
+    let measured = Namespace::with(client.clone(), async |by_hand| {
+        Namespace::with(client, async |namespace| on_cluster(plane, by_hand, namespace).await).await
+    })
+    .await?;
+    plane.settle().await?;
+    Ok(measured)
+}
+
+async fn on_cluster(
     plane: &ControlPlane,
     by_hand: &Namespace,
     namespace: &Namespace,
 ) -> Result<OnCluster> {
     let bundle = bundles::succeeds(plane.registry()).await?.reference;
     println!("PipelineRuns by hand");
-    let floor = cluster::floor(by_hand, &bundle).await?;
+    let floor = cluster::floor(by_hand, &bundle, cluster::FLOOR).await?.to_answer;
     let server = ServerProcess::start(plane, namespace.name()).await?;
-    let idle_kib = resident_kib(&server)?;
+    let idle_kib = usage::of(server.pid())?.kib;
     println!("from Start to the PipelineRun");
     let creation = cluster::creation(namespace, &server, plane.registry()).await?;
     println!("from the end of a run to the Watch message");
@@ -120,54 +172,14 @@ async fn measure(
     Ok(OnCluster { floor, creation, ends, idle_kib })
 }
 
-fn latencies(on_cluster: OnCluster, under_load: Load) -> Vec<Latency> {
-    let OnCluster { floor, creation, ends, .. } = on_cluster;
-    let row = |what, samples, budget| Latency { what, samples, budget };
-    vec![
-        row("the floor: PipelineRun created by hand, request → answer", floor, None),
-        row("Start: request → PipelineRun exists, idle", creation.after_request, Some((50, 25.0))),
-        row("Start: answer → PipelineRun exists, idle", creation.after_answer, Some((50, 25.0))),
-        row("run finished → Watch message", ends, Some((99, 100.0))),
-        row("durable Start at 200/s: due → answer", under_load.starts, Some((99, 20.0))),
-        row("refusal at a gate: request → answer", under_load.refusals, None),
-    ]
-}
-
-fn amounts(idle_kib: u32, load: &Load) -> Vec<Amount> {
-    let memory = |what: String, kib: u32, most: f64, budget: String| {
-        let mib = f64::from(kib) / 1_024.0;
-        let verdict = Verdict::of(mib <= most);
-        Amount { what, value: format!("{mib:.1} MiB"), budget, verdict }
-    };
-    let idle = |what: &str, kib| {
-        memory(format!("memory, idle, {what}"), kib, IDLE_MIB, format!("≤ {IDLE_MIB} MiB"))
-    };
-    let live = memory(
-        format!("memory, {STARTS} live executions, Tekton simulated in the process"),
-        load.live_kib,
-        LIVE_MIB,
-        format!("≤ {LIVE_MIB} MiB at 10,000"),
-    );
-    // Fewer executions than the budget is for can only show that it is missed.
-    let live = match live.verdict {
-        Verdict::Met | Verdict::Open => Amount { verdict: Verdict::Open, ..live },
-        Verdict::Missed => live,
-    };
-    vec![
-        Amount {
-            what: "refusals at a gate, per second".to_owned(),
-            value: format!("{:.0}", load.refusals_per_second),
-            budget: format!("≥ {REFUSALS_PER_SECOND}/s"),
-            verdict: Verdict::of(load.refusals_per_second >= REFUSALS_PER_SECOND),
-        },
-        Amount {
-            what: format!("log written during {} refusals", load.refusals.len()),
-            value: format!("{} bytes", load.log_bytes),
-            budget: "bounded: below 1 byte a refusal".to_owned(),
-            verdict: Verdict::of(load.log_bytes < load.refusals.len()),
-        },
-        idle("on the cluster", idle_kib),
-        idle("Tekton simulated in the process", load.idle_kib),
-        live,
-    ]
+async fn one_by_one(plane: &ControlPlane) -> Result<bridge::OneByOne> {
+    let client = plane.client().await?;
+    let measured = Namespace::with(client, async |by_hand| {
+        // As above; the measurement through the bridge does not wait for the namespace of the other one.
+        door::before_removal(plane, async |door| bridge::one_by_one(plane, door, by_hand).await)
+            .await
+    })
+    .await?;
+    plane.settle().await?;
+    Ok(measured)
 }

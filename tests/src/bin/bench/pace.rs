@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use anyhow::{Context, Result, bail, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 use wfe_proto::v1::{self, StartOutcome, start_request, watch_request, watch_response};
@@ -35,6 +36,16 @@ where
         anyhow::Ok(done)
     };
     within(PATIENCE, "the last answers", all).await
+}
+
+/// Makes a call for each of `all`, as fast as the answers come on this many connections.
+pub(crate) async fn at_once<I, T>(
+    connections: usize,
+    all: Vec<I>,
+    call: impl AsyncFn(I) -> Result<T>,
+) -> Result<Vec<T>> {
+    let calls = stream::iter(all).map(|one| call(one)).buffer_unordered(connections);
+    within(PATIENCE, "the last answers", calls.try_collect()).await
 }
 
 /// A request that is refused when its target is held.

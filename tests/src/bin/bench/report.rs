@@ -1,13 +1,21 @@
 //! The page with the results. Pure: what was measured goes in, Markdown comes out.
 
+pub(crate) mod method;
+
 use std::fmt::Write as _;
 
-use crate::load::{CONNECTIONS, REFUSING, STARTS};
+use tokio::time::Duration;
+
 use crate::machine::Machine;
 use crate::samples::Samples;
+use crate::stress::Moment;
+use crate::usage::Usage;
+
+/// What stands where nothing was measured.
+const NOTHING: &str = "–";
 
 /// All that the page tells.
-pub(crate) struct Results {
+pub(crate) struct Results<'a> {
     pub(crate) date: String,
     pub(crate) machine: Machine,
     pub(crate) kubernetes: String,
@@ -16,22 +24,28 @@ pub(crate) struct Results {
     pub(crate) note: Option<String>,
     /// The load averages before and after.
     pub(crate) load_averages: [String; 2],
-    pub(crate) latencies: Vec<Latency>,
+    /// How long the stress takes.
+    pub(crate) stress_for: Duration,
+    pub(crate) latencies: Vec<Latency<'a>>,
     pub(crate) amounts: Vec<Amount>,
+    /// What the processes took during the stress.
+    pub(crate) moments: Option<&'a [Moment]>,
 }
 
 /// A measured time.
-pub(crate) struct Latency {
-    pub(crate) what: &'static str,
-    pub(crate) samples: Samples,
-    /// The percentile that has a budget, and its milliseconds.
-    pub(crate) budget: Option<(u64, f64)>,
+pub(crate) struct Latency<'a> {
+    pub(crate) what: String,
+    /// `None`: it was not measured.
+    pub(crate) samples: Option<&'a Samples>,
+    /// The percentiles that have a budget, and their milliseconds.
+    pub(crate) budgets: &'static [(u64, f64)],
 }
 
 /// A measured amount.
 pub(crate) struct Amount {
     pub(crate) what: String,
-    pub(crate) value: String,
+    /// `None`: it was not measured.
+    pub(crate) value: Option<String>,
     pub(crate) budget: String,
     pub(crate) verdict: Verdict,
 }
@@ -56,24 +70,27 @@ impl Verdict {
         match self {
             Self::Met => "yes",
             Self::Missed => "no",
-            Self::Open => "–",
+            Self::Open => NOTHING,
         }
     }
 }
 
 /// The whole page.
-pub(crate) fn page(results: &Results) -> String {
+pub(crate) fn page(results: &Results<'_>) -> String {
     let Results { date, machine, kubernetes, tekton, load_averages: [before, after], .. } = results;
     let Machine { cpu, cores, memory_gib, kernel, file_system } = machine;
     let note = results.note.as_ref().map(|note| format!("\n{note}\n")).unwrap_or_default();
     let (latencies, amounts) = (latencies(&results.latencies), amounts(&results.amounts));
-    let refusing = REFUSING.as_secs();
+    let moments = moments(results.moments.unwrap_or_default());
+    let stress = method::stress(results.stress_for);
+    let method = method::method();
     format!(
         "\
 # Benchmarks
 
 Written by `cargo xtask bench`, which measures everything in one run and asserts nothing about speed. The control plane,
-the servers and the benchmark share the machine, so each takes time from the others.
+the servers, the bridges and the benchmark share the machine, so each takes time from the others. `{NOTHING}` stands where
+nothing was measured.
 
 | | |
 |---|---|
@@ -94,73 +111,107 @@ In milliseconds. `met` compares the budget with what was measured here.
 ## Amounts
 
 {amounts}
+## {stress}, over time
+
+`CPU` is the time on a processor since the row before, in percent of one core.
+
+{moments}
 ## How it is measured
 
-- All times are of one monotonic clock in the benchmark's process; no clock of the server or of Kubernetes is involved.
-- Percentiles are sample values: p99 of 60 samples is the longest. Five more come before each measurement on the cluster
-  and are not counted.
-- PipelineRun created by hand: 5 requests a second, one after the other on one connection that stays open. The objects
-  look like those of the service but are pending (`spec.status`), so that Tekton starts nothing for them. This is what the
-  API server with Tekton's webhook takes at that time; when others use the machine, it may differ from one minute to the
-  next by more than the service adds.
-- To the PipelineRun: 5 Starts a second. A run exists when a watch of the benchmark on PipelineRuns tells it. The bundle
-  is missing, so that Tekton has next to nothing to do with a run. The budget is that of the whole way from a
-  WorkflowExecution, of which this is a part.
-- Run finished to Watch message: 2 Starts a second of a workflow with one task that succeeds. From the moment a watch of
-  the benchmark on PipelineRuns tells that the condition `Succeeded` is no longer `Unknown`, to the terminal message of
-  the execution's Watch call. The server has a watch of its own, so both learn of the end at the same time and race; a
-  time is negative when the server was so quick that its message was read first. Such times are kept as they are.
-- Durable Start: {STARTS} Starts, 200 a second whether or not those before have been answered, each on a target of its own,
-  over {CONNECTIONS} connections. The time runs from the moment a Start was to be sent, so that a stall counts for every Start
-  that it held up; the timer's millisecond is included. An answer means that the execution is committed to the database.
-  The server simulates Tekton, with tasks that outlive the benchmark: the runs cost nothing but their own records, and the
-  cluster is not flooded.
-- Refusal: Starts with REJECT on one held target, from {CONNECTIONS} connections, each as fast as its answers come, for
-  {refusing} s. The same server, which now has {STARTS} live executions. The benchmark's own work takes part of the machine.
-- Memory: `VmRSS` of the server process. Idle is right after it became ready. With live executions the objects of the
-  simulated cluster are in it too. The budget for live executions is for 10,000 of them, so that a smaller number can show
-  that it is missed, but not that it is met.
-"
+{method}"
     )
 }
 
-fn latencies(rows: &[Latency]) -> String {
+fn latencies(rows: &[Latency<'_>]) -> String {
     let mut table = String::from(
         "| from → to | samples | p50 | p90 | p99 | max | budget | met |\n|---|--:|--:|--:|--:|--:|---|---|\n",
     );
-    for Latency { what, samples, budget } in rows {
+    for Latency { what, samples, budgets } in rows {
         let at = |percent| {
-            samples.percentile(percent).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"))
+            let measured = samples.and_then(|samples| samples.percentile(percent));
+            measured.map_or_else(|| NOTHING.to_owned(), |ms| format!("{ms:.2}"))
         };
-        let (allowed, verdict) = match budget {
-            None => ("–".to_owned(), Verdict::Open),
-            Some((percent, most)) => {
-                let met = samples.percentile(*percent).is_some_and(|measured| measured <= *most);
-                (format!("p{percent} ≤ {most} ms"), Verdict::of(met))
-            }
-        };
-        let number = match samples.negatives() {
-            0 => samples.len().to_string(),
-            negative => format!("{} ({negative} negative)", samples.len()),
+        let allowed: Vec<String> =
+            budgets.iter().map(|(percent, most)| format!("p{percent} ≤ {most} ms")).collect();
+        let allowed = if allowed.is_empty() { NOTHING.to_owned() } else { allowed.join(", ") };
+        let number = match samples.map(|samples| (samples.len(), samples.negatives())) {
+            None => NOTHING.to_owned(),
+            Some((all, 0)) => all.to_string(),
+            Some((all, negative)) => format!("{all} ({negative} negative)"),
         };
         let (p50, p90, p99, max) = (at(50), at(90), at(99), at(100));
+        let verdict = verdict(*samples, budgets).word();
         line(
             &mut table,
             &format!(
-                "| {what} | {number} | {p50} | {p90} | {p99} | {max} | {allowed} | {} |",
-                verdict.word()
+                "| {what} | {number} | {p50} | {p90} | {p99} | {max} | {allowed} | {verdict} |"
             ),
         );
     }
     table
 }
 
+fn verdict(samples: Option<&Samples>, budgets: &[(u64, f64)]) -> Verdict {
+    match samples {
+        Some(samples) if !budgets.is_empty() => {
+            Verdict::of(budgets.iter().all(|(percent, most)| {
+                samples.percentile(*percent).is_some_and(|measured| measured <= *most)
+            }))
+        }
+        Some(_) | None => Verdict::Open,
+    }
+}
+
 fn amounts(rows: &[Amount]) -> String {
     let mut table = String::from("| what | measured | budget | met |\n|---|--:|---|---|\n");
     for Amount { what, value, budget, verdict } in rows {
+        let value = value.as_deref().unwrap_or(NOTHING);
         line(&mut table, &format!("| {what} | {value} | {budget} | {} |", verdict.word()));
     }
     table
+}
+
+fn moments(rows: &[Moment]) -> String {
+    let mut table = String::from(
+        "| seconds | created | ended | server: memory | server: CPU | bridge: memory | bridge: CPU |\n\
+         |--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    if rows.is_empty() {
+        line(&mut table, &format!("|{}", format!(" {NOTHING} |").repeat(7)));
+    }
+    let before = [None].into_iter().chain(rows.iter().map(Some));
+    for (before, now) in before.zip(rows) {
+        let cpu = |usage: fn(&Moment) -> &Usage| {
+            before.map_or_else(
+                || NOTHING.to_owned(),
+                |before| {
+                    let cpu = usage(now).cpu.saturating_sub(usage(before).cpu).as_secs_f64();
+                    let time = now.at.saturating_sub(before.at).as_secs_f64();
+                    format!("{:.1} %", cpu / time * 100.0)
+                },
+            )
+        };
+        let memory = |usage: &Usage| mebibytes(usage.kib);
+        line(
+            &mut table,
+            &format!(
+                "| {} | {} | {} | {} | {} | {} | {} |",
+                now.at.as_secs(),
+                now.objects.created,
+                now.objects.ended,
+                memory(&now.server),
+                cpu(|moment| &moment.server),
+                memory(&now.bridge),
+                cpu(|moment| &moment.bridge),
+            ),
+        );
+    }
+    table
+}
+
+/// An amount of memory as the page has it.
+pub(crate) fn mebibytes(kib: u32) -> String {
+    format!("{:.1} MiB", f64::from(kib) / 1_024.0)
 }
 
 fn line(text: &mut String, line: &str) {
@@ -169,39 +220,4 @@ fn line(text: &mut String, line: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn row(milliseconds: u64, budget: Option<(u64, f64)>) -> Latency {
-        let mut samples = Samples::new().unwrap();
-        samples.add(Duration::from_millis(milliseconds));
-        Latency { what: "a → b", samples, budget }
-    }
-
-    #[test]
-    fn a_budget_is_compared_with_its_percentile() {
-        let rows = [row(10, Some((99, 20.0))), row(30, Some((50, 25.0))), row(30, None)];
-        let table = latencies(&rows);
-        let ends: Vec<&str> = table
-            .lines()
-            .skip(2)
-            .filter_map(|line| line.split_once("0.0"))
-            .map(|(_, e)| e)
-            .collect();
-        assert_eq!(ends.len(), 3, "{table}");
-        assert!(ends[0].ends_with("| p99 ≤ 20 ms | yes |"), "{table}");
-        assert!(ends[1].ends_with("| p50 ≤ 25 ms | no |"), "{table}");
-        assert!(ends[2].ends_with("| – | – |"), "{table}");
-    }
-
-    #[test]
-    fn negative_samples_are_told() {
-        let mut samples = Samples::new().unwrap();
-        let now = tokio::time::Instant::now();
-        samples.between(now + Duration::from_millis(5), now);
-        let table = latencies(&[Latency { what: "a → b", samples, budget: None }]);
-        assert!(table.contains("| 1 (1 negative) | -5.00 |"), "{table}");
-    }
-}
+mod tests;

@@ -42,9 +42,10 @@ async fn test(dir: &Path, args: &Args, interrupts: &mut Interrupts) -> Result<Ex
     if !built.success() {
         return Ok(built);
     }
-    let mut test =
-        cargo(&["--test", "control_plane", "--test", "engine", "--test", "service", "--"]);
-    test.arg(format!("--test-threads={}", args.test_threads))
+    let binaries = ["control_plane", "deploy", "engine", "service"];
+    let mut test = cargo(&binaries.map(|name| ["--test", name]).concat());
+    test.arg("--")
+        .arg(format!("--test-threads={}", args.test_threads))
         .args(&args.arguments)
         .envs(environment(dir)?);
     to_the_end(&mut test, interrupts).await

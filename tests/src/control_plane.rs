@@ -148,11 +148,19 @@ impl ControlPlane {
     ///
     /// When there is no such user.
     pub async fn client_as(&self, user: &str) -> Result<Client> {
+        self.client_with(self.token(user)?).await
+    }
+
+    /// A client of whoever has this bearer token.
+    ///
+    /// # Errors
+    ///
+    /// When the kubeconfig cannot be used.
+    pub async fn client_with(&self, token: String) -> Result<Client> {
         let file = Kubeconfig::read_from(&self.kubeconfig)?;
         let mut config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        config.auth_info =
-            AuthInfo { token: Some(self.token(user)?.into()), ..AuthInfo::default() };
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
         Ok(Client::try_from(config)?)
     }
 

@@ -55,6 +55,15 @@ impl Namespace {
         let wanted = serde_json::from_value(wanted)?;
         let created = namespaces.create(&PostParams::default(), &wanted).await;
         let name = created.context("create a namespace")?.name_any();
+        Self::existing(client, name).await
+    }
+
+    /// A namespace that somebody else made; returns when its default `ServiceAccount` is there.
+    ///
+    /// # Errors
+    ///
+    /// When no `ServiceAccount` appears.
+    pub async fn existing(client: Client, name: String) -> Result<Self> {
         let accounts = Api::<ServiceAccount>::namespaced(client.clone(), &name);
         eventually(PATIENCE, "the default ServiceAccount", || accounts.get("default")).await?;
         Ok(Self { client, name })

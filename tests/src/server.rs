@@ -25,7 +25,7 @@ pub struct ServerProcess {
 
 /// What runs its workflows.
 enum Engine {
-    Tekton { kubeconfig: PathBuf, namespace: String },
+    Tekton { kubeconfig: PathBuf, namespace: String, flags: Vec<String> },
     Simulator { task: Duration },
 }
 
@@ -52,8 +52,19 @@ impl ServerProcess {
     ///
     /// When it does not start or does not become ready.
     pub async fn start(plane: &ControlPlane, namespace: &str) -> Result<Self> {
-        let (kubeconfig, namespace) = (plane.kubeconfig().to_owned(), namespace.to_owned());
-        Self::start_with(Engine::Tekton { kubeconfig, namespace }).await
+        Self::start_as(plane.kubeconfig(), namespace, &[]).await
+    }
+
+    /// Starts a server with the rights of a kubeconfig, and flags beside those that every test server has; returns when
+    /// it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub async fn start_as(kubeconfig: &Path, namespace: &str, flags: &[&str]) -> Result<Self> {
+        let (kubeconfig, namespace) = (kubeconfig.to_owned(), namespace.to_owned());
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self::start_with(Engine::Tekton { kubeconfig, namespace, flags }).await
     }
 
     /// Starts a server that simulates Tekton, with `task` as the time of each task; returns when it is ready.
@@ -171,8 +182,8 @@ impl Running {
         let any = "127.0.0.1:0";
         let mut command = Command::new(binary("wfe-server")?);
         match engine {
-            Engine::Tekton { kubeconfig, namespace } => {
-                command.args(["--namespace", namespace]).env("KUBECONFIG", kubeconfig);
+            Engine::Tekton { kubeconfig, namespace, flags } => {
+                command.args(["--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
             }
             Engine::Simulator { task } => {
                 let task = format!("{}ms", task.as_millis());

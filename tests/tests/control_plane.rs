@@ -8,15 +8,17 @@ use k8s_openapi::api::authentication::v1::{
     TokenRequest, TokenRequestSpec, TokenReview, TokenReviewSpec,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use wfe_tests::bundles::{self, Fate, Task, Workflow};
 use wfe_tests::control_plane::API_SERVER;
+use wfe_tests::permissions::{Permission, Usage, granted, in_force};
 use wfe_tests::tekton::{Condition, condition, ended, pipeline_run, tasks_of};
 use wfe_tests::wait::{PATIENCE, RECOVERY, eventually, within};
-use wfe_tests::{ControlPlane, Namespace};
+use wfe_tests::{Account, ControlPlane, Namespace};
 
 async fn start(namespace: &Namespace, name: &str, bundle: &str) -> Result<()> {
     let run = pipeline_run(name, bundle, &json!({}))?;
@@ -280,6 +282,56 @@ async fn a_service_account_token_is_believed_for_its_audience_only() -> Result<(
         let account = format!("system:serviceaccount:{}:default", namespace.name());
         assert_eq!(believed["wfe"], Some(Some(account)));
         assert_eq!(believed["https://kubernetes.default.svc"], None);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_an_account_does_and_what_it_may_not_do_is_in_the_audit_log() -> Result<()> {
+    let plane = ControlPlane::from_env()?;
+    Namespace::with(plane.client().await?, async |namespace| {
+        let account = Account::new(namespace.name(), "default");
+        let role = json!({
+            "metadata": { "name": "reader" },
+            "rules": [{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"] }],
+        });
+        let binding = json!({
+            "metadata": { "name": "reader" },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader",
+            },
+            "subjects": [{
+                "kind": "ServiceAccount", "name": account.name, "namespace": account.namespace,
+            }],
+        });
+        let (administrator, params) = (namespace.client(), PostParams::default());
+        let roles = Api::<Role>::namespaced(administrator.clone(), namespace.name());
+        roles.create(&params, &serde_json::from_value(role)?).await?;
+        let bindings = Api::<RoleBinding>::namespaced(administrator.clone(), namespace.name());
+        bindings.create(&params, &serde_json::from_value(binding)?).await?;
+
+        let permission = |verb: &str| Permission {
+            verb: verb.to_owned(),
+            resource: "configmaps".to_owned(),
+            group: String::new(),
+            namespace: Some(namespace.name().to_owned()),
+        };
+        let granted = granted(administrator, &account).await?;
+        assert_eq!(granted, [permission("get"), permission("list")].into());
+        in_force(administrator, &account, &granted).await?;
+
+        let directory = tempfile::tempdir()?;
+        let kubeconfig = account.kubeconfig(&plane, directory.path()).await?;
+        let client = wfe_control_plane::cluster::client(&kubeconfig).await?;
+        let maps = Api::<ConfigMap>::namespaced(client, namespace.name());
+        maps.list(&ListParams::default()).await?;
+        maps.delete("any", &DeleteParams::default()).await.unwrap_err();
+
+        let usage = Usage::of(&plane, &account).await?;
+        assert_eq!(usage.allowed, [permission("list")].into());
+        assert_eq!(usage.refused, [permission("delete")].into());
+        assert_eq!(usage.unused(&granted), [permission("get")].into());
         Ok(())
     })
     .await

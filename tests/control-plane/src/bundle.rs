@@ -99,7 +99,16 @@ impl Task {
             "taskSpec": {
                 "metadata": { "annotations": self.annotations() },
                 // Without a command Tekton would ask the image's registry for its entry point.
-                "steps": [{ "name": "main", "image": "wfe.test/step", "command": ["/step"] }],
+                "steps": [{
+                    "name": "main",
+                    "image": "wfe.test/step",
+                    "command": ["/step"],
+                    // What a restricted namespace asks of every container.
+                    "securityContext": {
+                        "allowPrivilegeEscalation": false,
+                        "capabilities": { "drop": ["ALL"] },
+                    },
+                }],
             },
         })
     }

@@ -16,6 +16,9 @@ pub mod wait;
 /// What the fake kubelet does, as a KWOK configuration.
 pub const STAGES: &str = include_str!("../stages.yaml");
 
+/// Which requests the API server writes into its audit log.
+pub const AUDIT_POLICY: &str = include_str!("../audit-policy.yaml");
+
 /// The namespace that the service runs workflows in when it is told nothing else.
 pub const WORKFLOW_NAMESPACE: &str = "kubernaut-workflows";
 

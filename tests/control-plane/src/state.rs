@@ -274,6 +274,12 @@ pub fn log_path(dir: &Path, name: &str) -> PathBuf {
     dir.join("logs").join(format!("{name}.log"))
 }
 
+/// Where the API server writes down what service accounts ask of it, as `audit.k8s.io/v1` events, one on each line.
+#[must_use]
+pub fn audit_log_path(dir: &Path) -> PathBuf {
+    log_path(dir, "audit")
+}
+
 /// Where the API server keeps its certificate and keys.
 #[must_use]
 pub fn certificates(dir: &Path) -> PathBuf {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use wfe_control_plane::process::Program;
-use wfe_control_plane::state::{Component, Layer, certificates, log_path};
+use wfe_control_plane::state::{Component, Layer, audit_log_path, certificates, log_path};
 
 use super::access::{HOME, KUBECONFIG, TOKENS};
 use super::build::Binaries;
@@ -42,7 +42,7 @@ impl Planner<'_> {
         self.plan("etcd", Layer::Storage, port, args, &[])
     }
 
-    pub(crate) fn apiserver(&self, etcd: u16) -> Result<Planned> {
+    pub(crate) fn apiserver(&self, etcd: u16, audit_policy: &Path) -> Result<Planned> {
         let port = reserve(self.dir)?;
         let certificates = certificates(self.dir);
         let certificates = utf8(&certificates)?;
@@ -54,6 +54,8 @@ impl Planner<'_> {
             format!("--cert-dir={certificates}"),
             "--authorization-mode=RBAC".to_owned(),
             format!("--token-auth-file={}", self.path(TOKENS)?),
+            format!("--audit-policy-file={}", utf8(audit_policy)?),
+            format!("--audit-log-path={}", utf8(&audit_log_path(self.dir))?),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             // The key that it makes for its own certificate signs the ServiceAccount tokens too.
             format!("--service-account-signing-key-file={certificates}/apiserver.key"),
@@ -75,6 +77,8 @@ impl Planner<'_> {
             "garbage-collector-controller",
             "job-controller",
             "namespace-controller",
+            // Without it no claim for a volume would ever be gone, and no namespace with one.
+            "persistentvolumeclaim-protection-controller",
             "resourcequota-controller",
             "serviceaccount-controller",
         ];

@@ -13,7 +13,7 @@ const LOCK: &str = "lock";
 const LOGS: &str = "logs";
 
 // Anything else is not ours, and a directory with something else is not touched.
-const CONTENT: [&str; 15] = [
+const CONTENT: [&str; 16] = [
     BIN,
     ENV,
     HOME,
@@ -21,6 +21,7 @@ const CONTENT: [&str; 15] = [
     LOCK,
     LOGS,
     TOKENS,
+    "audit-policy.yaml",
     "certificates",
     "etcd",
     "stages.yaml",

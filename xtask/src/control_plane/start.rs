@@ -18,7 +18,7 @@ use wfe_control_plane::health_port::HealthPort;
 use wfe_control_plane::process::log_tail;
 use wfe_control_plane::state::{self, State, launch, write_private};
 use wfe_control_plane::wait::eventually;
-use wfe_control_plane::{STAGES, WORKFLOW_NAMESPACE, cluster, probe};
+use wfe_control_plane::{AUDIT_POLICY, STAGES, WORKFLOW_NAMESPACE, cluster, probe};
 
 use super::access::{BIN, HOME, KUBECONFIG, Tokens};
 use super::build::Binaries;
@@ -34,7 +34,7 @@ pub(crate) async fn all(dir: &Path, binaries: &Binaries, tokens: &Tokens) -> Res
     link_programs(dir, binaries)?;
     tokens.write(dir)?;
     let etcd = launch_ready(dir, planner.etcd()?).await?;
-    let apiserver = planner.apiserver(etcd)?;
+    let apiserver = planner.apiserver(etcd, &write_audit_policy(dir)?)?;
     let server = format!("https://127.0.0.1:{}", apiserver.port);
     launch_ready(dir, apiserver).await?;
     tokens.write_kubeconfig(dir, &server)?;
@@ -123,6 +123,12 @@ fn link_programs(dir: &Path, binaries: &Binaries) -> Result<()> {
         symlink(binaries.file(name)?, dir.join(BIN).join(name))?;
     }
     Ok(())
+}
+
+fn write_audit_policy(dir: &Path) -> Result<std::path::PathBuf> {
+    let path = dir.join("audit-policy.yaml");
+    fs::write(&path, AUDIT_POLICY)?;
+    Ok(path)
 }
 
 fn write_stages(dir: &Path) -> Result<std::path::PathBuf> {

@@ -1,5 +1,5 @@
-//! Tekton's own manifests, changed so that its webhook may run outside of the cluster. Its programs are processes like
-//! the others; their Deployments are left out.
+//! Tekton's own manifests, changed so that its webhook may run outside of the cluster and its pods in restricted
+//! namespaces. Its programs are processes like the others; their Deployments are left out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ pub(crate) fn manifests(config: &Path, webhook_port: u16) -> Result<Value> {
     for file in files(config)? {
         for mut manifest in documents(&file)? {
             point_to_port(&mut manifest, webhook_port);
+            fit_restricted_namespaces(&mut manifest);
             items.push(manifest);
         }
     }
@@ -85,6 +86,14 @@ fn point_to_port(manifest: &mut Value, port: u16) {
     }
 }
 
+// What deploy/README.md asks of a cluster: the containers that Tekton adds to pods are admitted where the Pod Security
+// Standard "restricted" is enforced.
+fn fit_restricted_namespaces(manifest: &mut Value) {
+    if manifest["kind"] == "ConfigMap" && manifest["metadata"]["name"] == "feature-flags" {
+        manifest["data"]["set-security-context"] = json!("true");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +115,22 @@ mod tests {
         assert_eq!(manifests[1]["webhooks"][0]["clientConfig"]["service"]["port"], 1234);
         let conversion = &manifests[2]["spec"]["conversion"]["webhook"];
         assert_eq!(conversion["clientConfig"]["service"]["port"], 1234);
+    }
+
+    #[test]
+    fn only_the_feature_flags_are_told_of_restricted_namespaces() {
+        let mut flags = json!({
+            "kind": "ConfigMap",
+            "metadata": { "name": "feature-flags" },
+            "data": { "set-security-context": "false", "coschedule": "workspaces" },
+        });
+        fit_restricted_namespaces(&mut flags);
+        let data = json!({ "set-security-context": "true", "coschedule": "workspaces" });
+        assert_eq!(flags["data"], data);
+        let mut other = json!({ "kind": "ConfigMap", "metadata": { "name": "config-events" } });
+        let before = other.clone();
+        fit_restricted_namespaces(&mut other);
+        assert_eq!(other, before);
     }
 
     #[test]

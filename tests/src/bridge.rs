@@ -111,6 +111,29 @@ impl BridgeProcess {
         Ok(())
     }
 
+    /// Freezes the process: its connections stay open, and it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets the frozen process go on.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid().context("the bridge runs")?)?;
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("send {signal} to the bridge"))
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

@@ -67,6 +67,19 @@ impl ServerProcess {
         Self::start_with(Engine::Tekton { kubeconfig, namespace, flags }).await
     }
 
+    /// Starts a server with the administrator's rights, and these arguments as well; returns when it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub async fn start_with_arguments(
+        plane: &ControlPlane,
+        namespace: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        Self::start_as(plane.kubeconfig(), namespace, arguments).await
+    }
+
     /// Starts a server that simulates Tekton, with `task` as the time of each task; returns when it is ready.
     ///
     /// # Errors

@@ -1,7 +1,11 @@
 //! The bridge on a real control plane: WorkflowExecutions in, their status out, with the real server and real Tekton.
 
 mod crash;
+mod deletion;
+mod finished;
 mod lifecycle;
+mod locking;
+mod others;
 mod outage;
 mod record;
 mod support;

@@ -251,6 +251,23 @@ fn a_deletion_is_bounded() {
 }
 
 #[test]
+fn after_the_deadline_nobody_waits_for_what_others_still_hold() {
+    let object = Object { deletion: Some(at(0)), finalizers: vec!["x".to_owned()], ..mk_held() };
+    let trouble = mk_trouble();
+    let setback = Setback { trouble: &trouble, since: at(0), until: at(700) };
+    for state in [State::Waiting, State::Running, State::Cancelling] {
+        let record = executed(state);
+        let situation = Situation {
+            server: Some(setback),
+            following: false,
+            ..mk_situation(Some(&object), &record)
+        };
+        assert_eq!(decide(&situation, &POLICY, at(599)), Step::Rest(Some(at(600))), "{state:?}");
+        assert_eq!(decide(&situation, &POLICY, at(600)), Step::Done, "{state:?}");
+    }
+}
+
+#[test]
 fn what_others_still_hold_is_not_touched_after_it_was_let_go() {
     let object = Object { deletion: Some(at(0)), finalizers: vec!["x".to_owned()], ..mk_held() };
     for record in [Record::NotAsked, NO_RECORD, Record::Withdrawn] {

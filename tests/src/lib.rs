@@ -6,6 +6,7 @@ pub mod bundles;
 pub mod control_plane;
 pub mod crd;
 pub mod forward;
+pub mod kstatus;
 pub mod kubectl;
 pub mod namespace;
 pub mod server;

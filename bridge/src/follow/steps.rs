@@ -171,8 +171,20 @@ impl Follower {
             Record::Refused { refusal, at } => {
                 self.note(notes::refusal_note(&object, refusal, *at, instance)).await;
             }
-            Record::None if status.phase == Some(Phase::Failed) => {
-                self.note(notes::unrecorded_note(&object, end, instance)).await;
+            Record::Withdrawn if status.phase == Some(Phase::Failed) => {
+                let note = notes::refusal_note(&object, &Refusal::withdrawn(), end, instance);
+                self.note(note).await;
+            }
+            Record::NotAsked | Record::None if status.phase == Some(Phase::Failed) => {
+                let shown = status.failure_reason.as_deref();
+                let own = self.object.request(self.around.policy.when_locked).err();
+                // What is not on record may as well have been started once, and be wrong by now.
+                let own = own.filter(|refusal| shown == Some(refusal.reason().as_str()));
+                self.note(match own {
+                    Some(refusal) => notes::refusal_note(&object, &refusal, end, instance),
+                    None => notes::unrecorded_note(&object, end, instance),
+                })
+                .await;
             }
             Record::NotAsked | Record::None | Record::Withdrawn | Record::Execution(_) => {}
         }

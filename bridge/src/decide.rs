@@ -25,7 +25,7 @@ use crate::{
     metrics::Released,
     object::Object,
     project::{Difference, View, differs, project},
-    request::{Holder, Refusal, Trouble, start_request},
+    request::{Holder, Refusal, Trouble},
 };
 
 /// Between two writes of the status that only tell how far a run is lie at least so many seconds.
@@ -214,7 +214,7 @@ impl Decision<'_> {
                 Step::Done
             }
             Record::NotAsked if status.is_ok_and(|status| status.phase.is_none()) => {
-                match self.request(object) {
+                match object.request(self.policy.when_locked) {
                     Err(refusal) => Step::Refuse(Box::new(refusal)),
                     Ok(_) if !object.is_held() => self.write(Step::AddFinalizer),
                     Ok(request) => self.start(object, request),
@@ -228,7 +228,7 @@ impl Decision<'_> {
                 Ok(status) if was_started(status) => self.show_or_finish(object, &View::Unrecorded),
                 // Whatever it says, it is not known that nothing was started.
                 Err(_) => Step::Done,
-                Ok(_) => match self.request(object) {
+                Ok(_) => match object.request(self.policy.when_locked) {
                     Err(refusal) => Step::Refuse(Box::new(refusal)),
                     Ok(_) if !object.is_held() => self.write(Step::AddFinalizer),
                     Ok(request) => self.start(object, request),
@@ -255,13 +255,6 @@ impl Decision<'_> {
                     None => Step::Rest(None),
                 }
             }
-        }
-    }
-
-    fn request(&self, object: &Object) -> Result<StartRequest, Refusal> {
-        match &object.spec {
-            Ok(spec) => start_request(object.source(), spec, self.policy.when_locked),
-            Err(error) => Err(Refusal::unreadable(error)),
         }
     }
 

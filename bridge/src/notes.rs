@@ -1,7 +1,8 @@
 //! Kubernetes events: what happened to a WorkflowExecution, for `kubectl describe` and `kubectl events`.
 //!
 //! At most one for each event of the execution's history, and for each of the few things that only the
-//! bridge knows. Names follow from what happened, so that a second bridge finds the event there already.
+//! bridge knows. Names follow from what happened, so that a second bridge finds the event there already,
+//! and sort as it happened: `kubectl describe` shows events of this kind in the order of their names.
 //!
 //! | what happened | type | reason |
 //! |---|---|---|
@@ -65,7 +66,7 @@ pub fn note(
         uid: Some(run.uid.clone()),
         ..ObjectReference::default()
     });
-    let key = event.revision.max(0).to_string();
+    let key = format!("{:010}", event.revision.max(0));
     Some(Event { related, ..told.about(object, &key, at, instance) })
 }
 

@@ -9,8 +9,10 @@ use wfe_crds::{
     names::FINALIZER,
     workflow_execution::{WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus},
 };
-use wfe_proto::v1::Source;
+use wfe_proto::v1::{Source, StartRequest, WhenLocked};
 use wfe_runtime::cluster::Version;
+
+use crate::request::{Refusal, start_request};
 
 /// A WorkflowExecution of which nothing but the metadata was looked at, so that one that cannot be
 /// read does not hide the others.
@@ -108,6 +110,14 @@ impl Object {
             namespace: self.key.namespace.clone(),
             name: self.key.name.clone(),
             uid: self.uid.clone(),
+        }
+    }
+
+    /// The request that it stands for, or why the service need not be asked.
+    pub fn request(&self, when_locked: WhenLocked) -> Result<StartRequest, Refusal> {
+        match &self.spec {
+            Ok(spec) => start_request(self.source(), spec, when_locked),
+            Err(error) => Err(Refusal::unreadable(error)),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod control_plane;
 pub mod crd;
 pub mod forward;
 pub mod installation;
+pub mod kstatus;
 pub mod kubectl;
 pub mod namespace;
 pub mod permissions;

@@ -224,8 +224,20 @@ fn two_bridges_give_an_event_one_name_and_two_events_two() {
     };
     let (one, other) = (names("one"), names("other"));
     assert_eq!(one, other);
-    assert_eq!(one[0], format!("fix-api.{UID}.4"));
+    assert_eq!(one[0], format!("fix-api.{UID}.0000000004"));
     assert_eq!(BTreeSet::from(one).len(), 6);
+}
+
+#[test]
+fn names_sort_as_it_happened() {
+    let object = mk_object("fix-api");
+    let noted = [1, 2, 9, 10, 11, 99, 100, 12_345].map(|revision| {
+        let event = v1::ExecutionEvent { revision, ..mk_event(EventType::Delayed) };
+        note(&object, &event, &mk_execution(), "one").unwrap()
+    });
+    let deleted = deleted_note(&object, at(), "one");
+    let names = noted.into_iter().chain([deleted]).map(|event| event.metadata.name.unwrap());
+    assert!(names.is_sorted());
 }
 
 #[test]

@@ -24,8 +24,9 @@ pub(super) const REVISION_RULE: &str = "!has(self.executionID) || !has(oldSelf.e
 /// It is what `WorkflowExecution::crd()` says, less what schemars concludes from Rust and Kubernetes
 /// would take otherwise: `nullable` for every `Option` (an API server would then store nulls that mean
 /// nothing), and the defaults of reading (it would write them into every object).
-/// `declaredParameterNames` alone may be null, because other services write it so, and the name in
-/// `executionRef` alone has a default, because core's reference has it.
+/// `declaredParameterNames` alone may be null, because other services write it so. Two defaults are
+/// there: the name in `executionRef`, because core's reference has it, and the status of what nobody
+/// looked at yet, without which tools that follow kstatus would take a new object for a finished one.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = WorkflowExecution::crd();
     for version in &mut crd.spec.versions {
@@ -42,6 +43,10 @@ pub fn crd() -> CustomResourceDefinition {
         }
         if let Some(name) = at(root, &["status", "executionRef", "name"]) {
             name.default = Some(JSON(json!("")));
+        }
+        if let Some(status) = at(root, &["status"]) {
+            // Not 0, which Go programs leave out when they write the status back.
+            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
         }
     }
     crd

@@ -163,7 +163,7 @@ pub struct WorkflowRef {
     #[schemars(schema_with = "schema::resources")]
     pub resources: Option<ResourceRequirements>,
     /// The parameters that the workflow declares, by name. Only these reach it. Absent or null: all
-    /// do. Empty: none does. The values have no meaning.
+    /// do. Empty: none does. A name with the value false is not declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_parameter_names: Option<BTreeMap<String, bool>>,
 }

@@ -18,7 +18,7 @@ use super::{limits, open_enum::open_enum, schema};
     "message": "executionRevision must not fall while executionID stays",
 }]))]
 pub struct WorkflowExecutionStatus {
-    /// The generation of the spec that this status is about.
+    /// The generation of the spec that this status is about. -1: nobody looked at it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Where the execution stands. Absent: nobody looked at it yet. Completed and Failed are final.

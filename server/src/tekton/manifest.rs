@@ -23,6 +23,10 @@ use super::{Birth, RunRequest};
 /// Tekton takes a time-out of zero for none at all.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Tekton gives a pod one and a half times the time-out of its task, and a pod may be given 2^31 - 1
+/// seconds. That is 45 years; a deadline beyond is the service's own to keep.
+const MAX_TIMEOUT: Duration = Duration::from_secs((i32::MAX as u64) / 3 * 2);
+
 /// The PipelineRun to be created.
 pub(super) fn pipeline_run(run: &RunRequest, namespace: &str) -> PipelineRun {
     let request = &run.request;
@@ -139,7 +143,7 @@ fn restricted() -> PodSecurityContext {
 /// Tekton stops each TaskRun after its own default, mostly an hour. Finally tasks then have what
 /// remains, as they do when only `pipeline` is given.
 fn timeouts(timeout: Duration) -> Timeouts {
-    let timeout = go_duration(timeout.max(MIN_TIMEOUT));
+    let timeout = go_duration(timeout.clamp(MIN_TIMEOUT, MAX_TIMEOUT));
     Timeouts { pipeline: Some(timeout.clone()), tasks: Some(timeout) }
 }
 

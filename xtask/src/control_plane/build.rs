@@ -127,8 +127,8 @@ async fn require_go(missing: &[&Tool]) -> Result<()> {
 // One directory per module and pinned content, so that a changed module rebuilds only its own binaries.
 fn cache(module: &Module) -> Result<PathBuf> {
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum"] {
-        let path = module.directory().join(file);
+    let pinned = ["go.mod", "go.sum"].map(|file| module.directory().join(file));
+    for path in pinned.into_iter().chain(module.sources()?) {
         hash.update(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
     }
     hash.update(module.ldflags()?);

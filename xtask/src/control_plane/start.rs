@@ -119,7 +119,7 @@ async fn launch_ready(dir: &Path, planned: Planned) -> Result<u16> {
 }
 
 fn link_programs(dir: &Path, binaries: &Binaries) -> Result<()> {
-    for name in ["kubectl", "grpcurl"] {
+    for name in ["kubectl", "grpcurl", "kstatus"] {
         symlink(binaries.file(name)?, dir.join(BIN).join(name))?;
     }
     Ok(())

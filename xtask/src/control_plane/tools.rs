@@ -39,9 +39,12 @@ pub(crate) const REGISTRY: Module =
 pub(crate) const CLIENTS: Module =
     Module { name: "clients", path: "github.com/fullstorydev/grpcurl" };
 
+pub(crate) const KSTATUS: Module = Module { name: "kstatus", path: "sigs.k8s.io/cli-utils" };
+
 /// Everything.
-pub(crate) const ALL: [Tool; 11] = [
+pub(crate) const ALL: [Tool; 12] = [
     GRPCURL,
+    KSTATUS_PROGRAM,
     REGISTRY_SERVER,
     Tool {
         name: "etcd",
@@ -103,12 +106,21 @@ pub(crate) const ALL: [Tool; 11] = [
 ];
 
 /// What is needed beside a cluster that exists already.
-pub(crate) const BESIDE_A_CLUSTER: [Tool; 3] = [GRPCURL, REGISTRY_SERVER, KUBECTL];
+pub(crate) const BESIDE_A_CLUSTER: [Tool; 4] = [GRPCURL, KSTATUS_PROGRAM, REGISTRY_SERVER, KUBECTL];
 
 const GRPCURL: Tool = Tool {
     name: "grpcurl",
     module: CLIENTS,
     package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+    in_kubebuilder_assets: false,
+    version_arguments: None,
+};
+
+// The library has no program, so the module has one of our own.
+const KSTATUS_PROGRAM: Tool = Tool {
+    name: "kstatus",
+    module: KSTATUS,
+    package: "tools/kstatus",
     in_kubebuilder_assets: false,
     version_arguments: None,
 };
@@ -133,6 +145,19 @@ impl Module {
     /// Where its go.mod is.
     pub(crate) fn directory(self) -> PathBuf {
         cargo::workspace().join("tests/control-plane/tools").join(self.name)
+    }
+
+    /// The Go code of our own that is in it.
+    pub(crate) fn sources(self) -> Result<Vec<PathBuf>> {
+        let mut sources = Vec::new();
+        for entry in fs::read_dir(self.directory())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "go") {
+                sources.push(path);
+            }
+        }
+        sources.sort();
+        Ok(sources)
     }
 
     /// The pinned version, with its leading `v`.
@@ -173,7 +198,9 @@ mod tests {
             let version = tool.module.version()?;
             let numbers = version.strip_prefix('v').context("no v")?.split('.');
             assert_eq!(numbers.count(), 3, "{}: {version}", tool.name);
-            assert!(tool.package.starts_with(tool.module.path), "{}", tool.package);
+            let own = format!("tools/{}", tool.module.name);
+            let is_pinned = tool.package.starts_with(tool.module.path) || tool.package == own;
+            assert!(is_pinned, "{}", tool.package);
         }
         Ok(())
     }

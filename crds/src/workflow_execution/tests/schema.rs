@@ -246,12 +246,16 @@ fn closed_sets_of_values_are_those_of_other_services() {
 }
 
 #[test]
-fn the_api_server_writes_one_default_and_no_other() {
+fn the_api_server_writes_two_defaults_and_no_other() {
     let defaults: Vec<(String, Value)> = fields()
         .into_iter()
         .filter_map(|(path, schema)| Some((path, schema.get("default")?.clone())))
         .collect();
-    assert_eq!(defaults, [("status.executionRef.name".to_owned(), json!(""))]);
+    let expected = [
+        ("status".to_owned(), json!({ "observedGeneration": -1 })),
+        ("status.executionRef.name".to_owned(), json!("")),
+    ];
+    assert_eq!(defaults, expected);
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn a_run_born_cancelled_says_so() {
 }
 
 #[test]
-fn a_timeout_is_written_as_go_writes_it_and_never_zero() {
+fn a_timeout_is_written_as_go_writes_it_and_neither_zero_nor_more_than_a_pod_may_have() {
     let cases = [
         (0, "1s"),
         (999, "1s"),
@@ -255,6 +255,9 @@ fn a_timeout_is_written_as_go_writes_it_and_never_zero() {
         (90_010, "1m30.01s"),
         (3_600_000, "1h0m0s"),
         (90_000_000, "25h0m0s"),
+        (1_431_655_764_000, "397682h9m24s"),
+        (1_431_655_765_000, "397682h9m24s"),
+        (u64::MAX, "397682h9m24s"),
     ];
     for (millis, text) in cases {
         let mut run = mk_run("pod/x");

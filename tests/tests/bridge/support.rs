@@ -21,19 +21,19 @@ use wfe_tests::{
 
 /// A namespace with a server and a bridge that serve it alone. Runs and WorkflowExecutions are both in it, unless the
 /// test asks for another one for the runs.
-pub struct Setup {
-    pub namespace: Namespace,
+pub(crate) struct Setup {
+    pub(crate) namespace: Namespace,
     /// Where the runs are.
-    pub runs: Namespace,
-    pub server: ServerProcess,
+    pub(crate) runs: Namespace,
+    pub(crate) server: ServerProcess,
     /// The address of the server that the bridge knows.
-    pub service: Forward,
-    pub bridge: BridgeProcess,
-    pub kubectl: Kubectl,
+    pub(crate) service: Forward,
+    pub(crate) bridge: BridgeProcess,
+    pub(crate) kubectl: Kubectl,
 }
 
 /// Runs a test with a bridge that got these arguments. When the test fails, what is known of it is printed.
-pub async fn with_bridge(
+pub(crate) async fn with_bridge(
     plane: &ControlPlane,
     arguments: &[&str],
     test: impl AsyncFnOnce(&mut Setup) -> Result<()>,
@@ -44,15 +44,15 @@ pub async fn with_bridge(
 
 /// How the processes of a test are started, beyond the usual.
 #[derive(Default)]
-pub struct Arguments<'a> {
-    pub bridge: &'a [&'a str],
-    pub server: &'a [&'a str],
+pub(crate) struct Arguments<'a> {
+    pub(crate) bridge: &'a [&'a str],
+    pub(crate) server: &'a [&'a str],
     /// Where the runs are, when not beside the WorkflowExecutions.
-    pub runs: Option<&'a Namespace>,
+    pub(crate) runs: Option<&'a Namespace>,
 }
 
 /// As [`with_bridge`], with more to choose.
-pub async fn with_arguments(
+pub(crate) async fn with_arguments(
     plane: &ControlPlane,
     arguments: &Arguments<'_>,
     test: impl AsyncFnOnce(&mut Setup) -> Result<()>,
@@ -83,21 +83,21 @@ pub async fn with_arguments(
 }
 
 impl Setup {
-    pub fn objects(&self) -> Api<WorkflowExecution> {
+    pub(crate) fn objects(&self) -> Api<WorkflowExecution> {
         Api::namespaced(self.namespace.client().clone(), self.namespace.name())
     }
 
     /// Applies one WorkflowExecution with kubectl.
-    pub async fn apply(&self, object: &Value) -> Result<()> {
+    pub(crate) async fn apply(&self, object: &Value) -> Result<()> {
         self.kubectl.apply(&object.to_string()).await.map(drop)
     }
 
-    pub async fn status(&self, name: &str) -> Result<WorkflowExecutionStatus> {
+    pub(crate) async fn status(&self, name: &str) -> Result<WorkflowExecutionStatus> {
         Ok(self.objects().get(name).await?.status.unwrap_or_default())
     }
 
     /// Waits until the status is as it should be, and answers it.
-    pub async fn until(
+    pub(crate) async fn until(
         &self,
         name: &str,
         what: &str,
@@ -106,7 +106,7 @@ impl Setup {
         self.until_within(PATIENCE, name, what, is_so).await
     }
 
-    pub async fn until_within(
+    pub(crate) async fn until_within(
         &self,
         deadline: Duration,
         name: &str,
@@ -120,7 +120,11 @@ impl Setup {
         .await
     }
 
-    pub async fn until_phase(&self, name: &str, phase: Phase) -> Result<WorkflowExecutionStatus> {
+    pub(crate) async fn until_phase(
+        &self,
+        name: &str,
+        phase: Phase,
+    ) -> Result<WorkflowExecutionStatus> {
         let status = self
             .until(name, &format!("{phase}"), |status| {
                 status.phase.as_ref() == Some(&phase)
@@ -132,7 +136,7 @@ impl Setup {
     }
 
     /// Waits until there is no such object any more.
-    pub async fn until_gone(&self, name: &str) -> Result<()> {
+    pub(crate) async fn until_gone(&self, name: &str) -> Result<()> {
         eventually(PATIENCE, &format!("{name} is gone"), || async {
             match self.objects().get_opt(name).await.map_err(|error| error.to_string())? {
                 None => Ok(()),
@@ -143,14 +147,14 @@ impl Setup {
     }
 
     /// The Kubernetes events about an object, as reason and note, in the order of their time.
-    pub async fn events(&self, name: &str) -> Result<Vec<(String, String)>> {
+    pub(crate) async fn events(&self, name: &str) -> Result<Vec<(String, String)>> {
         let text = |text: Option<String>| text.unwrap_or_default();
         let events = self.events_about(name).await?.into_iter();
         Ok(events.map(|event| (text(event.reason), text(event.note))).collect())
     }
 
     /// The reasons of the Warning events about an object, in the order of their time.
-    pub async fn warnings(&self, name: &str) -> Result<Vec<String>> {
+    pub(crate) async fn warnings(&self, name: &str) -> Result<Vec<String>> {
         let events = self.events_about(name).await?.into_iter();
         let warnings = events.filter(|event| event.type_.as_deref() == Some("Warning"));
         Ok(warnings.map(|event| event.reason.unwrap_or_default()).collect())
@@ -166,8 +170,8 @@ impl Setup {
         Ok(events)
     }
 
-    /// The parameters of the run of an object, without TARGET_RESOURCE.
-    pub async fn parameters_of_run(&self, name: &str) -> Result<BTreeMap<String, String>> {
+    /// The parameters of the run of an object, without `TARGET_RESOURCE`.
+    pub(crate) async fn parameters_of_run(&self, name: &str) -> Result<BTreeMap<String, String>> {
         let run = self.status(name).await?.execution_ref.context("a run")?.name;
         let run = self.runs.runs().get(&run).await?;
         let given = run.data["spec"]["params"].as_array().cloned().unwrap_or_default();
@@ -179,7 +183,7 @@ impl Setup {
     }
 
     /// Waits until nothing that Tekton made is alive: every PipelineRun and TaskRun is over, no pod runs.
-    pub async fn until_nothing_is_alive(&self) -> Result<()> {
+    pub(crate) async fn until_nothing_is_alive(&self) -> Result<()> {
         eventually(PATIENCE, "nothing is alive", || async {
             let mut alive = Vec::new();
             for api in [self.runs.runs(), self.runs.tasks()] {
@@ -206,7 +210,7 @@ impl Setup {
     }
 
     /// What the service has on record for the request that the object with this UID stands for.
-    pub async fn execution(&self, uid: &str) -> Result<Option<v1::Execution>> {
+    pub(crate) async fn execution(&self, uid: &str) -> Result<Option<v1::Execution>> {
         let key = Some(v1::get_request::Key::RequestId(uid.to_owned()));
         match self.server.client().await?.get(v1::GetRequest { key }).await {
             Ok(answer) => Ok(answer.into_inner().execution),
@@ -216,12 +220,12 @@ impl Setup {
     }
 
     /// What the bridge counts now, summed over the labels that are not given.
-    pub async fn count(&self, metric: &str, labels: &[&str]) -> Result<u64> {
+    pub(crate) async fn count(&self, metric: &str, labels: &[&str]) -> Result<u64> {
         sum_of(&self.bridge.metrics().await?, metric, labels)
     }
 
     /// Waits until the bridge has nothing to do and nothing to wait for.
-    pub async fn until_nothing_is_followed(&self) -> Result<()> {
+    pub(crate) async fn until_nothing_is_followed(&self) -> Result<()> {
         eventually(PATIENCE, "the bridge follows nothing", || async {
             match self.count("wfe_bridge_objects_followed", &[]).await {
                 Ok(0) => Ok(()),
@@ -266,7 +270,7 @@ impl Setup {
 }
 
 /// The least that a person has to write.
-pub fn mk_object(name: &str, bundle: &str, target: &str) -> Value {
+pub(crate) fn mk_object(name: &str, bundle: &str, target: &str) -> Value {
     json!({
         "apiVersion": "kubernaut.ai/v1alpha1",
         "kind": "WorkflowExecution",
@@ -287,7 +291,7 @@ pub fn mk_object(name: &str, bundle: &str, target: &str) -> Value {
 }
 
 /// The status of a condition; empty when there is none of this type.
-pub fn condition(status: &WorkflowExecutionStatus, kind: &str) -> (String, String, String) {
+pub(crate) fn condition(status: &WorkflowExecutionStatus, kind: &str) -> (String, String, String) {
     let found = status.conditions.iter().find(|condition| condition.type_ == kind);
     found.map_or_else(Default::default, |condition| {
         (condition.status.clone(), condition.reason.clone(), condition.message.clone())
@@ -295,14 +299,14 @@ pub fn condition(status: &WorkflowExecutionStatus, kind: &str) -> (String, Strin
 }
 
 /// Sends a signal to a process of the test.
-pub fn signal(process: Option<u32>, signal: Signal) -> Result<()> {
+pub(crate) fn signal(process: Option<u32>, signal: Signal) -> Result<()> {
     let process = i32::try_from(process.context("a process that runs")?)?;
     kill(Pid::from_raw(process), signal).with_context(|| format!("send {signal}"))
 }
 
 /// The sum of the values of a metric that counts, over the labels that are not given. One that there is not at all is an
 /// error, so that a misspelt name does not look like 0.
-pub fn sum_of(metrics: &str, name: &str, labels: &[&str]) -> Result<u64> {
+pub(crate) fn sum_of(metrics: &str, name: &str, labels: &[&str]) -> Result<u64> {
     let (mut sum, mut found) = (0, false);
     for (series, value) in metrics.lines().filter_map(|line| line.rsplit_once(' ')) {
         let (metric, given) = series.split_once('{').unwrap_or((series, ""));

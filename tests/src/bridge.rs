@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 use crate::ControlPlane;
@@ -87,6 +89,29 @@ impl BridgeProcess {
     pub async fn start_again(&mut self) -> Result<()> {
         self.running = Running::start(&self.options, self.directory.path()).await?;
         Ok(())
+    }
+
+    /// Freezes the process: its connections stay open, and it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets the frozen process go on.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid().context("the bridge runs")?)?;
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("send {signal} to the bridge"))
     }
 
     /// Its process id.

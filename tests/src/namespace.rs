@@ -90,15 +90,17 @@ impl Namespace {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// Asks for its removal; the control plane does the rest by itself.
+    /// Asks for its removal; the control plane does the rest by itself. The test may have removed it already.
     ///
     /// # Errors
     ///
     /// When the API server refuses.
     pub async fn close(self) -> Result<()> {
         let namespaces = Api::<v1::Namespace>::all(self.client);
-        namespaces.delete(&self.name, &DeleteParams::background()).await?;
-        Ok(())
+        match namespaces.delete(&self.name, &DeleteParams::background()).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            answer => Ok(answer.map(drop)?),
+        }
     }
 
     /// Everything in it that Tekton made, with what became of it; for people who read why a test failed.

@@ -25,7 +25,7 @@ pub struct ServerProcess {
 
 /// What runs its workflows.
 enum Engine {
-    Tekton { kubeconfig: PathBuf, namespace: String },
+    Tekton { kubeconfig: PathBuf, namespace: String, arguments: Vec<String> },
     Simulator { task: Duration },
 }
 
@@ -52,8 +52,22 @@ impl ServerProcess {
     ///
     /// When it does not start or does not become ready.
     pub async fn start(plane: &ControlPlane, namespace: &str) -> Result<Self> {
+        Self::start_with_arguments(plane, namespace, &[]).await
+    }
+
+    /// The same, with these arguments as well.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub async fn start_with_arguments(
+        plane: &ControlPlane,
+        namespace: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let (kubeconfig, namespace) = (plane.kubeconfig().to_owned(), namespace.to_owned());
-        Self::start_with(Engine::Tekton { kubeconfig, namespace }).await
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self::start_with(Engine::Tekton { kubeconfig, namespace, arguments }).await
     }
 
     /// Starts a server that simulates Tekton, with `task` as the time of each task; returns when it is ready.
@@ -171,8 +185,9 @@ impl Running {
         let any = "127.0.0.1:0";
         let mut command = Command::new(binary("wfe-server")?);
         match engine {
-            Engine::Tekton { kubeconfig, namespace } => {
-                command.args(["--namespace", namespace]).env("KUBECONFIG", kubeconfig);
+            Engine::Tekton { kubeconfig, namespace, arguments } => {
+                command.args(["--namespace", namespace]).args(arguments);
+                command.env("KUBECONFIG", kubeconfig);
             }
             Engine::Simulator { task } => {
                 let task = format!("{}ms", task.as_millis());

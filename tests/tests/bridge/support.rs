@@ -4,21 +4,25 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use wfe_crds::workflow_execution::{Phase, WorkflowExecution, WorkflowExecutionStatus};
+use wfe_proto::v1;
 use wfe_tests::wait::{PATIENCE, eventually};
 use wfe_tests::{
     BridgeOptions, BridgeProcess, ControlPlane, Forward, Kubectl, Namespace, ServerProcess, crd,
 };
 
-/// A namespace with a server and a bridge that serve it alone. Runs and WorkflowExecutions are both in it.
+/// A namespace with a server and a bridge that serve it alone. Runs and WorkflowExecutions are both in it, unless the
+/// test asks for another one for the runs.
 pub struct Setup {
     pub namespace: Namespace,
+    /// Where the runs are.
+    pub runs: Namespace,
     pub server: ServerProcess,
     /// The address of the server that the bridge knows.
     pub service: Forward,
@@ -32,17 +36,39 @@ pub async fn with_bridge(
     arguments: &[&str],
     test: impl AsyncFnOnce(&mut Setup) -> Result<()>,
 ) -> Result<()> {
+    let arguments = Arguments { bridge: arguments, ..Arguments::default() };
+    with_arguments(plane, &arguments, test).await
+}
+
+/// How the processes of a test are started, beyond the usual.
+#[derive(Default)]
+pub struct Arguments<'a> {
+    pub bridge: &'a [&'a str],
+    pub server: &'a [&'a str],
+    /// Where the runs are, when not beside the WorkflowExecutions.
+    pub runs: Option<&'a Namespace>,
+}
+
+/// As [`with_bridge`], with more to choose.
+pub async fn with_arguments(
+    plane: &ControlPlane,
+    arguments: &Arguments<'_>,
+    test: impl AsyncFnOnce(&mut Setup) -> Result<()>,
+) -> Result<()> {
     let client = plane.client().await?;
     crd::apply(&client).await?;
     Namespace::with(client, async |namespace| {
-        let server = ServerProcess::start(plane, namespace.name()).await?;
+        let runs = arguments.runs.unwrap_or(namespace).clone();
+        let server =
+            ServerProcess::start_with_arguments(plane, runs.name(), arguments.server).await?;
         let service = Forward::start().await?;
         service.point_to(Some(server.addresses().grpc));
         let options = BridgeOptions::new(plane, service.address(), namespace.name());
-        let bridge = BridgeProcess::start(options.with(arguments)).await?;
+        let bridge = BridgeProcess::start(options.with(arguments.bridge)).await?;
         bridge.until_ready().await?;
         let kubectl = Kubectl::new(plane, namespace.name());
-        let mut setup = Setup { namespace: namespace.clone(), server, service, bridge, kubectl };
+        let mut setup =
+            Setup { namespace: namespace.clone(), runs, server, service, bridge, kubectl };
         let tested = AssertUnwindSafe(test(&mut setup)).catch_unwind().await;
         if !matches!(tested, Ok(Ok(()))) {
             setup.describe().await;
@@ -99,7 +125,7 @@ impl Setup {
                     || matches!(status.phase, Some(Phase::Completed | Phase::Failed))
             })
             .await?;
-        anyhow::ensure!(status.phase == Some(phase.clone()), "{name} is not {phase}: {status:#?}");
+        ensure!(status.phase == Some(phase.clone()), "{name} is not {phase}: {status:#?}");
         Ok(status)
     }
 
@@ -116,20 +142,32 @@ impl Setup {
 
     /// The Kubernetes events about an object, as reason and note, in the order of their time.
     pub async fn events(&self, name: &str) -> Result<Vec<(String, String)>> {
+        let text = |text: Option<String>| text.unwrap_or_default();
+        let events = self.events_about(name).await?.into_iter();
+        Ok(events.map(|event| (text(event.reason), text(event.note))).collect())
+    }
+
+    /// The reasons of the Warning events about an object, in the order of their time.
+    pub async fn warnings(&self, name: &str) -> Result<Vec<String>> {
+        let events = self.events_about(name).await?.into_iter();
+        let warnings = events.filter(|event| event.type_.as_deref() == Some("Warning"));
+        Ok(warnings.map(|event| event.reason.unwrap_or_default()).collect())
+    }
+
+    async fn events_about(&self, name: &str) -> Result<Vec<Event>> {
         let api = Api::<Event>::namespaced(self.namespace.client().clone(), self.namespace.name());
         let mut events: Vec<Event> = api.list(&ListParams::default()).await?.items;
         events.retain(|event| {
             event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref()) == Some(name)
         });
         events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
-        let text = |text: Option<String>| text.unwrap_or_default();
-        Ok(events.into_iter().map(|event| (text(event.reason), text(event.note))).collect())
+        Ok(events)
     }
 
     /// The parameters of the run of an object, without TARGET_RESOURCE.
     pub async fn parameters_of_run(&self, name: &str) -> Result<BTreeMap<String, String>> {
         let run = self.status(name).await?.execution_ref.context("a run")?.name;
-        let run = self.namespace.runs().get(&run).await?;
+        let run = self.runs.runs().get(&run).await?;
         let given = run.data["spec"]["params"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut given: BTreeMap<_, _> =
@@ -142,7 +180,7 @@ impl Setup {
     pub async fn until_nothing_is_alive(&self) -> Result<()> {
         eventually(PATIENCE, "nothing is alive", || async {
             let mut alive = Vec::new();
-            for api in [self.namespace.runs(), self.namespace.tasks()] {
+            for api in [self.runs.runs(), self.runs.tasks()] {
                 let list =
                     api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
                 for object in list {
@@ -153,7 +191,7 @@ impl Setup {
                     }
                 }
             }
-            let pods = self.namespace.pods().list(&ListParams::default()).await;
+            let pods = self.runs.pods().list(&ListParams::default()).await;
             for pod in pods.map_err(|error| error.to_string())? {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
                 if !matches!(phase.as_deref(), Some("Succeeded" | "Failed")) {
@@ -161,6 +199,32 @@ impl Setup {
                 }
             }
             if alive.is_empty() { Ok(()) } else { Err(format!("alive: {alive:?}")) }
+        })
+        .await
+    }
+
+    /// What the service has on record for the request that the object with this UID stands for.
+    pub async fn execution(&self, uid: &str) -> Result<Option<v1::Execution>> {
+        let key = Some(v1::get_request::Key::RequestId(uid.to_owned()));
+        match self.server.client().await?.get(v1::GetRequest { key }).await {
+            Ok(answer) => Ok(answer.into_inner().execution),
+            Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+            Err(status) => Err(status.into()),
+        }
+    }
+
+    /// What the bridge counts now, summed over the labels that are not given.
+    pub async fn count(&self, metric: &str, labels: &[&str]) -> Result<u64> {
+        sum_of(&self.bridge.metrics().await?, metric, labels)
+    }
+
+    /// Waits until the bridge has nothing to do and nothing to wait for.
+    pub async fn until_nothing_is_followed(&self) -> Result<()> {
+        eventually(PATIENCE, "the bridge follows nothing", || async {
+            match self.count("wfe_bridge_objects_followed", &[]).await {
+                Ok(0) => Ok(()),
+                seen => Err(format!("{seen:?}")),
+            }
         })
         .await
     }
@@ -226,4 +290,21 @@ pub fn condition(status: &WorkflowExecutionStatus, kind: &str) -> (String, Strin
     found.map_or_else(Default::default, |condition| {
         (condition.status.clone(), condition.reason.clone(), condition.message.clone())
     })
+}
+
+/// The sum of the values of a metric that counts, over the labels that are not given. One that there is not at all is an
+/// error, so that a misspelt name does not look like 0.
+pub fn sum_of(metrics: &str, name: &str, labels: &[&str]) -> Result<u64> {
+    let (mut sum, mut found) = (0, false);
+    for (series, value) in metrics.lines().filter_map(|line| line.rsplit_once(' ')) {
+        let (metric, given) = series.split_once('{').unwrap_or((series, ""));
+        if metric == name {
+            found = true;
+            if labels.iter().all(|label| given.contains(label)) {
+                sum += value.parse::<u64>().with_context(|| format!("{series} {value}"))?;
+            }
+        }
+    }
+    ensure!(found, "there is no {name} in:\n{metrics}");
+    Ok(sum)
 }

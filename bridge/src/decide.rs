@@ -172,8 +172,9 @@ impl Decision<'_> {
     fn deleted(&self, object: &Object) -> Step {
         let held = object.is_held();
         let overdue = self.deadline(object.deletion);
-        if held && overdue.is_some_and(|overdue| self.now >= overdue) {
-            return self.write(Step::Release(Released::GivenUp));
+        if overdue.is_some_and(|overdue| self.now >= overdue) {
+            // What could not be stopped by now is for a person, also while others still hold the object.
+            return if held { self.write(Step::Release(Released::GivenUp)) } else { Step::Done };
         }
         let release =
             || if held { self.write(Step::Release(Released::Settled)) } else { Step::Done };

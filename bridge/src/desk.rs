@@ -25,6 +25,15 @@ pub enum Sight {
     Gone,
 }
 
+/// What a follower has not seen yet, if there is something.
+///
+/// When an object is forgotten, the last word on it is followed by the end of the channel, which then
+/// does not tell any more whether that word was heard.
+pub fn news(sight: &mut watch::Receiver<Sight>) -> Option<Sight> {
+    let is_new = sight.has_changed().unwrap_or(true);
+    is_new.then(|| sight.borrow_and_update().clone())
+}
+
 /// All objects that were seen.
 #[derive(Debug, Default)]
 pub struct Desk {

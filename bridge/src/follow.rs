@@ -13,7 +13,7 @@ use wfe_proto::v1::{StartRequest, WatchResponse};
 use crate::{
     cluster::{Cluster, pause},
     decide::{Policy, Record, Setback, Situation, Step, decide},
-    desk::{Desk, Sight},
+    desk::{Desk, Sight, news},
     link::Link,
     metrics::Metrics,
     object::Object,
@@ -165,16 +165,12 @@ impl Follower {
 
     /// Takes over what the watch of objects has seen. The answer to an own write may be newer.
     fn look(&mut self) {
-        if !self.sight.has_changed().unwrap_or(false) {
-            return;
-        }
-        let sight = self.sight.borrow_and_update().clone();
-        match sight {
-            Sight::Gone => self.is_gone(),
-            Sight::Present(object) if object.version > self.object.version => {
+        match news(&mut self.sight) {
+            Some(Sight::Gone) => self.is_gone(),
+            Some(Sight::Present(object)) if object.version > self.object.version => {
                 self.object = Object::clone(&object);
             }
-            Sight::Present(_) => {}
+            Some(Sight::Present(_)) | None => {}
         }
     }
 

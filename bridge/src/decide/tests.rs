@@ -1,1 +1,3 @@
+//! `overdue`: deletions that take too long.
 
+mod overdue;

@@ -117,3 +117,24 @@ fn what_vanished_is_gone_for_its_follower() {
     // The list is older than this object.
     assert_eq!(version_of(&newer), Some(12));
 }
+
+#[test]
+fn a_follower_sees_once_what_changed_and_also_that_its_object_is_gone() {
+    let mut desk = Desk::default();
+    let mut sight = desk.see(mk_new("a", "1", 5)).unwrap();
+    sight.mark_unchanged();
+    assert!(news(&mut sight).is_none());
+    assert!(desk.see(mk_new("a", "1", 6)).is_none());
+    assert!(matches!(news(&mut sight), Some(Sight::Present(object)) if object.version == 6));
+    assert!(news(&mut sight).is_none());
+    desk.forget(&mk_metadata("a", "1"));
+    assert!(matches!(news(&mut sight), Some(Sight::Gone)));
+}
+
+#[test]
+fn a_follower_sees_that_its_object_is_gone_when_another_one_has_the_name() {
+    let mut desk = Desk::default();
+    let mut sight = desk.see(mk_new("a", "1", 5)).unwrap();
+    assert!(desk.see(mk_new("a", "2", 6)).is_some());
+    assert!(matches!(news(&mut sight), Some(Sight::Gone)));
+}

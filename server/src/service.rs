@@ -8,6 +8,7 @@ use wfe_core::{
     event::Event,
     execution::{Execution, State},
     ids::{ExecutionId, RequestId, Revision},
+    lock::{Holder, held_message},
     target::TargetKey,
 };
 
@@ -107,9 +108,9 @@ impl Service {
     /// A target, who holds it and who waits for it.
     pub async fn target(&self, key: &TargetKey) -> Result<TargetView, ServiceError> {
         let mut view = self.ledger.store().target(key).await?;
-        let holder = view.holder.as_ref().map(|holder| holder.id);
+        let holder = view.state.holder;
         for waiting in &mut view.queue {
-            name_holder(waiting, holder);
+            name_holder(waiting, holder.as_ref());
         }
         Ok(view)
     }
@@ -119,19 +120,19 @@ impl Service {
     async fn present(&self, mut execution: Execution) -> Result<Execution, ServiceError> {
         if matches!(execution.state, State::Waiting { .. }) {
             let view = self.ledger.store().target(&execution.request.target).await?;
-            name_holder(&mut execution, view.holder.map(|holder| holder.id));
+            name_holder(&mut execution, view.state.holder.as_ref());
         }
         Ok(execution)
     }
 }
 
-fn name_holder(execution: &mut Execution, holder: Option<ExecutionId>) {
+fn name_holder(execution: &mut Execution, holder: Option<&Holder>) {
     let target = &execution.request.target;
     if let State::Waiting { hold } = &mut execution.state
-        && let Some(id) = holder
-        && hold.holder != holder
+        && let Some(holder) = holder
+        && hold.holder != Some(holder.execution)
     {
-        hold.holder = holder;
-        hold.message = format!("execution {id} holds {target}");
+        hold.holder = Some(holder.execution);
+        hold.message = held_message(target, holder);
     }
 }

@@ -68,10 +68,7 @@ pub fn admit(
         Admission::Held(Hold { gate: Gate::Lock, holder, until: None, message })
     };
     if let Some(holder) = &target.holder {
-        return held(
-            Some(holder.execution),
-            format!("execution {} holds {} since {}", holder.execution, target.key, holder.since),
-        );
+        return held(Some(holder.execution), held_message(&target.key, holder));
     }
     if let Some(run) = &foreign.live {
         return held(
@@ -86,6 +83,11 @@ pub fn admit(
         return held(None, format!("{ahead} accepted before it wait for {}", target.key));
     }
     Admission::Admitted(plan(target, foreign, now))
+}
+
+/// Who holds a target, for a person.
+pub fn held_message(target: &TargetKey, holder: &Holder) -> String {
+    format!("execution {} holds {target} since {}", holder.execution, holder.since)
 }
 
 /// The run of the next hold. Epochs in the cluster count too: a name that was ever used is not used

@@ -126,7 +126,11 @@ async fn who_waits_is_told_for_whom_also_after_the_holder_changed() {
     cancel(&mut client, &first).await;
     until_state(&mut client, &second.id, State::Running).await;
     let shown = get(&mut client, &third.id).await;
-    assert_eq!(shown.waiting.unwrap().holder_execution_id, second.id);
+    let waiting = shown.waiting.unwrap();
+    assert_eq!(waiting.holder_execution_id, second.id);
+    let said = format!("execution {} holds ", second.id);
+    assert!(waiting.message.starts_with(&said), "{waiting:?}");
+    assert!(waiting.message.contains(" since "), "{waiting:?}");
     cancel(&mut client, &second.id).await;
     assert_eq!(until_terminal(&mut client, &third.id).await.state(), State::Succeeded);
 }

@@ -38,6 +38,10 @@ pub trait Tekton: Send + Sync + 'static {
     /// Asks Tekton to stop one TaskRun now. Without effect on one that has ended or is gone.
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError>;
 
+    /// Stops the pods of a run that are alive and that nobody stops. Tekton loses a pod when its TaskRun
+    /// is cancelled before the TaskRun says that it has one.
+    async fn stop_pods(&self, run: &str, uid: &str) -> Result<(), TektonError>;
+
     /// Deletes a run and what it created, when it has this UID. Without effect on one that is gone.
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError>;
 

@@ -301,6 +301,8 @@ impl Reconciler {
                     self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
                     return Ok(Some(Turn::Retry { at_least: None }));
                 }
+                // A TaskRun that is over gets no pod any more, so those that are there are all.
+                self.tekton.stop_pods(&snapshot.run.name, &snapshot.run.uid).await?;
                 (end, Some(progress))
             }
         };

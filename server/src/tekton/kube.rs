@@ -15,7 +15,7 @@ use ::kube::{
     client::Body,
 };
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wfe_core::facts::{RunFacts, TaskRunFacts};
@@ -42,6 +42,9 @@ use kinds::IntoCache;
 /// The API server gives a create up after this time, so that none takes effect long after its
 /// caller has turned away.
 const CREATE_TIMEOUT: &str = "22s";
+
+/// Pods that have not ended.
+const ALIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// A cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,7 @@ pub struct KubeTekton {
     namespace: String,
     runs: Api<PipelineRun>,
     task_runs: Api<TaskRun>,
+    pods: Api<Pod>,
     cache: Mutex<Cache>,
     runs_pulse: Pulse,
     task_runs_pulse: Pulse,
@@ -122,6 +126,7 @@ impl KubeTekton {
         Self {
             runs: Api::namespaced(client.clone(), namespace),
             task_runs: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
             client,
             namespace: namespace.to_owned(),
             cache: Mutex::default(),
@@ -212,6 +217,26 @@ impl KubeTekton {
         }
     }
 
+    async fn delete_pods_of(&self, uid: &str) -> Result<(), CallError> {
+        let selector = format!("{}={uid}", tekton_label::PIPELINE_RUN_UID);
+        let alive = ListParams::default().labels(&selector).fields(ALIVE);
+        for pod in call(self.pods.list_metadata(&alive)).await?.items {
+            let (Some(name), None) = (pod.metadata.name, pod.metadata.deletion_timestamp) else {
+                continue;
+            };
+            let only = Preconditions { uid: pod.metadata.uid, resource_version: None };
+            let params = DeleteParams::background().preconditions(only);
+            match call(self.pods.delete(&name, &params)).await {
+                Ok(_) => {
+                    tracing::warn!(pod = name, "stopped a pod that its TaskRun has left behind");
+                }
+                Err(error) if matches!(error.code(), Some(404 | 409)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     async fn snapshot(&self, name: &str) -> Result<Option<RunSnapshot>, CallError> {
         let Some(run) = self.get(name).await? else {
             return Ok(None);
@@ -300,6 +325,11 @@ impl Tekton for KubeTekton {
             _ => false,
         };
         if settled { Ok(()) } else { Err(failed(error, "cancel TaskRun", name)) }
+    }
+
+    async fn stop_pods(&self, run: &str, uid: &str) -> Result<(), TektonError> {
+        let stopped = self.delete_pods_of(uid).await;
+        stopped.map_err(|error| failed(error, "stop pods of PipelineRun", run))
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {

@@ -206,6 +206,11 @@ impl Tekton for Simulator {
         Ok(())
     }
 
+    async fn stop_pods(&self, run: &str, _: &str) -> Result<(), TektonError> {
+        // A simulated TaskRun knows its pod from the beginning.
+        self.reach("stop pods of PipelineRun", run)
+    }
+
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {
         self.reach("delete PipelineRun", name)?;
         self.cluster.world().delete(name, Some(uid));

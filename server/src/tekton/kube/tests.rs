@@ -64,6 +64,7 @@ fn mk_request() -> RunRequest {
 }
 
 const RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/pipelineruns";
+const PODS: &str = "/api/v1/namespaces/n/pods";
 const TASK_RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/taskruns";
 
 async fn start() -> (ApiServer, Arc<KubeTekton>) {
@@ -258,6 +259,36 @@ async fn a_delete_means_one_run_and_takes_what_it_created_along() {
     other["metadata"]["uid"] = json!("another");
     server.next().await.answer(200, &other);
     deleting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn only_pods_that_are_alive_and_that_nobody_stops_are_deleted() {
+    let (mut server, tekton) = start().await;
+    let stopping = {
+        let tekton = Arc::clone(&tekton);
+        tokio::spawn(async move { tekton.stop_pods("a", "uid of a").await })
+    };
+    let asked = server.next().await;
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", PODS));
+    assert_eq!(asked.param("labelSelector"), Some("tekton.dev%2FpipelineRunUID%3Duid+of+a"));
+    let fields = asked.param("fieldSelector").unwrap().replace("%21", "!").replace("%3D", "=");
+    assert_eq!(fields.replace("%2C", ","), "status.phase!=Succeeded,status.phase!=Failed");
+    let pod = |name: &str, deletion: Value| json!({"metadata": {"name": name, "uid": name, "deletionTimestamp": deletion}});
+    let pods = [
+        pod("left", Value::Null),
+        pod("stopping", json!("2026-01-02T03:04:05Z")),
+        pod("gone-since", Value::Null),
+    ];
+    asked.answer(200, &mk_list(&pods, ""));
+    let deleting = server.next().await;
+    assert_eq!(deleting.method, "DELETE");
+    assert_eq!(deleting.path, format!("{PODS}/left"));
+    assert_eq!(deleting.body["preconditions"]["uid"], "left");
+    deleting.answer(200, &json!({"kind": "Status", "status": "Success"}));
+    let deleting = server.next().await;
+    assert_eq!(deleting.path, format!("{PODS}/gone-since"));
+    deleting.refuse(404, "NotFound", "");
+    stopping.await.unwrap().unwrap();
 }
 
 #[tokio::test]

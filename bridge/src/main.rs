@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let done = match Config::load(&args) {
         Ok(config) if args.print_config => print_settings(&config),
-        Ok(config) => serve(&config.log.clone(), Bridge::start(config)).await,
+        Ok(config) => Box::pin(serve(&config.log.clone(), Bridge::start(config))).await,
         Err(error) => Err(Failed::to_start(&error)),
     };
     exit_code("wfe-bridge", done)

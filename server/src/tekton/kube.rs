@@ -228,7 +228,7 @@ impl KubeTekton {
             let params = DeleteParams::background().preconditions(only);
             match call(self.pods.delete(&name, &params)).await {
                 Ok(_) => {
-                    tracing::warn!(pod = name, "stopped a pod that its TaskRun has left behind")
+                    tracing::warn!(pod = name, "stopped a pod that its TaskRun has left behind");
                 }
                 Err(error) if matches!(error.code(), Some(404 | 409)) => {}
                 Err(error) => return Err(error),

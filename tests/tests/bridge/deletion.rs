@@ -53,10 +53,8 @@ async fn until_over(setup: &Setup, uid: &str) -> Result<Execution> {
     eventually(PATIENCE, "the execution is over", || async {
         let found = setup.execution(uid).await.map_err(|error| format!("{error:#}"))?;
         let execution = found.ok_or("no execution")?;
-        match execution.state() {
-            State::Succeeded | State::Failed | State::Cancelled => Ok(execution),
-            state => Err(format!("{state:?}")),
-        }
+        let over = matches!(execution.state(), State::Succeeded | State::Failed | State::Cancelled);
+        if over { Ok(execution) } else { Err(format!("{:?}", execution.state())) }
     })
     .await
 }
@@ -422,8 +420,8 @@ async fn what_runs_is_stopped_also_when_somebody_took_the_finalizer_off() -> Res
         setup.until_phase("x", Phase::Running).await?;
         let request = uid(setup, "x").await?;
         let take_off = ["patch", "wfe/x", "--type=merge", "-p", NO_FINALIZERS, "-o", "json"];
-        let taken_off: Value = serde_json::from_str(&setup.kubectl.run(&take_off).await?)?;
-        assert_eq!(taken_off["metadata"]["finalizers"], Value::Null);
+        let answer: Value = serde_json::from_str(&setup.kubectl.run(&take_off).await?)?;
+        assert_eq!(answer["metadata"]["finalizers"], Value::Null);
         eventually(PATIENCE, "the finalizer is back", || async {
             let object = setup.objects().get("x").await.map_err(|error| error.to_string())?;
             let held = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);

@@ -47,7 +47,7 @@ async fn leave_finished(setup: &Setup, like: &str) -> Result<()> {
                     "spec": spec,
                 });
                 objects.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
-                status["executionID"] = json!(uuid::Uuid::now_v7().to_string());
+                status["executionID"] = json!(format!("01a1fcb1-0000-7000-8000-{n:012}"));
                 let body = json!({
                     "apiVersion": "kubernaut.ai/v1alpha1",
                     "kind": "WorkflowExecution",

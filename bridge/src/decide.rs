@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wfe_crds::workflow_execution::{Phase, WorkflowExecutionStatus};
+use wfe_crds::workflow_execution::WorkflowExecutionStatus;
 use wfe_proto::v1::{Execution, StartRequest, State, WhenLocked};
 use wfe_runtime::cluster::Version;
 
@@ -27,6 +27,10 @@ use crate::{
     project::{Difference, View, differs, project},
     request::{Holder, Refusal, Trouble},
 };
+
+mod signs;
+
+use signs::{is_ahead, is_final, is_finished, is_over, may_run, was_started};
 
 /// Between two writes of the status that only tell how far a run is lie at least so many seconds.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -360,46 +364,6 @@ fn until(end: Option<Timestamp>, step: Step) -> Step {
         (Step::Rest(Some(wake)), Some(end)) => Step::Rest(Some(wake.min(end))),
         (step, _) => step,
     }
-}
-
-/// Whether another bridge has shown a later revision already. Nothing is later than the end: then the
-/// service's records were set back, and are the truth all the same.
-fn is_ahead(object: &Object, execution: &Execution) -> bool {
-    let shown = object.status.as_ref().is_ok_and(|status| {
-        status.execution_id.as_deref() == Some(execution.id.as_str())
-            && status.execution_revision.is_some_and(|shown| shown > execution.revision)
-    });
-    shown && !is_over(execution)
-}
-
-fn is_over(execution: &Execution) -> bool {
-    matches!(execution.state(), State::Succeeded | State::Failed | State::Cancelled)
-}
-
-/// Whether it was not asked to stop yet.
-fn may_run(execution: &Execution) -> bool {
-    !is_over(execution) && execution.state() != State::Cancelling
-}
-
-/// Whether the status says that all is over, and says it completely. RemediationOrchestrator sets the
-/// phase alone.
-fn is_finished(status: &WorkflowExecutionStatus) -> bool {
-    is_final(status) && status.completion_time.is_some()
-}
-
-fn is_final(status: &WorkflowExecutionStatus) -> bool {
-    match &status.phase {
-        None | Some(Phase::Pending | Phase::Running) => false,
-        // Earlier versions had other phases, all of them final.
-        Some(Phase::Completed | Phase::Failed | Phase::Other(_)) => true,
-    }
-}
-
-/// Whether a run may have been started for it.
-fn was_started(status: &WorkflowExecutionStatus) -> bool {
-    status.execution_id.is_some()
-        || status.execution_ref.is_some()
-        || !matches!(status.phase, None | Some(Phase::Pending))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 )]
 
 use serde_json::{Value, json};
-use wfe_crds::names::FINALIZER;
+use wfe_crds::{names::FINALIZER, workflow_execution::Phase};
 use wfe_proto::v1;
 
 use super::*;

@@ -48,9 +48,10 @@ impl Parts {
             Some(_) | None => serde_json::Map::new(),
         };
         let mut told = serde_json::Map::new();
-        for field in ["executionStatus", "executionRevision"] {
-            told.extend(waited_for.remove(field).map(|value| (field.to_owned(), value)));
-        }
+        let progress = waited_for.remove("executionStatus");
+        told.extend(progress.map(|progress| ("executionStatus".to_owned(), progress)));
+        // A revision that changes nothing else is not worth a write.
+        waited_for.remove("executionRevision");
         // By type, since the order in the list has no meaning.
         let conditions = waited_for.remove("conditions");
         for condition in conditions.iter().filter_map(Value::as_array).flatten() {

@@ -172,7 +172,7 @@ pub struct ExecutionStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::MAX_TEXT_CHARS))]
     pub message: Option<String>,
-    /// Tasks that ended.
+    /// Tasks that succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_tasks: Option<i64>,
     /// Tasks of the pipeline, finally tasks included.

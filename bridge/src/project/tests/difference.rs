@@ -14,6 +14,7 @@ fn what_people_wait_for_is_told_apart_from_progress() {
 
     let mut further = running.clone();
     further.revision += 1;
+    assert_eq!(differs(Some(&status), &shown(&further)), Difference::None);
     further.progress = Some(mk_progress(State::Succeeded));
     assert_eq!(differs(Some(&status), &shown(&further)), Difference::Progress);
 

@@ -4,3 +4,4 @@ mod manifests;
 mod people;
 mod permissions;
 mod samples;
+mod server;

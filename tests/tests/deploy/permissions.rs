@@ -1,47 +1,21 @@
-//! The rights of the service accounts are enough for what the programs do, and all of them are used.
+//! How the rights of a service account are compared with what it does with them.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
+use kube::api::{DeleteParams, PatchParams, PostParams};
 use serde_json::json;
-use wfe_proto::v1::{self, State, get_request, start_request};
 use wfe_tests::permissions::{Permission, Usage, granted, in_force};
-use wfe_tests::server::Client;
-use wfe_tests::tekton::{condition, ended};
-use wfe_tests::wait::{PATIENCE, RECOVERY, eventually};
-use wfe_tests::{Account, ControlPlane, Installation, Namespace, ServerProcess, bundles};
-
-#[tokio::test]
-async fn the_server_needs_its_rights_and_no_others() -> Result<()> {
-    let plane = ControlPlane::from_env()?;
-    Installation::with(&plane, async |installation| {
-        let (runs, account) = (installation.runs().await?, installation.server());
-        needs_its_rights_and_no_others(&plane, &account, async |kubeconfig| {
-            let forever = ["--run-retention", "0s"];
-            let server = ServerProcess::start_as(kubeconfig, runs.name(), &forever).await?;
-            let mut client = server.client().await?;
-            let succeeded = an_execution_succeeds(&plane, &mut client).await?;
-            an_execution_is_cancelled(&plane, &mut client).await?;
-            a_stray_is_stopped(&plane, &account, &runs, &succeeded).await?;
-            drop(server);
-            let at_once = ["--run-retention", "1ms"];
-            let server = ServerProcess::start_as(kubeconfig, runs.name(), &at_once).await?;
-            let succeeded = an_execution_succeeds(&plane, &mut server.client().await?).await?;
-            is_deleted(&runs, &succeeded).await
-        })
-        .await
-    })
-    .await
-}
+use wfe_tests::wait::{PATIENCE, eventually};
+use wfe_tests::{Account, ControlPlane, Namespace};
 
 /// Runs a scenario as `account`, with a kubeconfig of it. Afterwards the audit log must show that everything its roles
 /// grant was used, and that nothing was refused.
-async fn needs_its_rights_and_no_others(
+pub(crate) async fn needs_its_rights_and_no_others(
     plane: &ControlPlane,
     account: &Account,
     scenario: impl AsyncFnOnce(&Path) -> Result<()>,
@@ -66,112 +40,55 @@ fn listed<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> String {
     listed.join("\n")
 }
 
-/// Answers the name of its run.
-async fn an_execution_succeeds(plane: &ControlPlane, client: &mut Client) -> Result<String> {
-    let bundle = bundles::succeeds(plane.registry()).await?.reference;
-    let execution = start(client, &bundle, "default/deployment/succeeds").await?;
-    let done = until(client, &execution.id, State::Succeeded).await?;
-    Ok(done.run.context("a run")?.name)
-}
-
-async fn an_execution_is_cancelled(plane: &ControlPlane, client: &mut Client) -> Result<()> {
-    let bundle = bundles::never_ends(plane.registry()).await?.reference;
-    let execution = start(client, &bundle, "default/deployment/cancelled").await?;
-    until(client, &execution.id, State::Running).await?;
-    let cancel = v1::CancelRequest {
-        execution_id: execution.id.clone(),
-        reason: "a test of the rights".to_owned(),
-        ..v1::CancelRequest::default()
-    };
-    client.cancel(cancel).await?;
-    until(client, &execution.id, State::Cancelled).await?;
-    Ok(())
-}
-
-/// A TaskRun that belongs to a run which has ended. While stopping it is refused, the server must look whether it still
-/// runs; then it is stopped.
-async fn a_stray_is_stopped(
+/// Waits until `account` gets an object of this kind.
+pub(crate) async fn looks(
     plane: &ControlPlane,
     account: &Account,
-    runs: &Namespace,
-    run: &str,
+    namespace: &Namespace,
+    (group, resource): (&str, &str),
 ) -> Result<()> {
-    let run = runs.runs().get(run).await?;
-    let stray = json!({
-        "apiVersion": "tekton.dev/v1",
-        "kind": "TaskRun",
-        "metadata": {
-            "name": "stray",
-            "labels": { "tekton.dev/pipelineRunUID": run.uid().context("a UID")? },
-            "annotations": { "wfe.test/outcome": "hang" },
-        },
-        "spec": {
-            "podTemplate": { "securityContext": {
-                "runAsNonRoot": true,
-                "seccompProfile": { "type": "RuntimeDefault" },
-            } },
-            "taskSpec": { "steps": [{
-                "name": "main",
-                "image": "wfe.test/step",
-                "command": ["/step"],
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "capabilities": { "drop": ["ALL"] },
-                },
-            }] },
-        },
-    });
-    let stray: DynamicObject = serde_json::from_value(stray)?;
-    runs.tasks().create(&PostParams::default(), &stray).await?;
-
-    let refusal = Refusal::of_cancels(runs).await?;
-    // Now the server sees it.
-    let hash = &run.labels()["kubernaut.ai/target-hash"];
-    let label = json!({ "metadata": { "labels": { "kubernaut.ai/target-hash": hash } } });
-    runs.tasks().patch("stray", &PatchParams::default(), &Patch::Merge(label)).await?;
-    let looked = Permission {
+    let look = Permission {
         verb: "get".to_owned(),
-        resource: "taskruns".to_owned(),
-        group: "tekton.dev".to_owned(),
-        namespace: Some(runs.name().to_owned()),
+        resource: resource.to_owned(),
+        group: group.to_owned(),
+        namespace: Some(namespace.name().to_owned()),
     };
-    let looked = eventually(PATIENCE, "a look at the stray", async || {
+    eventually(PATIENCE, &look.to_string(), async || {
         let usage = Usage::of(plane, account).await.map_err(|error| format!("{error:#}"))?;
         let all = || [&usage.allowed, &usage.refused].into_iter().flatten();
-        if all().any(|one| *one == looked) { Ok(()) } else { Err(listed(all())) }
-    });
-    let looked = looked.await;
-    refusal.end().await?;
-    looked?;
-
-    let stopped = ended(&runs.tasks(), "stray", PATIENCE).await?;
-    let condition = condition(&stopped).context("a condition")?;
-    assert_eq!(condition.reason, "TaskRunCancelled");
-    Ok(())
+        if all().any(|one| *one == look) { Ok(()) } else { Err(listed(all())) }
+    })
+    .await
 }
 
-/// An admission policy that refuses to cancel TaskRuns in a namespace.
-struct Refusal {
+/// An admission policy that refuses, in a namespace, to make objects of a kind what they should not be.
+pub(crate) struct Refusal {
     policies: Api<ValidatingAdmissionPolicy>,
     bindings: Api<ValidatingAdmissionPolicyBinding>,
     name: String,
 }
 
 impl Refusal {
-    /// Returns when the API server refuses.
-    async fn of_cancels(namespace: &Namespace) -> Result<Self> {
+    /// `should_be` is a CEL expression about the new object. Returns when a change that makes it false is refused;
+    /// `change` is such a one.
+    pub(crate) async fn unless<K>(
+        namespace: &Namespace,
+        (group, resource): (&str, &str),
+        should_be: &str,
+        change: impl AsyncFn(PatchParams) -> kube::Result<K>,
+    ) -> Result<Self> {
         let (client, name) = (namespace.client().clone(), namespace.name().to_owned());
         let policy = json!({
             "metadata": { "name": name },
             "spec": {
                 "matchConstraints": { "resourceRules": [{
-                    "apiGroups": ["tekton.dev"],
-                    "apiVersions": ["v1"],
+                    "apiGroups": [group],
+                    "apiVersions": ["*"],
                     "operations": ["UPDATE"],
-                    "resources": ["taskruns"],
+                    "resources": [resource],
                 }] },
                 "validations": [{
-                    "expression": "!has(object.spec.status)",
+                    "expression": should_be,
                     "message": "not now",
                     "reason": "Invalid",
                 }],
@@ -192,11 +109,10 @@ impl Refusal {
         refusal.policies.create(&params, &serde_json::from_value(policy)?).await?;
         refusal.bindings.create(&params, &serde_json::from_value(binding)?).await?;
         let refused = eventually(PATIENCE, "the policy is in force", async || {
-            let cancel = Patch::Merge(json!({ "spec": { "status": "TaskRunCancelled" } }));
-            let tasks = namespace.tasks();
-            match tasks.patch("stray", &PatchParams::default().dry_run(), &cancel).await {
+            match change(PatchParams::default().dry_run()).await {
                 Err(kube::Error::Api(status)) if status.code == 422 => Ok(()),
-                other => Err(format!("{other:?}")),
+                Err(error) => Err(error.to_string()),
+                Ok(_) => Err("not refused".to_owned()),
             }
         });
         match refused.await {
@@ -208,45 +124,9 @@ impl Refusal {
         }
     }
 
-    async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.bindings.delete(&self.name, &DeleteParams::default()).await?;
         self.policies.delete(&self.name, &DeleteParams::default()).await?;
         Ok(())
     }
-}
-
-async fn is_deleted(runs: &Namespace, run: &str) -> Result<()> {
-    eventually(PATIENCE, &format!("{run} is deleted"), async || {
-        match runs.runs().get_opt(run).await {
-            Ok(None) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await
-}
-
-async fn start(client: &mut Client, bundle: &str, target: &str) -> Result<v1::Execution> {
-    let request = v1::StartRequest {
-        request_id: target.to_owned(),
-        target: target.to_owned(),
-        workflow: Some(start_request::Workflow::Bundle(v1::BundleWorkflow {
-            reference: bundle.to_owned(),
-            ..v1::BundleWorkflow::default()
-        })),
-        ..v1::StartRequest::default()
-    };
-    client.start(request).await?.into_inner().execution.context("an execution")
-}
-
-/// Waits until an execution is in this state. Rights that are missing keep it from there for ever.
-async fn until(client: &mut Client, id: &str, state: State) -> Result<v1::Execution> {
-    eventually(RECOVERY, &format!("{id} is {state:?}"), async || {
-        let key = Some(get_request::Key::ExecutionId(id.to_owned()));
-        let answer = client.clone().get(v1::GetRequest { key }).await;
-        match answer.map(|answer| answer.into_inner().execution) {
-            Ok(Some(execution)) if execution.state() == state => Ok(execution),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await
 }

@@ -22,7 +22,7 @@ async fn the_server_needs_its_rights_and_no_others() -> Result<()> {
             let server = ServerProcess::start_as(kubeconfig, runs.name(), &forever).await?;
             let mut client = server.client().await?;
             let succeeded = an_execution_succeeds(&plane, &mut client).await?;
-            an_execution_is_cancelled(&plane, &mut client).await?;
+            an_execution_is_cancelled(&plane, &runs, &mut client).await?;
             a_stray_is_stopped(&plane, &account, &runs, &succeeded).await?;
             drop(server);
             let at_once = ["--run-retention", "1ms"];
@@ -43,10 +43,34 @@ async fn an_execution_succeeds(plane: &ControlPlane, client: &mut Client) -> Res
     Ok(done.run.context("a run")?.name)
 }
 
-async fn an_execution_is_cancelled(plane: &ControlPlane, client: &mut Client) -> Result<()> {
+/// With a pod that Tekton has lost.
+async fn an_execution_is_cancelled(
+    plane: &ControlPlane,
+    runs: &Namespace,
+    client: &mut Client,
+) -> Result<()> {
     let bundle = bundles::never_ends(plane.registry()).await?.reference;
     let execution = start(client, &bundle, "default/deployment/cancelled").await?;
-    until(client, &execution.id, State::Running).await?;
+    let execution = until(client, &execution.id, State::Running).await?;
+    let run = execution.run.context("a run")?;
+    let lost = json!({
+        "metadata": { "name": "lost", "labels": { "tekton.dev/pipelineRunUID": run.uid } },
+        "spec": {
+            "securityContext": {
+                "runAsNonRoot": true,
+                "seccompProfile": { "type": "RuntimeDefault" },
+            },
+            "containers": [{
+                "name": "main",
+                "image": "wfe.test/step",
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": { "drop": ["ALL"] },
+                },
+            }],
+        },
+    });
+    runs.pods().create(&PostParams::default(), &serde_json::from_value(lost)?).await?;
     let cancel = v1::CancelRequest {
         execution_id: execution.id.clone(),
         reason: "a test of the rights".to_owned(),

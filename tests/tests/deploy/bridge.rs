@@ -1,0 +1,89 @@
+//! The rights of the bridge are enough for what it does, and all of them are used.
+
+use anyhow::Result;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use wfe_crds::workflow_execution::{Phase, WorkflowExecution};
+use wfe_tests::wait::{PATIENCE, eventually};
+use wfe_tests::{
+    BridgeOptions, BridgeProcess, ControlPlane, Installation, Namespace, ServerProcess, bundles,
+};
+
+use crate::permissions::{Refusal, looks, needs_its_rights_and_no_others};
+
+const OBJECTS: (&str, &str) = ("kubernaut.ai", "workflowexecutions");
+
+#[tokio::test]
+async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
+    let plane = ControlPlane::from_env()?;
+    Installation::with(&plane, async |installation| {
+        let (runs, account) = (installation.runs().await?, installation.bridge());
+        let server = ServerProcess::start(&plane, runs.name()).await?;
+        needs_its_rights_and_no_others(&plane, &account, async |kubeconfig| {
+            let mut options = BridgeOptions::new(&plane, server.addresses().grpc, runs.name());
+            options.kubeconfig = kubeconfig.to_owned();
+            let bridge = BridgeProcess::start(options).await?;
+            bridge.until_ready().await?;
+            let objects = Api::<WorkflowExecution>::namespaced(runs.client().clone(), runs.name());
+            let bundle = bundles::succeeds(plane.registry()).await?.reference;
+
+            // What cannot be held makes the bridge look at it again.
+            objects.create(&PostParams::default(), &mk_object("probe", &bundle)?).await?;
+            until(&objects, "probe", Phase::Completed).await?;
+            let refusal = nothing_can_be_held(&runs, &objects).await?;
+            objects.create(&PostParams::default(), &mk_object("held", &bundle)?).await?;
+            let looked = looks(&plane, &account, &runs, OBJECTS).await;
+            refusal.end().await?;
+            looked?;
+
+            until(&objects, "held", Phase::Completed).await?;
+            objects.delete("held", &DeleteParams::default()).await?;
+            eventually(PATIENCE, "the object is gone", async || {
+                match objects.get_opt("held").await {
+                    Ok(None) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await
+        })
+        .await
+    })
+    .await
+}
+
+/// Refuses finalizers to objects that have one less.
+async fn nothing_can_be_held(
+    runs: &Namespace,
+    objects: &Api<WorkflowExecution>,
+) -> Result<Refusal> {
+    let should_be = "!has(object.metadata.finalizers) || (has(oldObject.metadata.finalizers) && \
+                     object.metadata.finalizers.size() <= oldObject.metadata.finalizers.size())";
+    let hold = Patch::Merge(json!({ "metadata": { "finalizers": ["wfe.test/a", "wfe.test/b"] } }));
+    let hold = async |params: PatchParams| objects.patch("probe", &params, &hold).await;
+    Refusal::unless(runs, OBJECTS, should_be, hold).await
+}
+
+async fn until(objects: &Api<WorkflowExecution>, name: &str, phase: Phase) -> Result<()> {
+    eventually(PATIENCE, &format!("{name} is {phase}"), async || {
+        let object = objects.get(name).await.map_err(|error| error.to_string())?;
+        let status = object.status.unwrap_or_default();
+        if status.phase == Some(phase.clone()) { Ok(()) } else { Err(format!("{status:?}")) }
+    })
+    .await
+}
+
+fn mk_object(name: &str, bundle: &str) -> Result<WorkflowExecution> {
+    let object: Value = json!({
+        "metadata": { "name": name },
+        "spec": {
+            "remediationRequestRef": { "name": "rights" },
+            "workflowRef": {
+                "workflowId": "w", "workflowName": "w", "actionType": "w", "version": "1",
+                "executionBundle": bundle, "executionEngine": "tekton",
+            },
+            "targetResource": format!("default/deployment/{name}"),
+        },
+    });
+    Ok(serde_json::from_value(object)?)
+}

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use wfe_crds::workflow_execution::{Phase, WorkflowExecution};
 use wfe_tests::wait::{PATIENCE, eventually};
@@ -38,12 +38,12 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
             looked?;
 
             until(&objects, "held", Phase::Completed).await?;
-            objects.delete("held", &DeleteParams::default()).await?;
-            eventually(PATIENCE, "the object is gone", async || {
-                match objects.get_opt("held").await {
-                    Ok(None) => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
+            // Nothing may be left that only this bridge lets go.
+            let all = (DeleteParams::default(), ListParams::default());
+            objects.delete_collection(&all.0, &all.1).await?;
+            eventually(PATIENCE, "the objects are gone", async || {
+                let left = objects.list(&all.1).await.map_err(|error| error.to_string())?;
+                if left.items.is_empty() { Ok(()) } else { Err(format!("{:?}", left.items)) }
             })
             .await
         })

@@ -87,6 +87,28 @@ async fn the_settings_of_the_server_are_its_own_and_fit_the_rest_of_its_deployme
     .await
 }
 
+#[tokio::test]
+async fn the_settings_of_the_bridge_are_its_own_and_fit_the_rest() -> Result<()> {
+    let plane = ControlPlane::from_env()?;
+    Installation::with(&plane, async |installation| {
+        let deployment = deployment(installation, "wfe-bridge")?;
+        let settings = settings(deployment, "wfe-bridge").await?;
+        for (setting, port) in [("health_address", "health"), ("metrics_address", "metrics")] {
+            listens_for_all(deployment, &settings[setting], port)?;
+        }
+        let services = installation.of_kind("Service");
+        let ports = services.flat_map(|service| {
+            let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+            ports.map(move |port| format!("http://{}:{}", name(service), port["port"]))
+        });
+        let server = settings["server"].as_str().context("a server")?.trim_end_matches('/');
+        assert!(ports.into_iter().any(|port| port == server), "{server} is no Service");
+        assert_eq!(settings["namespace"], Value::Null, "every namespace is bridged");
+        grace_is_longer_than(deployment, &settings, 1)
+    })
+    .await
+}
+
 /// The settings that a program has with the environment of its Deployment. Every variable must be one of its own.
 async fn settings(deployment: &Value, program: &str) -> Result<Value> {
     let program = binary(program)?;

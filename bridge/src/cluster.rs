@@ -22,8 +22,11 @@ use crate::{
     object::{Key, Object, RawObject},
 };
 
-/// So many writes are under way at once; more only wait in the API server.
-const WRITES_AT_ONCE: usize = 32;
+/// So many finalizers are added at once; more only wait in the API server. They come before a run.
+const HOLDS_AT_ONCE: usize = 32;
+/// So many other writes are under way at once, so that what tells of runs does not hold up those that
+/// are to come.
+const WRITES_AT_ONCE: usize = 12;
 
 /// What the schema says to a status that is older than the one which is there.
 const REVISION_RULE: &str = "executionRevision must not fall";
@@ -32,6 +35,7 @@ const REVISION_RULE: &str = "executionRevision must not fall";
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    holds: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     metrics: Metrics,
 }
@@ -50,7 +54,8 @@ pub enum WriteError {
 impl Cluster {
     /// Writes by this client.
     pub fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, writes: Arc::new(Semaphore::new(WRITES_AT_ONCE)), metrics }
+        let turns = |at_once| Arc::new(Semaphore::new(at_once));
+        Self { client, holds: turns(HOLDS_AT_ONCE), writes: turns(WRITES_AT_ONCE), metrics }
     }
 
     /// The WorkflowExecutions of a namespace, or of all.
@@ -173,8 +178,9 @@ impl Cluster {
         calling: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let answer = bounded(async {
+            let turns = if write == Write::AddFinalizer { &self.holds } else { &self.writes };
             // Closed never: the semaphore lives as long as this.
-            let _turn = self.writes.acquire().await;
+            let _turn = turns.acquire().await;
             let began = Instant::now();
             let answer = calling.await;
             self.metrics.write(write, outcome(&answer), began.elapsed());

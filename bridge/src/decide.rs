@@ -32,11 +32,14 @@ mod signs;
 
 use signs::{is_ahead, is_final, is_finished, is_over, may_run, was_started};
 
-/// Between two writes of the status that only tell how far a run is lie at least so many seconds.
+/// Between two writes of the status that only tell how far a run is lies at least this time, and at
+/// least a fourth of the time that the run has taken: whoever watches a long one is not in a hurry.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time between two such writes.
+const MAX_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// A run is created within milliseconds; a status that says that it will be is worth a write only
 /// when it takes longer.
-const START_GRACE: Duration = Duration::from_millis(200);
+const START_GRACE: Duration = Duration::from_secs(1);
 /// The status of what could not be started yet says why, when that has lasted for so long.
 const TROUBLE_GRACE: Duration = Duration::from_secs(2);
 /// What was withdrawn while the object lives is left to who withdrew it for so long.
@@ -339,7 +342,7 @@ impl Decision<'_> {
     fn show(&self, object: &Object, view: &View<'_>) -> Option<Step> {
         let current = object.status.as_ref().ok();
         let wanted = project(view, current, object.generation, self.now);
-        let earliest = self.s.shown_at.map(|shown| shown + PROGRESS_INTERVAL);
+        let earliest = self.s.shown_at.map(|shown| shown + progress_interval(current, shown));
         match (differs(current, &wanted), earliest) {
             (Difference::None, _) => None,
             (Difference::Progress, Some(earliest)) if self.now < earliest => {
@@ -355,6 +358,13 @@ impl Decision<'_> {
         let timeout = self.policy.delete_timeout?;
         since.map(|since| since + timeout)
     }
+}
+
+/// How long after `shown` the progress of a run is worth a write again.
+fn progress_interval(current: Option<&WorkflowExecutionStatus>, shown: Timestamp) -> Duration {
+    let started = current.and_then(|status| status.start_time.as_ref());
+    let age = started.map_or(Duration::ZERO, |start| shown.duration_since(start.0).unsigned_abs());
+    (age / 4).clamp(PROGRESS_INTERVAL, MAX_PROGRESS_INTERVAL)
 }
 
 /// The same step, but no rest beyond `end`.

@@ -130,19 +130,23 @@ fn a_start_that_takes_no_time_costs_no_write() {
 }
 
 #[test]
-fn progress_alone_is_written_at_most_once_a_second() {
+fn progress_alone_is_written_once_a_second_and_of_long_runs_more_seldom() {
     let record = executed(State::Running);
     let object = shown(&mk_held(), &step(&mk_held(), &record));
     let mut execution = mk_execution(State::Running, 6);
     execution.progress = Some(v1::Progress { total: 3, succeeded: 1, ..v1::Progress::default() });
-    let record = Record::Execution(Box::new(execution));
-    let situation = Situation { shown_at: Some(at(60)), ..mk_situation(Some(&object), &record) };
-    assert_eq!(decide(&situation, &POLICY, at(60)), Step::Rest(Some(at(61))));
-    assert!(matches!(decide(&situation, &POLICY, at(61)), Step::Show(_)));
-    // The end is not held back.
-    let record = Record::Execution(Box::new(mk_execution(State::Succeeded, 7)));
-    let situation = Situation { shown_at: Some(at(60)), ..mk_situation(Some(&object), &record) };
-    assert!(matches!(decide(&situation, &POLICY, at(60)), Step::Show(_)));
+    let progressed = Record::Execution(Box::new(execution));
+    let ended = Record::Execution(Box::new(mk_execution(State::Succeeded, 7)));
+    // The run began in second 1.
+    for (shown, next) in [(2, 3), (5, 6), (25, 31), (60, 70), (1_000, 1_010)] {
+        let shown_at = Some(at(shown));
+        let situation = Situation { shown_at, ..mk_situation(Some(&object), &progressed) };
+        assert_eq!(decide(&situation, &POLICY, at(shown)), Step::Rest(Some(at(next))), "{shown}");
+        assert!(matches!(decide(&situation, &POLICY, at(next)), Step::Show(_)), "{shown}");
+        // The end is not held back.
+        let situation = Situation { shown_at, ..mk_situation(Some(&object), &ended) };
+        assert!(matches!(decide(&situation, &POLICY, at(shown)), Step::Show(_)), "{shown}");
+    }
 }
 
 #[test]

@@ -158,7 +158,7 @@ async fn the_longest_reason_is_kept_and_its_beginning_fits_into_the_error() {
     let mut client = stack.client().await;
     assert_eq!(cancel_request(&mut client, "r", &"\u{1f980}".repeat(2000)).await, None);
     let status = client.start(mk_start("r", "pod/x")).await.unwrap_err();
-    let expected = format!("anonymous withdrew it: {}", "\u{1f980}".repeat(200));
+    let expected = format!("anonymous withdrew it: {}…", "\u{1f980}".repeat(199));
     assert_eq!(withdrawn(&status, "r"), expected);
 }
 

@@ -88,7 +88,7 @@ fn mk_event(r#type: EventType) -> v1::ExecutionEvent {
                 gate: v1::Gate::Lock.into(),
                 holder_execution_id: "0199".into(),
                 message: "execution 0199 holds it".into(),
-                until: None,
+                ..v1::Waiting::default()
             });
         }
         EventType::CancelRequested | EventType::Cancelled => {

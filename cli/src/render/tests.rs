@@ -12,7 +12,7 @@ fn waiting(holder: &str) -> Waiting {
         gate: Gate::Lock.into(),
         message: format!("execution {holder} holds the target"),
         holder_execution_id: holder.to_owned(),
-        until: None,
+        ..Waiting::default()
     }
 }
 
@@ -259,13 +259,20 @@ fn a_target_tells_its_holder_its_queue_and_its_gates() {
         cooldown: Some(Cooldown {
             workflow: "registry.example/workflows/restart:v1".to_owned(),
             end_time: Some(at("10:14:03")),
+            ..Cooldown::default()
         }),
-        backoff: Some(Backoff { failures: 3, end_time: Some(at("10:10:40")) }),
+        backoff: Some(Backoff {
+            failures: 3,
+            end_time: Some(at("10:10:40")),
+            ..Backoff::default()
+        }),
         block: Some(Block {
             reason: BlockReason::PreviousExecutionFailed.into(),
             execution_id: "e-1".to_owned(),
             since: Some(at("09:10:00")),
+            ..Block::default()
         }),
+        ..Target::default()
     };
     expect![[r"
         default/deployment/api in cluster prod is held by execution e-2 (RUNNING) since 2026-11-21T10:06:55.000Z (3m 5s ago). Its run is wfe-0123456789abcdef-4.

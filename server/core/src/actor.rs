@@ -15,9 +15,25 @@ pub struct Actor {
     pub groups: Vec<String>,
     /// How the identity was established.
     pub method: AuthenticationMethod,
+    /// For whom the actor acted, when the actor is one who may say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<OnBehalfOf>,
     /// Network address of the caller, without the port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+}
+
+/// For whom an actor acted: somebody whom the API server authenticated, as the bridge reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnBehalfOf {
+    /// Name of the user.
+    pub user: String,
+    /// UID of the user, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Groups of the user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// How an identity was established.
@@ -26,6 +42,10 @@ pub struct Actor {
 pub enum AuthenticationMethod {
     /// No authentication.
     None,
+    /// A bearer token, checked by a TokenReview.
+    Token,
+    /// A client certificate.
+    Certificate,
     /// The service itself.
     Service,
 }
@@ -38,8 +58,14 @@ impl Actor {
             uid: None,
             groups: Vec::new(),
             method: AuthenticationMethod::None,
+            on_behalf_of: None,
             address,
         }
+    }
+
+    /// The name of the person or service on whose decision something was done.
+    pub fn person(&self) -> &str {
+        self.on_behalf_of.as_ref().map_or(&self.user, |somebody| &somebody.user)
     }
 
     /// The service itself, for what no caller asked for.
@@ -49,6 +75,7 @@ impl Actor {
             uid: None,
             groups: Vec::new(),
             method: AuthenticationMethod::Service,
+            on_behalf_of: None,
             address: None,
         }
     }

@@ -110,6 +110,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
         start_time: created.map(|run| timestamp(run.created_at)),
         end_time: state.ended_at().map(timestamp),
         update_time: Some(timestamp(*updated_at)),
+        observed: Vec::new(),
         obstacle: match state {
             State::Starting { obstacle, .. } | State::Cancelling { obstacle, .. } => {
                 obstacle.clone().unwrap_or_default()
@@ -248,6 +249,8 @@ pub(super) fn target(view: &TargetView) -> v1::Target {
         cooldown: None,
         backoff: None,
         block: None,
+        cooldowns: Vec::new(),
+        clearances: Vec::new(),
     }
 }
 
@@ -273,6 +276,8 @@ fn waiting(hold: &Hold) -> v1::Waiting {
         message: message.clone(),
         holder_execution_id: holder.map(|id| id.to_string()).unwrap_or_default(),
         until: until.map(timestamp),
+        block_reason: v1::BlockReason::Unspecified.into(),
+        cause_execution_id: String::new(),
     }
 }
 
@@ -287,17 +292,23 @@ fn run(planned: &PlannedRun, created: Option<&CreatedRun>, namespace: &str) -> v
 }
 
 fn actor(actor: &Actor) -> v1::Actor {
-    let Actor { user, uid, groups, method, address } = actor;
+    let Actor { user, uid, groups, method, on_behalf_of, address } = actor;
     v1::Actor {
         user: user.clone(),
         uid: uid.clone().unwrap_or_default(),
         groups: groups.clone(),
         method: match method {
             AuthenticationMethod::None => v1::AuthenticationMethod::None,
+            AuthenticationMethod::Token => v1::AuthenticationMethod::Token,
+            AuthenticationMethod::Certificate => v1::AuthenticationMethod::Certificate,
             AuthenticationMethod::Service => v1::AuthenticationMethod::Service,
         }
         .into(),
-        on_behalf_of: None,
+        on_behalf_of: on_behalf_of.as_ref().map(|somebody| v1::OnBehalfOf {
+            user: somebody.user.clone(),
+            uid: somebody.uid.clone().unwrap_or_default(),
+            groups: somebody.groups.clone(),
+        }),
         address: address.clone().unwrap_or_default(),
     }
 }

@@ -49,8 +49,14 @@ fn count() -> impl Strategy<Value = i32> {
 }
 
 prop_compose! {
-    fn waiting()(gate in tag(5), message in text(), holder in text(), until in stamp()) -> v1::Waiting {
-        v1::Waiting { gate, message, holder_execution_id: holder, until }
+    fn waiting()(
+        gate in tag(5), message in text(), holder in text(), until in stamp(),
+        block_reason in tag(3), cause in text(),
+    ) -> v1::Waiting {
+        v1::Waiting {
+            gate, message, holder_execution_id: holder, until, block_reason,
+            cause_execution_id: cause,
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl World {
                 gate: Gate::Lock.into(),
                 message: format!("execution {holder} holds the target"),
                 holder_execution_id: holder,
-                until: None,
+                ..Waiting::default()
             });
         }
         let mut kept = Kept { first: first.clone(), events: Vec::new() };

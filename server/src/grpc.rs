@@ -62,7 +62,7 @@ impl ExecutionService for Door {
         self.answer("Start", async {
             let actor = from_proto::actor(&request);
             let (start, mode) = from_proto::start(request.into_inner())?;
-            let started = self.service.start(start, actor, mode).await?;
+            let started = Box::pin(self.service.start(start, actor, mode)).await?;
             let (execution, outcome) = match started {
                 Started::Accepted(execution) => (execution, v1::StartOutcome::Accepted),
                 Started::Repeated(execution) => (execution, v1::StartOutcome::Repeated),
@@ -105,10 +105,10 @@ impl ExecutionService for Door {
             let (key, reason) = from_proto::cancel(request.into_inner())?;
             let execution = match key {
                 from_proto::Key::Execution(id) => {
-                    Some(self.service.cancel(id, reason, actor).await?)
+                    Some(Box::pin(self.service.cancel(id, reason, actor)).await?)
                 }
                 from_proto::Key::Request(id) => {
-                    match self.service.cancel_request(id, reason, actor).await? {
+                    match Box::pin(self.service.cancel_request(id, reason, actor)).await? {
                         Cancelled::Execution(execution) => Some(*execution),
                         Cancelled::Withdrawn => None,
                     }
@@ -129,7 +129,8 @@ impl ExecutionService for Door {
             let actor = from_proto::actor(&request);
             let asked = from_proto::clear_block(request.into_inner())?;
             let from_proto::ClearBlock { key, reason, ticket, expected } = asked;
-            let cleared = self.service.clear_block(&key, reason, ticket, expected, actor).await?;
+            let cleared =
+                Box::pin(self.service.clear_block(&key, reason, ticket, expected, actor)).await?;
             let namespace = self.service.namespace();
             Ok(v1::ClearBlockResponse {
                 target: Some(to_proto::target(&cleared.target)),
@@ -145,8 +146,8 @@ impl ExecutionService for Door {
     ) -> Result<Response<v1::GetResponse>, Status> {
         self.answer("Get", async {
             let execution = match from_proto::get(request.into_inner())? {
-                from_proto::Key::Execution(id) => self.service.get(id).await?,
-                from_proto::Key::Request(id) => self.service.get_by_request(&id).await?,
+                from_proto::Key::Execution(id) => Box::pin(self.service.get(id)).await?,
+                from_proto::Key::Request(id) => Box::pin(self.service.get_by_request(&id)).await?,
             };
             let execution = Some(to_proto::execution(&execution, self.service.namespace()));
             Ok(v1::GetResponse { execution })
@@ -173,7 +174,7 @@ impl ExecutionService for Door {
         self.answer("GetTarget", async {
             let v1::GetTargetRequest { target, cluster_id } = request.into_inner();
             let key = from_proto::target_key(&target, &cluster_id)?;
-            let view = self.service.target(&key).await?;
+            let view = Box::pin(self.service.target(&key)).await?;
             Ok(v1::GetTargetResponse { target: Some(to_proto::target(&view)) })
         })
         .await

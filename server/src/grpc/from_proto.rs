@@ -84,8 +84,8 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
         wrong.take("correlation_id", optional(correlation_id, |text| text.parse()));
     let deadline = wrong.take("deadline", deadline.map(|time| timestamp(&time)).transpose());
     let when_locked = wrong.take("when_locked", locked(when_locked));
-    let when_cooling = wrong.take("when_cooling", cooling(when_cooling));
-    let when_blocked = wrong.take("when_blocked", blocked(when_blocked));
+    let at_cooldown = wrong.take("when_cooling", cooling(when_cooling));
+    let at_block = wrong.take("when_blocked", blocked(when_blocked));
     let identity = take_identity(&mut wrong, workflow_identity.unwrap_or_default());
     let source = take_source(&mut wrong, source);
     // Named first what is wrong, then what is not there yet: a wrong request stays wrong.
@@ -111,8 +111,8 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
             correlation_id: correlation_id?,
             deadline: deadline?,
             when_locked: when_locked?,
-            when_cooling: when_cooling?,
-            when_blocked: when_blocked?,
+            when_cooling: at_cooldown?,
+            when_blocked: at_block?,
             identity,
             source,
         })

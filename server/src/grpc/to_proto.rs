@@ -9,7 +9,7 @@ use wfe_core::{
     },
     failure::{Failure, FailureReason},
     ids::{ExecutionId, Revision},
-    request::StartRequest,
+    request::{Source, StartRequest},
 };
 use wfe_proto::v1;
 
@@ -90,11 +90,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
             version: identity.version.clone(),
         })
         .filter(|identity| *identity != v1::WorkflowIdentity::default()),
-        source: source.as_ref().map(|source| v1::Source {
-            namespace: source.namespace.clone(),
-            name: source.name.clone(),
-            uid: source.uid.clone(),
-        }),
+        source: source.as_ref().map(asked_by),
         state: state_code(state.code()).into(),
         revision: revision(*number),
         waiting: match state {
@@ -243,6 +239,11 @@ fn state_code(code: StateCode) -> v1::State {
         StateCode::Failed => v1::State::Failed,
         StateCode::Cancelled => v1::State::Cancelled,
     }
+}
+
+fn asked_by(source: &Source) -> v1::Source {
+    let Source { namespace, name, uid } = source;
+    v1::Source { namespace: namespace.clone(), name: name.clone(), uid: uid.clone() }
 }
 
 fn observed(run: &PlannedRun) -> Vec<v1::Waiting> {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cancel;
+mod gates;
 mod locking;
 mod queries;
 mod requests;

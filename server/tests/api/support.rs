@@ -27,7 +27,7 @@ use wfe_server::{
     metrics::Metrics,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
-    store::{Store, observer::Unobserved, sqlite::SqliteStore},
+    store::{Store, sqlite::SqliteStore},
     tekton::{
         Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
@@ -45,6 +45,7 @@ pub(crate) struct Stack {
     pub(crate) metrics: Metrics,
     directory: TempDir,
     heartbeat: Duration,
+    clock: Arc<dyn Clock>,
     gates: gates::Policy,
     running: Running,
 }
@@ -68,16 +69,22 @@ impl Stack {
 
     /// Only the lock of a target holds anybody.
     pub(crate) async fn with(config: SimulatorConfig) -> Self {
-        Self::with_gates(config, gates::Policy::all(gates::Mode::Off)).await
+        Self::with_gates(config, gates::Policy::all(gates::Mode::Off), Arc::new(SystemClock)).await
     }
 
-    pub(crate) async fn with_gates(config: SimulatorConfig, gates: gates::Policy) -> Self {
+    /// Objects take their times from `clock`; how long a task takes does not depend on it.
+    pub(crate) async fn with_gates(
+        config: SimulatorConfig,
+        gates: gates::Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let cluster = SimulatedCluster::new(config, Arc::new(SystemClock));
+        let cluster = SimulatedCluster::new(config, Arc::clone(&clock));
         let heartbeat = Duration::from_millis(50);
-        let started = Running::start(&cluster, &directory, heartbeat, gates.clone()).await;
-        let (running, metrics) = started;
-        let stack = Self { cluster, metrics, directory, heartbeat, gates, running };
+        let started =
+            Running::start(&cluster, &directory, heartbeat, Arc::clone(&clock), gates.clone());
+        let (running, metrics) = started.await;
+        let stack = Self { cluster, metrics, directory, heartbeat, clock, gates, running };
         stack.until_synced().await;
         stack
     }
@@ -85,9 +92,9 @@ impl Stack {
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
     pub(crate) async fn crash_and_restart(&mut self) {
         self.running.kill().await;
-        let gates = self.gates.clone();
-        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, gates).await;
-        (self.running, self.metrics) = started;
+        let (clock, gates) = (Arc::clone(&self.clock), self.gates.clone());
+        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, clock, gates);
+        (self.running, self.metrics) = started.await;
     }
 
     /// Ends every open watch as a shutdown does.
@@ -136,13 +143,13 @@ impl Running {
         cluster: &Arc<SimulatedCluster>,
         directory: &TempDir,
         heartbeat: Duration,
+        clock: Arc<dyn Clock>,
         gates: gates::Policy,
     ) -> (Self, Metrics) {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new().unwrap();
         let path = directory.path().join("wfe.db");
         let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap());
+            Arc::new(SqliteStore::open(&path, Arc::new(metrics.clone())).await.unwrap());
         let tekton: Arc<dyn Tekton> = Arc::new(Simulator::connect(Arc::clone(cluster)));
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
         let ledger = Ledger::new(

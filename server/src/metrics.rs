@@ -8,6 +8,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use wfe_core::{
+    access::Method,
     event::{Event, EventKind},
     execution::{Execution, Gate, StateCode},
 };
@@ -26,6 +27,10 @@ const LATENCY: &[f64] = &[
 /// Seconds that a run takes.
 const DURATION: &[f64] = &[1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 
+/// Why a call is denied.
+const DENIALS: [Code; 3] =
+    [Code::Unauthenticated, Code::PermissionDenied, Code::AuthenticationUnavailable];
+
 /// The metrics of one server, in a registry of its own.
 #[derive(Clone)]
 pub struct Metrics {
@@ -33,6 +38,7 @@ pub struct Metrics {
     executions: IntCounterVec,
     live: IntGaugeVec,
     refusals: IntCounterVec,
+    denials: IntCounterVec,
     calls: HistogramVec,
     accepted_to_run: Histogram,
     run_duration: HistogramVec,
@@ -65,6 +71,13 @@ impl Metrics {
             refusals: IntCounterVec::new(
                 Opts::new("refusals_total", "Starts refused at a gate."),
                 &["gate"],
+            )?,
+            denials: IntCounterVec::new(
+                Opts::new(
+                    "denials_total",
+                    "Calls and streams that were denied to their callers; code says why.",
+                ),
+                &["method", "code"],
             )?,
             calls: HistogramVec::new(
                 histogram(
@@ -106,14 +119,21 @@ impl Metrics {
             registry,
         };
         metrics.register()?;
+        // From the start on, so that the first denial is seen as a change.
+        for method in Method::ALL {
+            for code in DENIALS {
+                metrics.denials.with_label_values(&[method.as_str(), code.as_str()]);
+            }
+        }
         Ok(metrics)
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 12] = [
+        let all: [Box<dyn prometheus::core::Collector>; 13] = [
             Box::new(self.executions.clone()),
             Box::new(self.live.clone()),
             Box::new(self.refusals.clone()),
+            Box::new(self.denials.clone()),
             Box::new(self.calls.clone()),
             Box::new(self.accepted_to_run.clone()),
             Box::new(self.run_duration.clone()),
@@ -175,6 +195,11 @@ impl Metrics {
     /// A Start was refused.
     pub(crate) fn refused(&self, gate: Gate) {
         self.refusals.with_label_values(&[gate.as_str()]).inc();
+    }
+
+    /// A call or a stream was denied.
+    pub(crate) fn denied(&self, method: Method, code: Code) {
+        self.denials.with_label_values(&[method.as_str(), code.as_str()]).inc();
     }
 
     /// A call was answered.

@@ -5,8 +5,9 @@
 //!
 //! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] (who may
 //! run on a target), [`start`], [`withdraw`] and [`settle`] (the decisions that a transaction takes),
-//! [`observe`] and [`failure`] (what a run tells).
+//! [`observe`] and [`failure`] (what a run tells), [`access`] (which right a call needs).
 
+pub mod access;
 pub mod actor;
 pub mod event;
 pub mod execution;

@@ -99,7 +99,6 @@ async fn parameters_beyond_limits_are_named() {
 async fn what_is_not_there_yet_says_so_and_stores_nothing() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
-    let who = || Some(v1::OnBehalfOf { user: "alice".to_owned(), ..v1::OnBehalfOf::default() });
     for request in [
         v1::StartRequest {
             workflow: Some(Workflow::Inline(v1::InlineWorkflow::default())),
@@ -107,7 +106,6 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
         },
         v1::StartRequest { when_cooling: WhenCooling::Wait.into(), ..mk() },
         v1::StartRequest { when_blocked: WhenBlocked::Wait.into(), ..mk() },
-        v1::StartRequest { on_behalf_of: who(), ..mk() },
         v1::StartRequest { sensitive_parameters: vec!["TOKEN".to_owned()], ..mk() },
     ] {
         let status = client.start(request).await.unwrap_err();
@@ -130,7 +128,9 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
         }
     }
     start(&mut client, mk_start("not-started", "pod/y")).await;
-    let status = client.clear_block(v1::ClearBlockRequest::default()).await.unwrap_err();
+    let clear =
+        v1::ClearBlockRequest { target: "pod/y".to_owned(), ..v1::ClearBlockRequest::default() };
+    let status = client.clear_block(clear).await.unwrap_err();
     refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
     for scope in [
         watch_request::Scope::Target(v1::TargetRef::default()),

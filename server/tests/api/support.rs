@@ -20,6 +20,7 @@ use wfe_proto::v1::{
     watch_response,
 };
 use wfe_server::{
+    auth::Guard,
     clock::{Clock, SystemClock},
     grpc,
     ledger::Ledger,
@@ -44,6 +45,7 @@ pub(crate) struct Stack {
     pub(crate) metrics: Metrics,
     directory: TempDir,
     heartbeat: Duration,
+    guard: Guard,
     running: Running,
 }
 
@@ -65,19 +67,32 @@ impl Stack {
     }
 
     pub(crate) async fn with(config: SimulatorConfig) -> Self {
+        let stack = Self::build(config, Guard::open()).await;
+        stack.until_synced().await;
+        stack
+    }
+
+    /// A service that lets in whom `guard` lets in. Its watches on the cluster may not be complete yet.
+    pub(crate) async fn guarded(guard: Guard) -> Self {
+        let config =
+            SimulatorConfig { task_time: Duration::from_millis(40), ..SimulatorConfig::default() };
+        Self::build(config, guard).await
+    }
+
+    async fn build(config: SimulatorConfig, guard: Guard) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cluster = SimulatedCluster::new(config, Arc::new(SystemClock));
         let heartbeat = Duration::from_millis(50);
-        let (running, metrics) = Running::start(&cluster, &directory, heartbeat).await;
-        let stack = Self { cluster, metrics, directory, heartbeat, running };
-        stack.until_synced().await;
-        stack
+        let started = Running::start(&cluster, &directory, heartbeat, guard.clone()).await;
+        let (running, metrics) = started;
+        Self { cluster, metrics, directory, heartbeat, guard, running }
     }
 
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
     pub(crate) async fn crash_and_restart(&mut self) {
         self.running.kill().await;
-        let started = Running::start(&self.cluster, &self.directory, self.heartbeat).await;
+        let guard = self.guard.clone();
+        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, guard).await;
         (self.running, self.metrics) = started;
     }
 
@@ -127,6 +142,7 @@ impl Running {
         cluster: &Arc<SimulatedCluster>,
         directory: &TempDir,
         heartbeat: Duration,
+        guard: Guard,
     ) -> (Self, Metrics) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new().unwrap();
@@ -160,7 +176,7 @@ impl Running {
             tokio_stream::wrappers::ReceiverStream::new(connections).map(Ok::<_, std::io::Error>);
         let serve = tonic::transport::Server::builder()
             .layer(grpc::ExplainLayer)
-            .add_service(grpc::server(service))
+            .add_service(grpc::server(service, guard))
             .serve_with_incoming(incoming);
         let tasks = vec![
             tokio::spawn(async move { serve.await.unwrap() }),

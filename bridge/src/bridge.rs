@@ -19,6 +19,7 @@ use wfe_runtime::{
     cluster::{self, ClientError, Mirror, Pulse, Timing, Version},
     http,
     process::{BindError, Serving, bind, essential},
+    settings::SettingsError,
 };
 
 use crate::{
@@ -59,6 +60,9 @@ pub enum StartError {
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] ClientError),
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Metrics cannot be registered.
     #[error("metrics")]
     Metrics(#[from] prometheus::Error),
@@ -73,6 +77,7 @@ impl Bridge {
     /// Starts a bridge. Needs neither the cluster nor the service to answer: it goes on trying, and
     /// readiness says what is missing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let access = config.access().map_err(SettingsError::wrong)?;
         let metrics = Metrics::new()?;
         let client = cluster::client(config.kubeconfig.as_deref()).await?;
         let (health, health_address) = bind(config.health_address, "health_address").await?;
@@ -81,7 +86,7 @@ impl Bridge {
 
         let (stopping, ended, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let link = Link::new(&config.server, metrics.clone());
+        let link = Link::new(&access, metrics.clone());
         let around = Arc::new(Surroundings {
             link: link.clone(),
             cluster: Cluster::new(client, metrics.clone()),

@@ -14,7 +14,7 @@ use wfe_core::{
 use wfe_proto::v1;
 
 use super::{from_proto::question, page};
-use crate::store::{Filter, Listed, Page};
+use crate::store::{Filter, Listed, Sequence};
 
 mod progress;
 mod target;
@@ -200,16 +200,14 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
 /// A page of a list.
 pub(super) fn list(
     listed: &[Listed],
+    next: Option<Sequence>,
     filter: &Filter,
-    page: Page,
     namespace: &str,
 ) -> v1::ListResponse {
-    let full = listed.len() >= page.limit as usize;
-    let next = listed.last().filter(|_| full);
     v1::ListResponse {
         executions: listed.iter().map(|entry| execution(&entry.execution, namespace)).collect(),
         next_page_token: next
-            .map(|entry| page::encode(&question(filter), entry.sequence.0))
+            .map(|sequence| page::encode(&question(filter), sequence.0))
             .unwrap_or_default(),
     }
 }

@@ -21,6 +21,7 @@ use wfe_proto::v1::{
     watch_response,
 };
 use wfe_server::{
+    auth::Guard,
     clock::{Clock, SystemClock},
     grpc,
     ledger::Ledger,
@@ -47,6 +48,7 @@ pub(crate) struct Stack {
     heartbeat: Duration,
     clock: Arc<dyn Clock>,
     gates: gates::Policy,
+    guard: Guard,
     running: Running,
 }
 
@@ -69,7 +71,8 @@ impl Stack {
 
     /// Only the lock of a target holds anybody.
     pub(crate) async fn with(config: SimulatorConfig) -> Self {
-        Self::with_gates(config, gates::Policy::all(gates::Mode::Off), Arc::new(SystemClock)).await
+        let gates = gates::Policy::all(gates::Mode::Off);
+        Self::with_gates(config, gates, Arc::new(SystemClock)).await
     }
 
     /// Objects take their times from `clock`; how long a task takes does not depend on it.
@@ -78,23 +81,40 @@ impl Stack {
         gates: gates::Policy,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let stack = Self::build(config, Guard::open(), gates, clock).await;
+        stack.until_synced().await;
+        stack
+    }
+
+    /// A service that lets in whom `guard` lets in. Its watches on the cluster may not be complete yet.
+    pub(crate) async fn guarded(guard: Guard) -> Self {
+        let config =
+            SimulatorConfig { task_time: Duration::from_millis(40), ..SimulatorConfig::default() };
+        let gates = gates::Policy::all(gates::Mode::Off);
+        Self::build(config, guard, gates, Arc::new(SystemClock)).await
+    }
+
+    async fn build(
+        config: SimulatorConfig,
+        guard: Guard,
+        gates: gates::Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cluster = SimulatedCluster::new(config, Arc::clone(&clock));
         let heartbeat = Duration::from_millis(50);
-        let started =
-            Running::start(&cluster, &directory, heartbeat, Arc::clone(&clock), gates.clone());
-        let (running, metrics) = started.await;
-        let stack = Self { cluster, metrics, directory, heartbeat, clock, gates, running };
-        stack.until_synced().await;
-        stack
+        let set = (Arc::clone(&clock), gates.clone(), guard.clone());
+        let started = Running::start(&cluster, &directory, heartbeat, set).await;
+        let (running, metrics) = started;
+        Self { cluster, metrics, directory, heartbeat, clock, gates, guard, running }
     }
 
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
     pub(crate) async fn crash_and_restart(&mut self) {
         self.running.kill().await;
-        let (clock, gates) = (Arc::clone(&self.clock), self.gates.clone());
-        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, clock, gates);
-        (self.running, self.metrics) = started.await;
+        let set = (Arc::clone(&self.clock), self.gates.clone(), self.guard.clone());
+        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, set).await;
+        (self.running, self.metrics) = started;
     }
 
     /// Ends every open watch as a shutdown does.
@@ -143,8 +163,7 @@ impl Running {
         cluster: &Arc<SimulatedCluster>,
         directory: &TempDir,
         heartbeat: Duration,
-        clock: Arc<dyn Clock>,
-        gates: gates::Policy,
+        (clock, gates, guard): (Arc<dyn Clock>, gates::Policy, Guard),
     ) -> (Self, Metrics) {
         let metrics = Metrics::new().unwrap();
         let path = directory.path().join("wfe.db");
@@ -182,7 +201,7 @@ impl Running {
             tokio_stream::wrappers::ReceiverStream::new(connections).map(Ok::<_, std::io::Error>);
         let serve = tonic::transport::Server::builder()
             .layer(grpc::ExplainLayer)
-            .add_service(grpc::server(service))
+            .add_service(grpc::server(service, guard))
             .serve_with_incoming(incoming);
         let tasks = vec![
             tokio::spawn(async move { serve.await.unwrap() }),

@@ -24,7 +24,7 @@ use wfe_runtime::cluster::Version;
 use crate::{
     metrics::Released,
     object::Object,
-    project::{Difference, View, differs, project},
+    project::{Difference, View, cause, differs, project},
     request::{Holder, Refusal, Trouble},
 };
 
@@ -83,7 +83,7 @@ pub struct Situation<'a> {
     pub noted: i64,
     /// Whether the events of the execution come in.
     pub following: bool,
-    /// Who holds the target, when it was looked up.
+    /// Who holds the target, or has failed there, when it was looked up.
     pub holder: Option<&'a Holder>,
     /// What stands in the way of calls to the service.
     pub server: Option<Setback<'a>>,
@@ -124,7 +124,7 @@ pub enum Step {
     Start(Box<StartRequest>),
     /// Read the events of this execution after the ones that were made known.
     Follow(String),
-    /// Find out who stands behind the execution that holds the target.
+    /// Find out who stands behind the execution that holds the target, or whose failure blocks it.
     FindHolder(String),
     /// Note that it can never run, which needs no question.
     Refuse(Box<Refusal>),
@@ -323,12 +323,11 @@ impl Decision<'_> {
         if is_ahead(object, execution) {
             return Some(Step::Rest(None));
         }
-        if let Some(waiting) = &execution.waiting
-            && !waiting.holder_execution_id.is_empty()
-            && self.s.holder.is_none_or(|known| known.execution_id != waiting.holder_execution_id)
-            && execution.state() == State::Waiting
+        if execution.state() == State::Waiting
+            && let Some(cause) = execution.waiting.as_ref().and_then(cause)
+            && self.s.holder.is_none_or(|known| known.execution_id != cause)
         {
-            return Some(self.call(Step::FindHolder(waiting.holder_execution_id.clone())));
+            return Some(self.call(Step::FindHolder(cause.to_owned())));
         }
         if execution.state() == State::Starting {
             let worth_it = self.s.recorded_at + START_GRACE;

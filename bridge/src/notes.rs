@@ -32,7 +32,7 @@ use k8s_openapi::{
 use wfe_proto::v1::{self, EventType};
 
 use crate::{
-    project::{asked, class, go, held, moment, run_name},
+    project::{asked, class, go, held, moment, person, run_name},
     request::{Cause, Refusal},
     text::fit_bytes,
 };
@@ -221,8 +221,7 @@ fn told(event: &v1::ExecutionEvent, execution: &v1::Execution) -> Option<Told> {
         }
         EventType::BlockCleared => {
             let clearance = event.clearance.clone().unwrap_or_default();
-            let user = clearance.actor.map(|actor| actor.user).filter(|user| !user.is_empty());
-            let user = user.unwrap_or_else(|| "Somebody".to_owned());
+            let user = clearance.actor.as_ref().and_then(person).unwrap_or("Somebody");
             let text = format!("{user} cleared the block of its target: {}", clearance.reason);
             Told::normal("BlockCleared", "ClearBlock", text)
         }

@@ -21,6 +21,7 @@ pub mod object;
 pub mod probes;
 pub mod project;
 pub mod request;
+pub mod seal;
 mod text;
 
 pub use bridge::Bridge;

@@ -23,6 +23,7 @@ pub mod project;
 pub mod request;
 pub mod seal;
 mod text;
+pub mod webhook;
 
 pub use bridge::Bridge;
 pub use config::Config;

@@ -166,9 +166,8 @@ impl Review<'_> {
     /// Whoever ends an execution by its phase means its end, and not what else such a write may have lost.
     fn end(&self, new: &Map<String, Value>) -> Verdict {
         let asked = self.old.get(CANCEL).and_then(|asked| CancelRequest::deserialize(asked).ok());
-        let asked = asked.is_some_and(|asked| {
-            self.rules.key.sealed_cancel(self.change.object_uid, &asked)
-        });
+        let asked =
+            asked.is_some_and(|asked| self.rules.key.sealed_cancel(self.change.object_uid, &asked));
         let lives = matches!(self.text("phase"), "" | "Pending" | "Running");
         if asked || !lives || self.change.deletion == Deletion::Asked {
             return Verdict::Restore(status(self.old.clone()));
@@ -205,11 +204,10 @@ impl Review<'_> {
         };
         let execution_id = self.text("executionID");
         let before = self.old.get(REQUEST);
-        let before = before
-            .and_then(|before| BlockClearanceRequest::deserialize(before).ok())
-            .filter(|before| {
-                self.rules.key.sealed_clearance(change.object_uid, execution_id, before)
-            });
+        let before =
+            before.and_then(|before| BlockClearanceRequest::deserialize(before).ok()).filter(
+                |before| self.rules.key.sealed_clearance(change.object_uid, execution_id, before),
+            );
         let mut warnings = Vec::new();
         if let Some(before) = &before {
             if has_stamp(&typed) && stamp(&typed) != stamp(before) {
@@ -244,8 +242,7 @@ impl Review<'_> {
         }
         request.requested_by = Some(change.by.clone());
         request.requested_at = Some(Time(self.now));
-        request.seal =
-            self.seal(&Claim::clearance(change.object_uid, execution_id, &request));
+        request.seal = self.seal(&Claim::clearance(change.object_uid, execution_id, &request));
         Ok(Verdict::IfMayClear { status: with(&request), warnings })
     }
 

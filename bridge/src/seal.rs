@@ -18,6 +18,17 @@ pub const KEY_BYTES: usize = 32;
 #[derive(Clone)]
 pub struct SealKey(hmac::Key);
 
+/// What seals are checked with.
+#[derive(Debug, Clone)]
+pub enum Seals {
+    /// There is no webhook, so nobody seals anything.
+    Off,
+    /// The key was not read yet.
+    Unknown,
+    /// This.
+    Key(SealKey),
+}
+
 /// A key that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key for seals has {0} bytes; at least {KEY_BYTES} are needed")]

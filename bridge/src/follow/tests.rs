@@ -64,6 +64,7 @@ fn mk_follower(api_server: &ApiServer, object: Object) -> (Follower, watch::Send
         policy: Policy { when_locked: WhenLocked::Wait, delete_timeout: None },
         clock: Arc::new(SystemClock),
         instance: "i".to_owned(),
+        seals: watch::channel(Seals::Off).1,
         desk: Mutex::default(),
         stopping: CancellationToken::new(),
     };

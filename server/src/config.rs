@@ -15,8 +15,10 @@ use wfe_runtime::{
 };
 
 mod args;
+mod gates;
 
 pub use args::Args;
+pub use gates::{CooldownScope, GateMode, Gates};
 
 /// The settings of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,8 @@ pub struct Config {
     /// Time of one simulated task.
     #[serde(with = "humantime_serde")]
     pub simulated_task: Duration,
+    /// What is done at each gate.
+    pub gates: Gates,
     /// Logging.
     pub log: Log,
 }
@@ -84,6 +88,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(30),
             simulated_task: Duration::from_millis(400),
+            gates: Gates::default(),
             log: Log::default(),
         }
     }
@@ -121,7 +126,7 @@ impl Config {
         if self.start_timeout.is_zero() {
             return Err("start_timeout must be longer than 0s".to_owned());
         }
-        Ok(())
+        self.gates.validate()
     }
 }
 

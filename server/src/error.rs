@@ -1,7 +1,14 @@
 //! What the service can answer instead of what was asked, with stable codes.
 
+use std::time::Duration;
+
 use wfe_core::{
-    execution::Hold, ids::ExecutionId, invalid::Violations, target::TargetKey, withdraw::Withdrawal,
+    execution::{Closed, Hold},
+    gates::BlockReason,
+    ids::ExecutionId,
+    invalid::Violations,
+    target::TargetKey,
+    withdraw::Withdrawal,
 };
 
 use crate::{
@@ -23,13 +30,29 @@ pub enum ServiceError {
         /// Its identifier.
         id: String,
     },
-    /// Another execution or a foreign run holds the target.
-    #[error("target {target} is locked: {}", hold.message)]
-    TargetLocked {
+    /// A gate of the target is closed.
+    #[error("target {target} {}: {}", closed(hold), hold.message)]
+    GateClosed {
         /// The target.
         target: Box<TargetKey>,
-        /// Who holds it.
+        /// The gate, and what closed it.
         hold: Box<Hold>,
+        /// How long until it opens by itself, when that is known.
+        left: Option<Duration>,
+    },
+    /// There is no block to clear.
+    #[error("target {target} is not blocked: there is nothing to clear")]
+    NotBlocked {
+        /// The target.
+        target: Box<TargetKey>,
+    },
+    /// Another execution blocks the target than the caller looked at.
+    #[error("target {target} is blocked by execution {blocking} now: look at that one first")]
+    BlockChanged {
+        /// The target.
+        target: Box<TargetKey>,
+        /// The execution that blocks it.
+        blocking: ExecutionId,
     },
     /// The request id was used for another request.
     #[error("request_id {request_id} was used for a request with another {field}")]
@@ -90,6 +113,18 @@ pub enum Code {
     NotFound,
     /// The target is locked.
     TargetLocked,
+    /// The target was remediated a short time ago.
+    CooldownActive,
+    /// The last ones failed before they executed anything, and the next try waits.
+    BackoffActive,
+    /// An execution failed, and a person must look first.
+    PreviousExecutionFailed,
+    /// Too many failed in a row, and a person must look first.
+    RetriesExhausted,
+    /// There is no block to clear.
+    NotBlocked,
+    /// Another execution blocks the target.
+    BlockChanged,
     /// The request id was used for another request.
     RequestIdReused,
     /// The request was withdrawn.
@@ -114,10 +149,16 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
+        Self::CooldownActive,
+        Self::BackoffActive,
+        Self::PreviousExecutionFailed,
+        Self::RetriesExhausted,
+        Self::NotBlocked,
+        Self::BlockChanged,
         Self::RequestIdReused,
         Self::RequestWithdrawn,
         Self::CursorAhead,
@@ -136,6 +177,12 @@ impl Code {
             Self::InvalidRequest => "INVALID_REQUEST",
             Self::NotFound => "NOT_FOUND",
             Self::TargetLocked => "TARGET_LOCKED",
+            Self::CooldownActive => "COOLDOWN_ACTIVE",
+            Self::BackoffActive => "BACKOFF_ACTIVE",
+            Self::PreviousExecutionFailed => "PREVIOUS_EXECUTION_FAILED",
+            Self::RetriesExhausted => "RETRIES_EXHAUSTED",
+            Self::NotBlocked => "NOT_BLOCKED",
+            Self::BlockChanged => "BLOCK_CHANGED",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::RequestWithdrawn => "REQUEST_WITHDRAWN",
             Self::CursorAhead => "CURSOR_AHEAD",
@@ -152,11 +199,23 @@ impl Code {
 
 impl ServiceError {
     /// The stable code.
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::NotFound { .. } => Code::NotFound,
-            Self::TargetLocked { .. } => Code::TargetLocked,
+            Self::GateClosed { hold, .. } => match hold.why {
+                Closed::Lock { .. } => Code::TargetLocked,
+                Closed::Cooldown { .. } => Code::CooldownActive,
+                Closed::Backoff { .. } => Code::BackoffActive,
+                Closed::Block { reason: BlockReason::PreviousExecutionFailed, .. } => {
+                    Code::PreviousExecutionFailed
+                }
+                Closed::Block { reason: BlockReason::RetriesExhausted, .. } => {
+                    Code::RetriesExhausted
+                }
+            },
+            Self::NotBlocked { .. } => Code::NotBlocked,
+            Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
             Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
             Self::CursorAhead { .. } => Code::CursorAhead,
@@ -171,6 +230,15 @@ impl ServiceError {
     /// There is no execution of that id.
     pub fn no_execution(id: ExecutionId) -> Self {
         Self::NotFound { what: "execution", id: id.to_string() }
+    }
+}
+
+fn closed(hold: &Hold) -> &'static str {
+    match hold.why {
+        Closed::Lock { .. } => "is locked",
+        Closed::Cooldown { .. } => "cools down",
+        Closed::Backoff { .. } => "backs off",
+        Closed::Block { .. } => "is blocked",
     }
 }
 

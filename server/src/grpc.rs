@@ -123,10 +123,18 @@ impl ExecutionService for Door {
 
     async fn clear_block(
         &self,
-        _request: Request<v1::ClearBlockRequest>,
+        request: Request<v1::ClearBlockRequest>,
     ) -> Result<Response<v1::ClearBlockResponse>, Status> {
         self.answer("ClearBlock", async {
-            Err(ServiceError::NotAvailable { feature: "ClearBlock" })
+            let actor = from_proto::actor(&request);
+            let asked = from_proto::clear_block(request.into_inner())?;
+            let from_proto::ClearBlock { key, reason, ticket, expected } = asked;
+            let cleared = self.service.clear_block(&key, reason, ticket, expected, actor).await?;
+            let namespace = self.service.namespace();
+            Ok(v1::ClearBlockResponse {
+                target: Some(to_proto::target(&cleared.target)),
+                execution: Some(to_proto::execution(&cleared.execution, namespace)),
+            })
         })
         .await
     }

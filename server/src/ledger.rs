@@ -5,14 +5,19 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use wfe_core::{
+    admit::Circumstances,
+    clear::{self, ClearDecision, ClearView, Clearance},
     event::EventKind,
-    execution::Execution,
+    execution::{Execution, StateCode},
+    gates::Policy,
     ids::ExecutionId,
     lock::ForeignRuns,
     request::StartRequest,
     settle::Settlement,
     start::{NewExecution, StartDecision, decide},
+    target::TargetKey,
     transition::Change,
     withdraw::{self, WithdrawDecision, WithdrawView, Withdrawal},
 };
@@ -30,6 +35,7 @@ pub struct Ledger {
     store: Arc<dyn Store>,
     notifier: Arc<Notifier>,
     queue: Arc<Queue>,
+    policy: Arc<Policy>,
     metrics: Metrics,
 }
 
@@ -39,9 +45,25 @@ impl Ledger {
         store: Arc<dyn Store>,
         notifier: Arc<Notifier>,
         queue: Arc<Queue>,
+        policy: Policy,
         metrics: Metrics,
     ) -> Self {
-        Self { store, notifier, queue, metrics }
+        Self { store, notifier, queue, policy: Arc::new(policy), metrics }
+    }
+
+    /// What is done at each gate.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What a decision at `now` rests on besides what is stored. `foreign` is what the cluster knows of
+    /// the target; `None` when nobody may be let in.
+    pub fn circumstances<'a>(
+        &'a self,
+        foreign: Option<&'a ForeignRuns>,
+        now: Timestamp,
+    ) -> Circumstances<'a> {
+        Circumstances { foreign, policy: &self.policy, now }
     }
 
     /// For reading.
@@ -58,9 +80,10 @@ impl Ledger {
     pub async fn start(
         &self,
         new: &NewExecution,
-        foreign: &ForeignRuns,
+        foreign: Option<&ForeignRuns>,
     ) -> Result<StartDecision, StoreError> {
-        let decision = self.store.start(&new.request, &|view| decide(view, new, foreign)).await?;
+        let around = self.circumstances(foreign, new.now);
+        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await?;
         if let StartDecision::Accept { change, .. } = &decision {
             self.publish(change);
         }
@@ -71,10 +94,11 @@ impl Ledger {
     pub async fn validate_start(
         &self,
         new: &NewExecution,
-        foreign: &ForeignRuns,
+        foreign: Option<&ForeignRuns>,
     ) -> Result<StartDecision, StoreError> {
         let request: &StartRequest = &new.request;
-        self.store.validate_start(request, &|view| decide(view, new, foreign)).await
+        let around = self.circumstances(foreign, new.now);
+        self.store.validate_start(request, &|view| decide(view, new, around)).await
     }
 
     /// Decides a Cancel by request id, and writes the withdrawal when it is one. Nobody is woken: nothing
@@ -95,17 +119,60 @@ impl Ledger {
         id: ExecutionId,
         decide: &SettleDecider<'_>,
     ) -> Result<Option<Execution>, SettleError> {
-        let Settlement { changes, target } = self.store.settle(name, id, decide).await?;
-        for change in &changes {
+        let settlement = self.store.settle(name, id, decide).await?;
+        self.settled(&settlement).await?;
+        let changes = settlement.changes.into_iter();
+        Ok(changes.map(|change| change.execution).find(|after| after.id == id))
+    }
+
+    /// Decides an attempt to clear the block of a target, and writes it.
+    pub async fn clear(
+        &self,
+        key: &TargetKey,
+        clearance: &Clearance,
+        expected: Option<ExecutionId>,
+        foreign: Option<&ForeignRuns>,
+    ) -> Result<ClearDecision, SettleError> {
+        let around = self.circumstances(foreign, clearance.at);
+        let decide = |view: ClearView<'_>| clear::decide(view, clearance, expected, around);
+        let decision = self.store.clear(key, &decide).await?;
+        let outcome = decision.attempt.outcome;
+        self.metrics.clearance(outcome);
+        tracing::info!(
+            target = %key,
+            outcome = outcome.as_str(),
+            execution.id = outcome.execution().map(tracing::field::display),
+            actor = clearance.actor.user,
+            on_behalf_of = clearance.actor.on_behalf_of.as_ref().map(|somebody| &somebody.user),
+            "somebody asked to clear a block",
+        );
+        self.settled(&decision.settlement).await?;
+        // Whom the clearance did not let in, because the cluster was not known, is looked at again.
+        if let Some(head) = self.store.head_of(&key.hash()).await? {
+            self.queue.enqueue(head);
+        }
+        Ok(decision)
+    }
+
+    /// Tells everybody concerned of what was written. Who waits first is looked at when the target
+    /// changed, or when it became the first just now: another gate may hold it than before.
+    async fn settled(&self, settlement: &Settlement) -> Result<(), StoreError> {
+        let Settlement { changes, target } = settlement;
+        for change in changes {
             self.publish(change);
         }
-        // A target that became free although somebody waits: what is in the way may be gone soon.
-        if let Some(free) = target.filter(|target| target.holder.is_none())
-            && let Some(head) = self.store.head_of(&free.key.hash()).await?
+        let gave_up = changes.iter().find(|change| {
+            let waited = change.events.first().and_then(|event| event.before);
+            waited == Some(StateCode::Waiting) && change.execution.state.code().is_terminal()
+        });
+        let concerned = target.as_ref().map(|target| &target.key);
+        let concerned = concerned.or(gave_up.map(|change| &change.execution.request.target));
+        if let Some(key) = concerned
+            && let Some(head) = self.store.head_of(&key.hash()).await?
         {
             self.queue.enqueue(head);
         }
-        Ok(changes.into_iter().map(|change| change.execution).find(|after| after.id == id))
+        Ok(())
     }
 
     fn publish(&self, change: &Change) {

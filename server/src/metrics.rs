@@ -8,13 +8,14 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use wfe_core::{
+    clear::Outcome,
     event::{Event, EventKind},
     execution::{Execution, Gate, StateCode},
 };
 
 use crate::{
     error::Code,
-    store::observer::{Outcome, StoreObserver},
+    store::observer::{Outcome as StoreOutcome, StoreObserver},
 };
 
 /// Seconds, from a fraction of a millisecond to minutes.
@@ -33,6 +34,8 @@ pub struct Metrics {
     executions: IntCounterVec,
     live: IntGaugeVec,
     refusals: IntCounterVec,
+    observed: IntCounterVec,
+    clearances: IntCounterVec,
     calls: HistogramVec,
     accepted_to_run: Histogram,
     run_duration: HistogramVec,
@@ -65,6 +68,17 @@ impl Metrics {
             refusals: IntCounterVec::new(
                 Opts::new("refusals_total", "Starts refused at a gate."),
                 &["gate"],
+            )?,
+            observed: IntCounterVec::new(
+                Opts::new(
+                    "observed_gates_total",
+                    "Executions that a closed gate let pass, because it is only observed.",
+                ),
+                &["gate"],
+            )?,
+            clearances: IntCounterVec::new(
+                Opts::new("clearances_total", "Attempts to clear a block, by what came of them."),
+                &["outcome"],
             )?,
             calls: HistogramVec::new(
                 histogram(
@@ -110,10 +124,12 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 12] = [
+        let all: [Box<dyn prometheus::core::Collector>; 14] = [
             Box::new(self.executions.clone()),
             Box::new(self.live.clone()),
             Box::new(self.refusals.clone()),
+            Box::new(self.observed.clone()),
+            Box::new(self.clearances.clone()),
             Box::new(self.calls.clone()),
             Box::new(self.accepted_to_run.clone()),
             Box::new(self.run_duration.clone()),
@@ -136,6 +152,13 @@ impl Metrics {
 
     /// An event was committed; `execution` is as it is after it.
     pub(crate) fn event(&self, execution: &Execution, event: &Event) {
+        if let EventKind::Admitted { run } = &event.kind
+            && event.before == Some(StateCode::Waiting)
+        {
+            for hold in &run.observed {
+                self.observed.with_label_values(&[hold.gate().as_str()]).inc();
+            }
+        }
         if event.before == Some(event.after) {
             return;
         }
@@ -177,6 +200,11 @@ impl Metrics {
         self.refusals.with_label_values(&[gate.as_str()]).inc();
     }
 
+    /// Somebody asked to clear a block.
+    pub(crate) fn clearance(&self, outcome: Outcome) {
+        self.clearances.with_label_values(&[outcome.as_str()]).inc();
+    }
+
     /// A call was answered.
     pub(crate) fn call(&self, method: &'static str, code: Option<Code>, took: Duration) {
         let code = code.map_or("OK", Code::as_str);
@@ -213,7 +241,7 @@ impl Metrics {
 }
 
 impl StoreObserver for Metrics {
-    fn transaction(&self, name: &'static str, elapsed: Duration, outcome: Outcome) {
+    fn transaction(&self, name: &'static str, elapsed: Duration, outcome: StoreOutcome) {
         self.store.with_label_values(&[name, outcome.as_str()]).observe(elapsed.as_secs_f64());
     }
 }

@@ -7,7 +7,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use jiff::Timestamp;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wfe_core::{execution::Execution, ids::ExecutionId};
 use wfe_runtime::error::chain;
@@ -31,7 +32,7 @@ pub use foreign::foreign_runs;
 use plan::Known;
 pub use plan::Policy;
 pub use queue::Queue;
-use queue::Ticket;
+use queue::{Ticket, Wake};
 
 /// At most this many executions are worked on at once.
 const PARALLEL: usize = 32;
@@ -55,6 +56,8 @@ enum Turn {
     Rest,
     /// Look again after this time.
     After(Duration),
+    /// Look again when the clock shows this time.
+    At(Timestamp),
     /// It did not work; look again after a growing time, not before `at_least`.
     Retry {
         /// When the API server asked to be left alone.
@@ -128,7 +131,8 @@ impl Reconciler {
         };
         match turn {
             Turn::Rest => ticket.done(None),
-            Turn::After(wait) => ticket.done(Some(wait)),
+            Turn::After(wait) => ticket.done(Some(Wake::After(Instant::now() + wait))),
+            Turn::At(time) => ticket.done(Some(Wake::At(time))),
             Turn::Retry { at_least } => ticket.failed(at_least),
         }
     }

@@ -132,9 +132,14 @@ impl Server {
             run_retention: Some(config.run_retention).filter(|kept| !kept.is_zero()),
             ..Policy::default()
         };
-        let queue = Arc::new(Queue::default());
-        let ledger =
-            Ledger::new(Arc::clone(&store), Arc::default(), Arc::clone(&queue), metrics.clone());
+        let queue = Arc::new(Queue::new(Arc::clone(&clock)));
+        let ledger = Ledger::new(
+            Arc::clone(&store),
+            Arc::default(),
+            Arc::clone(&queue),
+            config.gates.policy(),
+            metrics.clone(),
+        );
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
             Arc::clone(tekton),

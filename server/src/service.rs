@@ -3,12 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
+    admit::{Admission, Circumstances, admit},
+    clear::Attempt,
     event::Event,
     execution::{Execution, State},
+    gates::Policy,
     ids::{ExecutionId, RequestId, Revision},
-    lock::{Holder, held_message},
+    lock::{ForeignRuns, TargetState},
     target::TargetKey,
 };
 
@@ -17,17 +21,38 @@ use crate::{
     error::ServiceError,
     ledger::Ledger,
     metrics::Metrics,
+    reconcile::foreign_runs,
     store::{Filter, Listed, Page, TargetView},
     tekton::Tekton,
 };
 
 mod cancel;
+mod clear;
 mod start;
 mod watch;
 
 pub use cancel::Cancelled;
+pub use clear::ClearedBlock;
 pub use start::{Mode, Started};
 pub use watch::Update;
+
+/// So many attempts to clear a block are told of a target.
+const TOLD_ATTEMPTS: u32 = 20;
+
+/// What is known of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetReport {
+    /// Who holds it, who waits for it, and what those before left behind.
+    pub view: TargetView,
+    /// A live run of somebody else, which holds it too.
+    pub foreign: Option<String>,
+    /// The newest attempts to clear a block, the newest first.
+    pub attempts: Vec<Attempt>,
+    /// What is done at each gate.
+    pub policy: Policy,
+    /// When that was so.
+    pub now: Timestamp,
+}
 
 /// The execution service.
 #[derive(Clone)]
@@ -105,34 +130,66 @@ impl Service {
         Ok(events)
     }
 
-    /// A target, who holds it and who waits for it.
-    pub async fn target(&self, key: &TargetKey) -> Result<TargetView, ServiceError> {
+    /// What is known of a target.
+    pub async fn target(&self, key: &TargetKey) -> Result<TargetReport, ServiceError> {
         let mut view = self.ledger.store().target(key).await?;
-        let holder = view.state.holder;
-        for waiting in &mut view.queue {
-            name_holder(waiting, holder.as_ref());
+        let foreign = self.foreign_to(key).await?;
+        let now = self.clock.now();
+        let around = self.ledger.circumstances(foreign.as_ref(), now);
+        for (ahead, waiting) in view.queue.iter_mut().enumerate() {
+            tell_hold(waiting, &view.state, ahead, around);
         }
-        Ok(view)
+        let attempts = self.ledger.store().attempts(key, TOLD_ATTEMPTS).await?;
+        let policy = self.ledger.policy().clone();
+        Ok(TargetReport {
+            view,
+            foreign: foreign.and_then(|runs| runs.live),
+            attempts,
+            policy,
+            now,
+        })
     }
 
-    /// The execution as it is shown: one that waits names who holds its target now, not who held it
-    /// when it was accepted.
+    /// The execution as it is shown: one that waits names what holds it now, not what held it when
+    /// that was noted.
     async fn present(&self, mut execution: Execution) -> Result<Execution, ServiceError> {
         if matches!(execution.state, State::Waiting { .. }) {
-            let view = self.ledger.store().target(&execution.request.target).await?;
-            name_holder(&mut execution, view.state.holder.as_ref());
+            let key = execution.request.target.clone();
+            let view = self.ledger.store().target(&key).await?;
+            let foreign = self.foreign_to(&key).await?;
+            let around = self.ledger.circumstances(foreign.as_ref(), self.clock.now());
+            let ahead = view.queue.iter().position(|waiting| waiting.id == execution.id);
+            if let Some(ahead) = ahead {
+                tell_hold(&mut execution, &view.state, ahead, around);
+            }
         }
         Ok(execution)
     }
+
+    /// What else acts on a target; `None` while that is not known.
+    async fn foreign_to(&self, key: &TargetKey) -> Result<Option<ForeignRuns>, ServiceError> {
+        let hash = key.hash();
+        let Some(foreign) = foreign_runs(&*self.tekton, &hash, &[]) else { return Ok(None) };
+        if foreign.live.is_none() {
+            return Ok(Some(foreign));
+        }
+        // A run of an execution on record is no stranger's: the record says who holds the target.
+        let view = self.ledger.store().target(key).await?;
+        let ours: Vec<_> = view.holder.iter().map(|holder| holder.id).collect();
+        Ok(foreign_runs(&*self.tekton, &hash, &ours))
+    }
 }
 
-fn name_holder(execution: &mut Execution, holder: Option<&Holder>) {
-    let target = &execution.request.target;
+fn tell_hold(
+    execution: &mut Execution,
+    target: &TargetState,
+    ahead: usize,
+    around: Circumstances<'_>,
+) {
+    let key = execution.request.workflow_key();
     if let State::Waiting { hold } = &mut execution.state
-        && let Some(holder) = holder
-        && hold.holder != Some(holder.execution)
+        && let Admission::Held { first, .. } = admit(target, &key, ahead, around)
     {
-        hold.holder = Some(holder.execution);
-        hold.message = held_message(target, holder);
+        *hold = first;
     }
 }

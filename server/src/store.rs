@@ -8,6 +8,7 @@
 
 use async_trait::async_trait;
 use wfe_core::{
+    clear::{Attempt, ClearDecision, ClearView},
     event::Event,
     execution::{Execution, StateCode},
     ids::{CorrelationId, ExecutionId, RequestId, Revision},
@@ -34,6 +35,10 @@ pub type WithdrawDecider<'a> = dyn Fn(WithdrawView<'_>) -> WithdrawDecision + Se
 /// Decides a change from what is stored.
 pub type SettleDecider<'a> =
     dyn Fn(View<'_>) -> Result<Settlement, IllegalTransition> + Send + Sync + 'a;
+
+/// Decides a ClearBlock from what is stored.
+pub type ClearDecider<'a> =
+    dyn Fn(ClearView<'_>) -> Result<ClearDecision, IllegalTransition> + Send + Sync + 'a;
 
 /// Keeps executions, targets, requests and events. Times are kept in whole microseconds, as a
 /// [`Clock`](crate::clock::Clock) gives them.
@@ -73,7 +78,15 @@ pub trait Store: Send + Sync + 'static {
         decide: &SettleDecider<'_>,
     ) -> Result<Settlement, SettleError>;
 
-    /// One execution.
+    /// Decides an attempt to clear the block of a target, writes what it changes, and keeps the attempt
+    /// whatever came of it.
+    async fn clear(
+        &self,
+        key: &TargetKey,
+        decide: &ClearDecider<'_>,
+    ) -> Result<ClearDecision, SettleError>;
+
+    /// One execution, with the clearance of the block that it caused.
     async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError>;
 
     /// The execution that a request got.
@@ -92,6 +105,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A target, who holds it and who waits for it, in order of acceptance.
     async fn target(&self, key: &TargetKey) -> Result<TargetView, StoreError>;
+
+    /// Attempts to clear a block of a target, the newest first, at most `limit`.
+    async fn attempts(&self, key: &TargetKey, limit: u32) -> Result<Vec<Attempt>, StoreError>;
 
     /// Every execution that has not ended, in order of acceptance.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError>;

@@ -1,18 +1,22 @@
 //! Builders for the tests of this crate. What they build is what the service would: new executions
 //! and inputs, never states put together by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
+    admit::Circumstances,
+    clear::Clearance,
     execution::Cancellation,
+    failure::{Failure, FailureReason},
+    gates::{Mode, Policy},
     ids::{ClusterId, ExecutionId},
     lock::ForeignRuns,
     observe::RunEnd,
     progress::Progress,
-    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     settle::{Settlement, settle},
     start::{NewExecution, StartDecision, decide},
     target::TargetKey,
@@ -52,6 +56,8 @@ pub(crate) fn mk_request(n: u32, target: &str, when_locked: WhenLocked) -> Start
         correlation_id: None,
         deadline: None,
         when_locked,
+        when_cooling: WhenCooling::Wait,
+        when_blocked: WhenBlocked::Wait,
         identity: WorkflowIdentity::default(),
         source: None,
     }
@@ -75,6 +81,26 @@ pub(crate) fn run_succeeded() -> Input {
     Input::RunEnded { end: RunEnd::Succeeded { at: at(0) }, progress: Progress::default() }
 }
 
+/// A step ran and failed.
+pub(crate) fn run_failed() -> Input {
+    let summary = "A step exited with 1.".to_owned();
+    let failure = Failure {
+        was_execution_failure: true,
+        ..Failure::before_execution(FailureReason::TaskFailed, "Failed", "exit 1", summary, at(0))
+    };
+    Input::RunEnded { end: RunEnd::Failed(failure), progress: Progress::default() }
+}
+
+/// Who clears a block so many seconds after the tests begin.
+pub(crate) fn mk_clearance(second: i64) -> Clearance {
+    Clearance {
+        actor: Actor::anonymous(Some("192.0.2.3".to_owned())),
+        at: at(second),
+        reason: format!("looked at it at \"{second}\"").parse().unwrap(),
+        ticket: (second % 2 == 0).then(|| format!("INC-{second}")),
+    }
+}
+
 pub(crate) fn cancel() -> Input {
     Input::Cancel(Cancellation {
         reason: "not needed any more".to_owned(),
@@ -88,13 +114,25 @@ pub(crate) fn quiet() -> Input {
     Input::Quiet { end: None, progress: None }
 }
 
+/// What decisions rest on at a target that only its lock holds.
+pub(crate) fn around(foreign: &ForeignRuns, now: Timestamp) -> Circumstances<'_> {
+    static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::all(Mode::Off));
+    Circumstances { foreign: Some(foreign), policy: &POLICY, now }
+}
+
+/// What decisions rest on when every gate holds.
+pub(crate) fn at_gates(foreign: &ForeignRuns, now: Timestamp) -> Circumstances<'_> {
+    static POLICY: LazyLock<Policy> = LazyLock::new(Policy::default);
+    Circumstances { foreign: Some(foreign), policy: &POLICY, now }
+}
+
 /// Starts as the service does, when the cluster holds no foreign run.
 pub(crate) async fn start(
     store: &dyn Store,
     new: &NewExecution,
 ) -> Result<StartDecision, StoreError> {
     let foreign = ForeignRuns::default();
-    store.start(&new.request, &|view| decide(view, new, &foreign)).await
+    store.start(&new.request, &|view| decide(view, new, around(&foreign, new.now))).await
 }
 
 /// What withdraws `request-<n>` so many seconds after the tests begin.
@@ -124,7 +162,7 @@ pub(crate) async fn advance(
     let foreign = ForeignRuns::default();
     let decide = |view: wfe_core::settle::View<'_>| {
         let now = view.execution.updated_at + std::time::Duration::from_secs(1);
-        settle(view, input.clone(), &Actor::service(), &foreign, now)
+        settle(view, input.clone(), &Actor::service(), around(&foreign, now))
     };
     store.settle("test", id, &decide).await
 }

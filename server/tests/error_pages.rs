@@ -2,14 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
-    execution::{Gate, Hold},
+    execution::{Closed, Hold},
+    gates::BlockReason,
     ids::{ClusterId, ExecutionId},
     invalid::Violations,
     target::TargetKey,
@@ -57,8 +58,12 @@ fn errors() -> Vec<ServiceError> {
     let id = ExecutionId::new(Uuid::from_u128(1));
     let target =
         TargetKey { cluster: ClusterId::local(), target: "node/worker-1".parse().unwrap() };
-    let hold =
-        Hold { gate: Gate::Lock, holder: Some(id), until: None, message: "it is held".to_owned() };
+    let closed = |why| {
+        let hold = Hold { why, message: "it is closed".to_owned() };
+        let left = hold.until().map(|_| Duration::from_secs(7));
+        ServiceError::GateClosed { target: Box::new(target.clone()), hold: Box::new(hold), left }
+    };
+    let until = Timestamp::UNIX_EPOCH;
     let row = |table| StoreError::Inconsistent {
         table,
         row: "1".to_owned(),
@@ -68,7 +73,13 @@ fn errors() -> Vec<ServiceError> {
     vec![
         Violations::one("target", "is required").into(),
         ServiceError::no_execution(id),
-        ServiceError::TargetLocked { target: Box::new(target), hold: Box::new(hold) },
+        closed(Closed::Lock { holder: Some(id) }),
+        closed(Closed::Cooldown { cause: id, until }),
+        closed(Closed::Backoff { cause: id, until }),
+        closed(Closed::Block { cause: id, reason: BlockReason::PreviousExecutionFailed }),
+        closed(Closed::Block { cause: id, reason: BlockReason::RetriesExhausted }),
+        ServiceError::NotBlocked { target: Box::new(target.clone()) },
+        ServiceError::BlockChanged { target: Box::new(target.clone()), blocking: id },
         ServiceError::RequestIdReused { request_id: "r-1".to_owned(), field: "target" },
         ServiceError::RequestWithdrawn(Box::new(Withdrawal {
             request_id: "r-1".parse().unwrap(),
@@ -77,7 +88,7 @@ fn errors() -> Vec<ServiceError> {
             at: Timestamp::UNIX_EPOCH,
         })),
         ServiceError::CursorAhead { id, asked: 9, newest: 7 },
-        ServiceError::NotAvailable { feature: "ClearBlock" },
+        ServiceError::NotAvailable { feature: "an inline workflow" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
         ServiceError::Draining { cursor: 7 },

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::Actor,
+    clear::Clearance,
     failure::Failure,
+    gates::BlockReason,
     ids::{Epoch, ExecutionId, Revision, RunName},
     progress::Progress,
     request::StartRequest,
@@ -28,6 +30,9 @@ pub struct Execution {
     pub updated_at: Timestamp,
     /// Where it stands.
     pub state: State,
+    /// How the block was cleared that its failure had caused. Becomes known after its end, and is kept
+    /// beside it.
+    pub clearance: Option<Clearance>,
 }
 
 /// Where an execution stands. The table of moves is in [`crate::transition`].
@@ -235,6 +240,9 @@ pub struct PlannedRun {
     pub epoch: Epoch,
     /// Since when the target is held for it.
     pub since: Timestamp,
+    /// Gates that were closed at that moment, and are only observed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<Hold>,
 }
 
 /// A run that exists or existed.
@@ -282,21 +290,55 @@ impl RunRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The closed gate.
-    pub gate: Gate,
-    /// The execution that holds the target, when it is one of ours.
-    pub holder: Option<ExecutionId>,
-    /// When the gate opens by itself, when that is known.
-    pub until: Option<Timestamp>,
+    #[serde(flatten)]
+    pub why: Closed,
     /// A sentence for a person.
     pub message: String,
 }
 
+/// A closed gate, with what closed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "gate", rename_all = "snake_case")]
+pub enum Closed {
+    /// Somebody holds the target, or was there before.
+    Lock {
+        /// The execution that holds it, when it is one of ours.
+        holder: Option<ExecutionId>,
+    },
+    /// The target was remediated a short time ago.
+    Cooldown {
+        /// The execution that succeeded.
+        cause: ExecutionId,
+        /// When it is over.
+        until: Timestamp,
+    },
+    /// The last ones failed before they executed anything.
+    Backoff {
+        /// The last of them.
+        cause: ExecutionId,
+        /// When it is over.
+        until: Timestamp,
+    },
+    /// A person must look at the target first.
+    Block {
+        /// The execution whose failure closed it.
+        cause: ExecutionId,
+        /// Why.
+        reason: BlockReason,
+    },
+}
+
 /// A rule that may hold a Start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gate {
-    /// Another execution or a foreign run holds the target.
+    /// See [`Closed::Lock`].
     Lock,
+    /// See [`Closed::Cooldown`].
+    Cooldown,
+    /// See [`Closed::Backoff`].
+    Backoff,
+    /// See [`Closed::Block`].
+    Block,
 }
 
 impl Gate {
@@ -304,6 +346,47 @@ impl Gate {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Lock => "lock",
+            Self::Cooldown => "cooldown",
+            Self::Backoff => "backoff",
+            Self::Block => "block",
+        }
+    }
+}
+
+impl Hold {
+    /// Which gate is closed.
+    pub const fn gate(&self) -> Gate {
+        match self.why {
+            Closed::Lock { .. } => Gate::Lock,
+            Closed::Cooldown { .. } => Gate::Cooldown,
+            Closed::Backoff { .. } => Gate::Backoff,
+            Closed::Block { .. } => Gate::Block,
+        }
+    }
+
+    /// The execution that holds the target, when that is why, and it is one of ours.
+    pub const fn holder(&self) -> Option<ExecutionId> {
+        match self.why {
+            Closed::Lock { holder } => holder,
+            Closed::Cooldown { .. } | Closed::Backoff { .. } | Closed::Block { .. } => None,
+        }
+    }
+
+    /// The execution whose end closed the gate; none for the lock.
+    pub const fn cause(&self) -> Option<ExecutionId> {
+        match self.why {
+            Closed::Lock { .. } => None,
+            Closed::Cooldown { cause, .. }
+            | Closed::Backoff { cause, .. }
+            | Closed::Block { cause, .. } => Some(cause),
+        }
+    }
+
+    /// When the gate opens by itself; `None` when that is not known or a person is needed.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self.why {
+            Closed::Cooldown { until, .. } | Closed::Backoff { until, .. } => Some(until),
+            Closed::Lock { .. } | Closed::Block { .. } => None,
         }
     }
 }

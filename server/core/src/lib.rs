@@ -3,15 +3,18 @@
 //! Everything here is a function of its arguments: no clock, no randomness, no I/O. The server loads
 //! what is stored, calls a function of this crate, and writes what it answers in one transaction.
 //!
-//! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] (who may
-//! run on a target), [`start`], [`withdraw`] and [`settle`] (the decisions that a transaction takes),
-//! [`observe`] and [`failure`] (what a run tells).
+//! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] and
+//! [`gates`] (what may hold it), [`admit`] (who may run on a target), [`start`], [`withdraw`], [`settle`]
+//! and [`clear`] (the decisions that a transaction takes), [`observe`] and [`failure`] (what a run tells).
 
 pub mod actor;
+pub mod admit;
+pub mod clear;
 pub mod event;
 pub mod execution;
 pub mod facts;
 pub mod failure;
+pub mod gates;
 pub mod ids;
 pub mod invalid;
 pub mod lock;

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::{
-    execution::{Gate, Hold, PlannedRun},
+    execution::PlannedRun,
+    gates::History,
     ids::{Epoch, ExecutionId, RunName},
     target::TargetKey,
 };
@@ -17,12 +18,14 @@ pub struct TargetState {
     pub epoch: Epoch,
     /// Who holds it.
     pub holder: Option<Holder>,
+    /// What those who held it left behind.
+    pub history: History,
 }
 
 impl TargetState {
     /// A target that nobody used yet.
     pub fn unused(key: TargetKey) -> Self {
-        Self { key, epoch: Epoch::default(), holder: None }
+        Self { key, epoch: Epoch::default(), holder: None, history: History::default() }
     }
 }
 
@@ -47,44 +50,6 @@ pub struct ForeignRuns {
     pub last_epoch: Epoch,
 }
 
-/// The answer of the gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admission {
-    /// It may run, as this.
-    Admitted(PlannedRun),
-    /// It may not run now.
-    Held(Hold),
-}
-
-/// Decides whether the next execution may hold the target. `ahead` counts those that were accepted
-/// before it and still wait.
-pub fn admit(
-    target: &TargetState,
-    ahead: usize,
-    foreign: &ForeignRuns,
-    now: Timestamp,
-) -> Admission {
-    let held = |holder: Option<ExecutionId>, message: String| {
-        Admission::Held(Hold { gate: Gate::Lock, holder, until: None, message })
-    };
-    if let Some(holder) = &target.holder {
-        return held(Some(holder.execution), held_message(&target.key, holder));
-    }
-    if let Some(run) = &foreign.live {
-        return held(
-            None,
-            format!(
-                "PipelineRun {run}, which is not ours, acts on {} and is still alive",
-                target.key
-            ),
-        );
-    }
-    if ahead > 0 {
-        return held(None, format!("{ahead} accepted before it wait for {}", target.key));
-    }
-    Admission::Admitted(plan(target, foreign, now))
-}
-
 /// Who holds a target, for a person.
 pub fn held_message(target: &TargetKey, holder: &Holder) -> String {
     format!("execution {} holds {target} since {}", holder.execution, holder.since)
@@ -94,7 +59,8 @@ pub fn held_message(target: &TargetKey, holder: &Holder) -> String {
 /// again.
 pub fn plan(target: &TargetState, foreign: &ForeignRuns, now: Timestamp) -> PlannedRun {
     let epoch = target.epoch.max(foreign.last_epoch).next();
-    PlannedRun { name: RunName::new(&target.key, epoch), epoch, since: now }
+    let name = RunName::new(&target.key, epoch);
+    PlannedRun { name, epoch, since: now, observed: Vec::new() }
 }
 
 /// The target once `execution` holds it.
@@ -103,6 +69,7 @@ pub fn held_by(target: &TargetState, execution: ExecutionId, run: &PlannedRun) -
         key: target.key.clone(),
         epoch: run.epoch,
         holder: Some(Holder { execution, since: run.since }),
+        history: target.history.clone(),
     }
 }
 
@@ -114,6 +81,7 @@ pub fn released(target: &TargetState, execution: ExecutionId, epoch: Epoch) -> O
         key: target.key.clone(),
         epoch: target.epoch,
         holder: None,
+        history: target.history.clone(),
     })
 }
 

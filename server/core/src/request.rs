@@ -9,7 +9,7 @@ use crate::{
     ids::{CorrelationId, RequestId},
     invalid::{Invalid, Violation, Violations},
     target::TargetKey,
-    workflow::BundleWorkflow,
+    workflow::{BundleWorkflow, WorkflowKey},
 };
 
 /// Name of the parameter that carries the target to the workflow.
@@ -51,6 +51,12 @@ pub struct StartRequest {
     pub deadline: Option<Timestamp>,
     /// What to do when the target is locked.
     pub when_locked: WhenLocked,
+    /// What to do when the target cools down or backs off.
+    #[serde(default)]
+    pub when_cooling: WhenCooling,
+    /// What to do when the target is blocked.
+    #[serde(default)]
+    pub when_blocked: WhenBlocked,
     /// Which catalogue entry it is.
     pub identity: WorkflowIdentity,
     /// The Kubernetes object that asked.
@@ -69,7 +75,29 @@ pub enum WhenLocked {
     Attach,
 }
 
-/// Which entry of a workflow catalogue is run; for the record only.
+/// What to do when the target cools down or backs off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenCooling {
+    /// Refuse, and say how long it lasts.
+    #[default]
+    Reject,
+    /// Queue until it is over.
+    Wait,
+}
+
+/// What to do when the target is blocked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenBlocked {
+    /// Refuse, and name the execution that blocks.
+    #[default]
+    Reject,
+    /// Queue until a person clears the block.
+    Wait,
+}
+
+/// Which entry of a workflow catalogue is run; for the record, and to tell a workflow again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkflowIdentity {
     /// Id in the catalogue.
@@ -92,6 +120,14 @@ pub struct Source {
 }
 
 impl StartRequest {
+    /// By what the workflow is told again: the id in the catalogue, else the bundle, of whatever version.
+    pub fn workflow_key(&self) -> WorkflowKey {
+        match self.identity.id.as_str() {
+            "" => self.workflow.key(),
+            id => WorkflowKey::catalogued(id),
+        }
+    }
+
     /// The parameters that reach the run, without [`TARGET_PARAMETER`].
     pub fn effective_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parameters
@@ -117,6 +153,8 @@ impl StartRequest {
             correlation_id,
             deadline,
             when_locked,
+            when_cooling,
+            when_blocked,
             identity,
             source,
         } = self;
@@ -133,6 +171,8 @@ impl StartRequest {
             ("correlation_id", *correlation_id != accepted.correlation_id),
             ("deadline", *deadline != accepted.deadline),
             ("when_locked", *when_locked != accepted.when_locked),
+            ("when_cooling", *when_cooling != accepted.when_cooling),
+            ("when_blocked", *when_blocked != accepted.when_blocked),
             ("workflow_identity", *identity != accepted.identity),
             ("source", *source != accepted.source),
         ];

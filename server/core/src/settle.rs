@@ -1,12 +1,11 @@
 //! The decision of every change after a Start: the move of one execution, and what it means for its
 //! target and for the one that waits next.
 
-use jiff::Timestamp;
-
 use crate::{
     actor::Actor,
-    execution::{Execution, StateCode},
-    lock::{Admission, ForeignRuns, TargetState, admit, held_by, plan, released},
+    admit::{Admission, Circumstances, admit},
+    execution::{Execution, PlannedRun, State},
+    lock::{ForeignRuns, TargetState, held_by, plan, released},
     transition::{Change, IllegalTransition, Input, Step, next},
 };
 
@@ -36,10 +35,9 @@ pub fn settle(
     view: View<'_>,
     input: Input,
     actor: &Actor,
-    foreign: &ForeignRuns,
-    now: Timestamp,
+    around: Circumstances<'_>,
 ) -> Result<Settlement, IllegalTransition> {
-    let change = match next(view.execution, input, actor, now)? {
+    let change = match next(view.execution, input, actor, around.now)? {
         Step::Same => return Ok(Settlement::default()),
         Step::Changed(change) => *change,
     };
@@ -58,9 +56,11 @@ pub fn settle(
         // It ended, but the target is not its own any more: it has nothing to release.
         return Ok(Settlement { changes: vec![change], target: None });
     };
+    let history = free.history.after(&change.execution, around.policy, around.now);
+    let free = TargetState { history, ..free };
     let mut settlement = Settlement { changes: vec![change], target: Some(free.clone()) };
     if let Some(head) = view.head {
-        settlement.join(admit_head(head, &free, foreign, now)?);
+        settlement.join(admit_head(head, &free, around)?);
     }
     Ok(settlement)
 }
@@ -70,33 +70,34 @@ pub fn settle(
 pub fn rename(
     view: View<'_>,
     foreign: &ForeignRuns,
-    now: Timestamp,
+    around: Circumstances<'_>,
 ) -> Result<Settlement, IllegalTransition> {
-    if view.execution.state.code() != StateCode::Starting {
+    let State::Starting { run, .. } = &view.execution.state else {
         return Ok(Settlement::default());
-    }
-    let run = plan(view.target, foreign, now);
-    settle(view, Input::Admit(run), &Actor::service(), foreign, now)
+    };
+    let observed = run.observed.clone();
+    let run = PlannedRun { observed, ..plan(view.target, foreign, around.now) };
+    settle(view, Input::Admit(run), &Actor::service(), around)
 }
 
-/// Lets the first waiting execution in when its gates are open now.
+/// Lets the first waiting execution in when its gates are open now; else notes which one holds it, when
+/// that is another than before.
 pub fn admit_head(
     head: &Execution,
     target: &TargetState,
-    foreign: &ForeignRuns,
-    now: Timestamp,
+    around: Circumstances<'_>,
 ) -> Result<Settlement, IllegalTransition> {
-    match admit(target, 0, foreign, now) {
-        Admission::Held(_) => Ok(Settlement::default()),
+    let (input, target) = match admit(target, &head.request.workflow_key(), 0, around) {
+        Admission::Unknown => return Ok(Settlement::default()),
+        Admission::Held { first, .. } => (Input::Hold(first), None),
         Admission::Admitted(run) => {
             let target = held_by(target, head.id, &run);
-            match next(head, Input::Admit(run), &Actor::service(), now)? {
-                Step::Same => Ok(Settlement::default()),
-                Step::Changed(change) => {
-                    Ok(Settlement { changes: vec![*change], target: Some(target) })
-                }
-            }
+            (Input::Admit(run), Some(target))
         }
+    };
+    match next(head, input, &Actor::service(), around.now)? {
+        Step::Same => Ok(Settlement::default()),
+        Step::Changed(change) => Ok(Settlement { changes: vec![*change], target }),
     }
 }
 

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 
 use crate::{
     actor::Actor,
+    admit::{Admission, Circumstances, admit},
     event::{Event, EventKind},
-    execution::{Execution, Hold, State, StateCode},
+    execution::{Closed, Execution, Hold, State, StateCode},
     ids::{ExecutionId, Revision},
-    lock::{Admission, ForeignRuns, TargetState, admit, held_by},
-    request::{StartRequest, WhenLocked},
+    lock::{TargetState, held_by},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
     transition::Change,
     withdraw::Withdrawal,
 };
@@ -64,10 +65,12 @@ pub enum StartDecision {
     },
     /// The deadline is not in the future.
     DeadlinePassed,
+    /// What else acts on the target is not known, so nothing may be started.
+    ClusterUnknown,
 }
 
 /// Decides what becomes of a request.
-pub fn decide(view: StartView<'_>, new: &NewExecution, foreign: &ForeignRuns) -> StartDecision {
+pub fn decide(view: StartView<'_>, new: &NewExecution, around: Circumstances<'_>) -> StartDecision {
     // First of all: who withdrew a request relies on it that nothing comes of it any more, whatever it
     // asks for. Also when it had attached before: what it followed was never its own.
     if let Some(withdrawal) = view.withdrawn {
@@ -83,28 +86,44 @@ pub fn decide(view: StartView<'_>, new: &NewExecution, foreign: &ForeignRuns) ->
     if new.request.deadline.is_some_and(|deadline| deadline <= new.now) {
         return StartDecision::DeadlinePassed;
     }
-    match (admit(view.target, view.waiting, foreign, new.now), new.request.when_locked) {
-        (Admission::Admitted(run), _) => {
+    match admit(view.target, &new.request.workflow_key(), view.waiting, around) {
+        Admission::Unknown => StartDecision::ClusterUnknown,
+        Admission::Admitted(run) => {
             let state = State::Starting { run: run.clone(), obstacle: None };
             StartDecision::Accept {
                 target: Some(held_by(view.target, new.id, &run)),
                 change: Box::new(accept(new, state, EventKind::Admitted { run })),
             }
         }
-        (Admission::Held(hold), WhenLocked::Wait) => StartDecision::Accept {
-            change: Box::new(accept(
-                new,
-                State::Waiting { hold: hold.clone() },
-                EventKind::Held { hold },
-            )),
-            target: None,
-        },
-        (Admission::Held(Hold { holder: Some(holder), .. }), WhenLocked::Attach) => {
-            StartDecision::Attach(holder)
+        Admission::Held { first, others } => held(first, &others, new),
+    }
+}
+
+/// What the caller asked for at these closed gates. One that may not wait at any of them is refused
+/// there; the others wait, and stay accepted whichever gate closes before their turn comes.
+fn held(first: Hold, others: &[Hold], new: &NewExecution) -> StartDecision {
+    let closed = || std::iter::once(&first).chain(others);
+    // Who follows the holder starts nothing, whatever else is closed.
+    if new.request.when_locked == WhenLocked::Attach
+        && let Some(holder) = closed().find_map(Hold::holder)
+    {
+        return StartDecision::Attach(holder);
+    }
+    if let Some(hold) = closed().find(|hold| !may_wait(&new.request, hold)) {
+        return StartDecision::Refuse(hold.clone());
+    }
+    let state = State::Waiting { hold: first.clone() };
+    let change = Box::new(accept(new, state, EventKind::Held { hold: first }));
+    StartDecision::Accept { change, target: None }
+}
+
+fn may_wait(request: &StartRequest, hold: &Hold) -> bool {
+    match hold.why {
+        Closed::Lock { .. } => request.when_locked == WhenLocked::Wait,
+        Closed::Cooldown { .. } | Closed::Backoff { .. } => {
+            request.when_cooling == WhenCooling::Wait
         }
-        (Admission::Held(hold), WhenLocked::Reject | WhenLocked::Attach) => {
-            StartDecision::Refuse(hold)
-        }
+        Closed::Block { .. } => request.when_blocked == WhenBlocked::Wait,
     }
 }
 
@@ -132,6 +151,7 @@ fn accept(new: &NewExecution, state: State, second: EventKind) -> Change {
         revision: first.next(),
         updated_at: new.now,
         state,
+        clearance: None,
     };
     Change { execution, events }
 }

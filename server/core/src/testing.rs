@@ -8,12 +8,14 @@ use uuid::Uuid;
 use crate::{
     actor::Actor,
     execution::{
-        Cancellation, CreatedRun, Execution, Gate, Hold, PlannedRun, RunRef, State, StateCode, Stop,
+        Cancellation, Closed, CreatedRun, Execution, Hold, PlannedRun, RunRef, State, StateCode,
+        Stop,
     },
     failure::{Failure, FailureReason},
     ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
+    lock::{Holder, TargetState},
     progress::Progress,
-    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -44,14 +46,23 @@ pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
         correlation_id: None,
         deadline: None,
         when_locked: WhenLocked::Reject,
+        when_cooling: WhenCooling::Reject,
+        when_blocked: WhenBlocked::Reject,
         identity: WorkflowIdentity::default(),
         source: None,
     }
 }
 
+/// A target that one holds under an epoch, since the beginning.
+pub(crate) fn mk_held(n: u128, epoch: u64) -> TargetState {
+    let holder = Some(Holder { execution: mk_id(n), since: at(0) });
+    TargetState { epoch: Epoch(epoch), holder, ..TargetState::unused(mk_key("pod/x")) }
+}
+
 pub(crate) fn mk_planned(epoch: u64) -> PlannedRun {
     let epoch = Epoch(epoch);
-    PlannedRun { name: RunName::new(&mk_key("pod/x"), epoch), epoch, since: at(0) }
+    let name = RunName::new(&mk_key("pod/x"), epoch);
+    PlannedRun { name, epoch, since: at(0), observed: Vec::new() }
 }
 
 pub(crate) fn mk_created(epoch: u64) -> CreatedRun {
@@ -82,7 +93,7 @@ pub(crate) fn mk_failure() -> Failure {
 }
 
 pub(crate) fn mk_hold() -> Hold {
-    Hold { gate: Gate::Lock, holder: None, until: None, message: "held".to_owned() }
+    Hold { why: Closed::Lock { holder: None }, message: "held".to_owned() }
 }
 
 pub(crate) fn mk_state(code: StateCode) -> State {
@@ -120,5 +131,6 @@ pub(crate) fn mk_execution(n: u128, state: State) -> Execution {
         revision: Revision(2),
         updated_at: at(0),
         state,
+        clearance: None,
     }
 }

@@ -4,6 +4,7 @@
 //! | from       | input            | to                                                        |
 //! |------------|------------------|-----------------------------------------------------------|
 //! | Waiting    | Admit            | Starting                                                  |
+//! | Waiting    | Hold             | Waiting, at another gate                                  |
 //! | Waiting    | Cancel           | Cancelled                                                 |
 //! | Waiting    | Deadline         | Failed                                                    |
 //! | Starting   | Obstruct         | Starting                                                  |
@@ -30,7 +31,9 @@ use jiff::Timestamp;
 use crate::{
     actor::Actor,
     event::{Event, EventKind},
-    execution::{Cancellation, CreatedRun, Execution, PlannedRun, RunRef, State, StateCode, Stop},
+    execution::{
+        Cancellation, CreatedRun, Execution, Hold, PlannedRun, RunRef, State, StateCode, Stop,
+    },
     failure::{Failure, FailureReason},
     observe::RunEnd,
     progress::{MAX_MESSAGE_BYTES, Progress, shorten},
@@ -77,7 +80,7 @@ pub fn next(
 ) -> Result<Step, IllegalTransition> {
     let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
     let moved = match &execution.state {
-        State::Waiting { .. } => from_waiting(input, now),
+        State::Waiting { hold } => from_waiting(hold, input, now),
         State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input, now),
         State::Running { run } => from_running(run, input, actor, now),
         State::Cancelling { run, stop, obstacle } => {
@@ -109,8 +112,12 @@ impl Move {
     }
 }
 
-fn from_waiting(input: Input, now: Timestamp) -> Option<Move> {
+fn from_waiting(hold: &Hold, input: Input, now: Timestamp) -> Option<Move> {
     match input {
+        Input::Hold(other) if other == *hold => Some(Move::Stay),
+        Input::Hold(other) => {
+            Move::to(State::Waiting { hold: other.clone() }, EventKind::Held { hold: other })
+        }
         Input::Admit(run) => Move::to(
             State::Starting { run: run.clone(), obstacle: None },
             EventKind::Admitted { run },
@@ -172,6 +179,7 @@ fn from_starting(
             cancelling(RunRef::Planned(run.clone()), Stop::Deadline { at, obstacle })
         }
         Input::Admit(_)
+        | Input::Hold(_)
         | Input::Progress(_)
         | Input::RunEnded { .. }
         | Input::RunLost
@@ -218,6 +226,7 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             cancelling(RunRef::Created(run.clone()), stop)
         }
         Input::Admit(_)
+        | Input::Hold(_)
         | Input::Obstruct(_)
         | Input::Refuse(_)
         | Input::RunExists { .. }
@@ -258,7 +267,14 @@ fn from_cancelling(
         (Input::Quiet { end, progress }, _) => quiet(run, stop, end, progress, now),
         (Input::RunExists { .. }, RunRef::Created(_))
         | (Input::Progress(_), RunRef::Planned(_))
-        | (Input::Admit(_) | Input::Refuse(_) | Input::RunEnded { .. } | Input::RunLost, _) => None,
+        | (
+            Input::Admit(_)
+            | Input::Hold(_)
+            | Input::Refuse(_)
+            | Input::RunEnded { .. }
+            | Input::RunLost,
+            _,
+        ) => None,
     }
 }
 

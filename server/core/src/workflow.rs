@@ -1,6 +1,6 @@
 //! Workflows: what is run.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use oci_spec::distribution::Reference;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,29 @@ pub struct BundleWorkflow {
     reference: String,
     digest: Option<String>,
     pipeline: String,
+}
+
+/// Tells whether two requests are for the same workflow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkflowKey(String);
+
+impl WorkflowKey {
+    /// The workflow of a catalogue.
+    pub fn catalogued(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkflowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl BundleWorkflow {
@@ -60,6 +83,15 @@ impl BundleWorkflow {
     /// The digest, from the reference or given beside it.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
+    }
+
+    /// By what the workflow is told again: repository and pipeline, whatever the tag or digest.
+    pub fn key(&self) -> WorkflowKey {
+        let repository = match Reference::from_str(&self.reference) {
+            Ok(parsed) => format!("{}/{}", parsed.registry(), parsed.repository()),
+            Err(_) => self.reference.clone(),
+        };
+        WorkflowKey(format!("{repository}#{}", self.pipeline))
     }
 
     /// The name of the pipeline in the bundle.

@@ -6,7 +6,7 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::Engine;
+use super::{Engine, gates::GateOverrides};
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -64,6 +64,8 @@ pub struct Args {
     /// Time of one simulated task, with --engine simulator [default: 400ms]
     #[arg(long, env = "WFE_SIMULATED_TASK", value_parser = humantime::parse_duration)]
     simulated_task: Option<Duration>,
+    #[command(flatten)]
+    gates: GateOverrides,
     /// Which log lines are written, for example `info,wfe_server=debug` [default: info]
     #[arg(long, env = "WFE_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -101,6 +103,8 @@ pub(super) struct Overrides {
     shutdown_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     simulated_task: Option<Duration>,
+    #[serde(skip_serializing_if = "GateOverrides::is_empty")]
+    gates: GateOverrides,
     #[serde(skip_serializing_if = "LogOverrides::is_empty")]
     log: LogOverrides,
 }
@@ -123,6 +127,7 @@ impl Args {
             heartbeat,
             shutdown_timeout,
             simulated_task,
+            gates,
             log,
             log_format,
         } = self.clone();
@@ -140,6 +145,7 @@ impl Args {
             heartbeat,
             shutdown_timeout,
             simulated_task,
+            gates,
             log: LogOverrides { filter: log, format: log_format },
         }
     }

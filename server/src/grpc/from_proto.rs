@@ -11,7 +11,8 @@ use wfe_core::{
     ids::{ClusterId, ExecutionId, RequestId, Revision, is_dns_subdomain},
     invalid::{Invalid, Violations},
     request::{
-        MAX_WORKSPACES, Source, StartRequest, WhenLocked, WorkflowIdentity, check_parameters,
+        MAX_WORKSPACES, Source, StartRequest, WhenBlocked, WhenCooling, WhenLocked,
+        WorkflowIdentity, check_parameters,
     },
     target::TargetKey,
     workflow::BundleWorkflow,
@@ -26,8 +27,10 @@ use crate::{
 };
 
 mod cancel;
+mod clear_block;
 
 pub(super) use cancel::cancel;
+pub(super) use clear_block::{ClearBlock, clear_block};
 
 fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
@@ -81,18 +84,12 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
         wrong.take("correlation_id", optional(correlation_id, |text| text.parse()));
     let deadline = wrong.take("deadline", deadline.map(|time| timestamp(&time)).transpose());
     let when_locked = wrong.take("when_locked", locked(when_locked));
-    let cooling = wrong.take("when_cooling", known::<v1::WhenCooling>(when_cooling));
-    let blocked = wrong.take("when_blocked", known::<v1::WhenBlocked>(when_blocked));
+    let when_cooling = wrong.take("when_cooling", cooling(when_cooling));
+    let when_blocked = wrong.take("when_blocked", blocked(when_blocked));
     let identity = take_identity(&mut wrong, workflow_identity.unwrap_or_default());
     let source = take_source(&mut wrong, source);
     // Named first what is wrong, then what is not there yet: a wrong request stays wrong.
     wrong.into_result(())?;
-    if cooling == Some(v1::WhenCooling::Wait) {
-        return Err(not_available("when_cooling = WAIT"));
-    }
-    if blocked == Some(v1::WhenBlocked::Wait) {
-        return Err(not_available("when_blocked = WAIT"));
-    }
     if on_behalf_of.is_some() {
         return Err(not_available("on_behalf_of"));
     }
@@ -114,6 +111,8 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
             correlation_id: correlation_id?,
             deadline: deadline?,
             when_locked: when_locked?,
+            when_cooling: when_cooling?,
+            when_blocked: when_blocked?,
             identity,
             source,
         })
@@ -164,6 +163,20 @@ fn locked(value: i32) -> Result<WhenLocked, Invalid> {
         v1::WhenLocked::Unspecified | v1::WhenLocked::Reject => WhenLocked::Reject,
         v1::WhenLocked::Wait => WhenLocked::Wait,
         v1::WhenLocked::Attach => WhenLocked::Attach,
+    })
+}
+
+fn cooling(value: i32) -> Result<WhenCooling, Invalid> {
+    Ok(match known::<v1::WhenCooling>(value)? {
+        v1::WhenCooling::Unspecified | v1::WhenCooling::Reject => WhenCooling::Reject,
+        v1::WhenCooling::Wait => WhenCooling::Wait,
+    })
+}
+
+fn blocked(value: i32) -> Result<WhenBlocked, Invalid> {
+    Ok(match known::<v1::WhenBlocked>(value)? {
+        v1::WhenBlocked::Unspecified | v1::WhenBlocked::Reject => WhenBlocked::Reject,
+        v1::WhenBlocked::Wait => WhenBlocked::Wait,
     })
 }
 

@@ -5,7 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code as Grpc, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wfe_core::{
+    execution::{Closed, Hold},
     invalid::{Violation, Violations},
+    target::TargetKey,
     withdraw::Withdrawal,
 };
 use wfe_proto::ERROR_DOMAIN;
@@ -51,17 +53,24 @@ pub fn to_status(error: &ServiceError) -> Status {
             details.set_resource_info(*what, id, "", "there is none");
             Grpc::NotFound
         }
-        ServiceError::TargetLocked { target, hold } => {
-            metadata.insert("target".to_owned(), target.target.to_string());
-            metadata.insert("cluster_id".to_owned(), target.cluster.to_string());
-            let (kind, name) = match hold.holder {
-                Some(holder) => ("execution", holder.to_string()),
-                None => ("pipelinerun", String::new()),
-            };
-            if let Some(holder) = hold.holder {
-                metadata.insert("holder".to_owned(), holder.to_string());
-            }
-            details.set_resource_info(kind, name, "", &hold.message);
+        ServiceError::GateClosed { target, hold, left } => {
+            tell_target(&mut metadata, target);
+            details.set_retry_info(*left);
+            gate_closed(&mut details, &mut metadata, error.code(), target, hold)
+        }
+        ServiceError::NotBlocked { target } => {
+            tell_target(&mut metadata, target);
+            details.add_precondition_failure_violation(
+                error.code().as_str(),
+                target.to_string(),
+                "GetTarget tells which gates are closed",
+            );
+            Grpc::FailedPrecondition
+        }
+        ServiceError::BlockChanged { target, blocking } => {
+            tell_target(&mut metadata, target);
+            metadata.insert("execution".to_owned(), blocking.to_string());
+            details.set_resource_info("execution", blocking.to_string(), "", "blocks the target");
             Grpc::Aborted
         }
         ServiceError::RequestIdReused { request_id, field } => {
@@ -112,6 +121,45 @@ pub fn to_status(error: &ServiceError) -> Status {
     }
     details.set_error_info(error.code().as_str(), ERROR_DOMAIN, metadata);
     Status::with_error_details(grpc, text(error), details)
+}
+
+fn tell_target(metadata: &mut HashMap<String, String>, target: &TargetKey) {
+    metadata.insert("target".to_owned(), target.target.to_string());
+    metadata.insert("cluster_id".to_owned(), target.cluster.to_string());
+}
+
+fn gate_closed(
+    details: &mut ErrorDetails,
+    metadata: &mut HashMap<String, String>,
+    code: Code,
+    target: &TargetKey,
+    hold: &Hold,
+) -> Grpc {
+    if let Some(holder) = hold.holder() {
+        metadata.insert("holder".to_owned(), holder.to_string());
+    }
+    if let Some(cause) = hold.cause() {
+        metadata.insert("execution".to_owned(), cause.to_string());
+    }
+    if let Some(until) = hold.until() {
+        metadata.insert("until".to_owned(), until.to_string());
+    }
+    let (kind, name) = match hold.holder().or(hold.cause()) {
+        Some(execution) => ("execution", execution.to_string()),
+        None => ("pipelinerun", String::new()),
+    };
+    details.set_resource_info(kind, name, "", &hold.message);
+    let advice = match hold.why {
+        Closed::Lock { .. } => return Grpc::Aborted,
+        Closed::Cooldown { .. } | Closed::Backoff { .. } => {
+            "come back then, or ask with when_cooling = WAIT"
+        }
+        Closed::Block { .. } => {
+            "look at the execution and its target, then ClearBlock with the reason why it is safe to go on"
+        }
+    };
+    details.add_precondition_failure_violation(code.as_str(), target.to_string(), advice);
+    Grpc::FailedPrecondition
 }
 
 /// The message: what a person reads who sees nothing else. Causes inside the service stay in its log.

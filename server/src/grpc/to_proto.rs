@@ -4,19 +4,23 @@ use jiff::Timestamp;
 use wfe_core::{
     actor::{Actor, AuthenticationMethod},
     event::{Event, EventKind},
-    execution::{Cancellation, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode},
+    execution::{
+        Cancellation, Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode,
+    },
     failure::{Failure, FailureReason},
-    ids::Revision,
+    ids::{ExecutionId, Revision},
     request::StartRequest,
 };
 use wfe_proto::v1;
 
 use super::{from_proto::question, page};
-use crate::store::{Filter, Listed, Page, TargetView};
+use crate::store::{Filter, Listed, Page};
 
 mod progress;
+mod target;
 
 use progress::seen;
+pub(super) use target::target;
 
 /// A time.
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
@@ -31,8 +35,16 @@ pub(super) fn revision(revision: Revision) -> i64 {
 
 /// An execution. `namespace` is that of its run.
 pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution {
-    let Execution { id, request, actor: by, created_at, revision: number, updated_at, state } =
-        execution;
+    let Execution {
+        id,
+        request,
+        actor: by,
+        created_at,
+        revision: number,
+        updated_at,
+        state,
+        clearance,
+    } = execution;
     let StartRequest {
         request_id,
         workflow,
@@ -46,6 +58,8 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
         correlation_id,
         deadline,
         when_locked: _,
+        when_cooling: _,
+        when_blocked: _,
         identity,
         source,
     } = request;
@@ -104,13 +118,13 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
             | State::Cancelled { .. } => None,
         },
         cancellation: state.cancellation().map(cancellation),
-        clearance: None,
+        clearance: clearance.as_ref().map(target::clearance),
         actor: Some(actor(by)),
         create_time: Some(timestamp(*created_at)),
         start_time: created.map(|run| timestamp(run.created_at)),
         end_time: state.ended_at().map(timestamp),
         update_time: Some(timestamp(*updated_at)),
-        observed: Vec::new(),
+        observed: state.planned_run().map(observed).unwrap_or_default(),
         obstacle: match state {
             State::Starting { obstacle, .. } | State::Cancelling { obstacle, .. } => {
                 obstacle.clone().unwrap_or_default()
@@ -145,6 +159,7 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
         }
         EventKind::Admitted { run: planned } => {
             message.run = Some(run(planned, None, namespace));
+            message.observed = observed(planned);
             (v1::EventType::Admitted, format!("holds its target; its run will be {}", planned.name))
         }
         EventKind::Delayed { obstacle } => (v1::EventType::Delayed, obstacle.clone()),
@@ -218,42 +233,6 @@ pub(super) fn events(events: &[Event], limit: u32, namespace: &str) -> v1::ListE
     }
 }
 
-/// A target.
-pub(super) fn target(view: &TargetView) -> v1::Target {
-    let TargetView { state, holder, queue } = view;
-    let lock = state.holder.map(|held| v1::Lock {
-        execution_id: held.execution.to_string(),
-        state: holder
-            .as_ref()
-            .map_or(v1::State::Unspecified, |holder| state_code(holder.state.code()))
-            .into(),
-        epoch: i64::try_from(state.epoch.0).unwrap_or(i64::MAX),
-        since: Some(timestamp(held.since)),
-        run: holder
-            .as_ref()
-            .and_then(|holder| holder.state.planned_run())
-            .map(|run| run.name.to_string())
-            .unwrap_or_default(),
-    });
-    let queue = queue.iter().zip(1..).map(|(waits, position)| v1::QueueEntry {
-        execution_id: waits.id.to_string(),
-        position,
-        create_time: Some(timestamp(waits.created_at)),
-        waiting: execution(waits, "").waiting,
-    });
-    v1::Target {
-        target: state.key.target.to_string(),
-        cluster_id: state.key.cluster.to_string(),
-        lock,
-        queue: queue.collect(),
-        cooldown: None,
-        backoff: None,
-        block: None,
-        cooldowns: Vec::new(),
-        clearances: Vec::new(),
-    }
-}
-
 fn state_code(code: StateCode) -> v1::State {
     match code {
         StateCode::Waiting => v1::State::Waiting,
@@ -266,18 +245,31 @@ fn state_code(code: StateCode) -> v1::State {
     }
 }
 
+fn observed(run: &PlannedRun) -> Vec<v1::Waiting> {
+    run.observed.iter().map(waiting).collect()
+}
+
 fn waiting(hold: &Hold) -> v1::Waiting {
-    let Hold { gate, holder, until, message } = hold;
+    let id = |execution: Option<ExecutionId>| execution.map(|id| id.to_string());
+    let block_reason = match hold.why {
+        Closed::Block { reason, .. } => target::block_reason(reason),
+        Closed::Lock { .. } | Closed::Cooldown { .. } | Closed::Backoff { .. } => {
+            v1::BlockReason::Unspecified
+        }
+    };
     v1::Waiting {
-        gate: match gate {
+        gate: match hold.gate() {
             Gate::Lock => v1::Gate::Lock,
+            Gate::Cooldown => v1::Gate::Cooldown,
+            Gate::Backoff => v1::Gate::Backoff,
+            Gate::Block => v1::Gate::Block,
         }
         .into(),
-        message: message.clone(),
-        holder_execution_id: holder.map(|id| id.to_string()).unwrap_or_default(),
-        until: until.map(timestamp),
-        block_reason: v1::BlockReason::Unspecified.into(),
-        cause_execution_id: String::new(),
+        message: hold.message.clone(),
+        holder_execution_id: id(hold.holder()).unwrap_or_default(),
+        until: hold.until().map(timestamp),
+        block_reason: block_reason.into(),
+        cause_execution_id: id(hold.cause()).unwrap_or_default(),
     }
 }
 

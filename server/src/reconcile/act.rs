@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_core::{
     actor::Actor,
-    execution::{CreatedRun, Execution, PlannedRun, RunRef},
+    execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
     facts::RunFacts,
     failure::Failure,
     lock::ForeignRuns,
@@ -22,11 +22,6 @@ use crate::{
     error::ServiceError,
     tekton::{Birth, CreateError, RunRequest, RunSnapshot},
 };
-
-fn unknown() -> ForeignRuns {
-    let live = Some("that the watches do not show yet".to_owned());
-    ForeignRuns { live, ..ForeignRuns::default() }
-}
 
 /// What came of an attempt to bring a run into being.
 enum Created {
@@ -49,7 +44,7 @@ impl Reconciler {
     ) -> Result<Option<Turn>, ServiceError> {
         match action {
             Action::Rest => Ok(Some(Turn::Rest)),
-            Action::RestUntil(until) => Ok(Some(self.rest_until(until))),
+            Action::RestUntil(until) => Ok(Some(Turn::At(until))),
             Action::Apply(input) => self.apply(execution, "apply", input).await,
             Action::Admit { until } => self.admit(execution, until).await,
             Action::Create(run) => self.create(execution, &run).await,
@@ -76,11 +71,6 @@ impl Reconciler {
         }
     }
 
-    fn rest_until(&self, until: Timestamp) -> Turn {
-        let wait = until.duration_since(self.clock.now());
-        Turn::After(Duration::try_from(wait).unwrap_or(Duration::ZERO))
-    }
-
     async fn apply(
         &self,
         execution: &Execution,
@@ -88,17 +78,17 @@ impl Reconciler {
         input: Input,
     ) -> Result<Option<Turn>, ServiceError> {
         let actor = Actor::service();
-        // Without complete watches nothing is known, and then nobody is let in: the ledger has the
-        // first in the queue looked at again.
-        let foreign = self.foreign(execution).unwrap_or_else(unknown);
-        let now = self.clock.now();
+        // Without complete watches nobody is let in: the ledger has the first in the queue looked at
+        // again.
+        let foreign = self.foreign(execution);
+        let around = self.ledger.circumstances(foreign.as_ref(), self.clock.now());
         self.ledger
             .settle(name, execution.id, &|view| {
                 // Decided on what was read; when it has moved on meanwhile, the next look decides.
                 if view.execution.revision != execution.revision {
                     return Ok(Settlement::default());
                 }
-                settle(view, input.clone(), &actor, &foreign, now)
+                settle(view, input.clone(), &actor, around)
             })
             .await?;
         Ok(None)
@@ -114,39 +104,51 @@ impl Reconciler {
         execution: &Execution,
         until: Option<Timestamp>,
     ) -> Result<Option<Turn>, ServiceError> {
-        let rest = until.map_or(Turn::Rest, |until| self.rest_until(until));
-        let view = self.ledger.store().target(&execution.request.target).await?;
-        let first = view.queue.first().is_some_and(|head| head.id == execution.id);
-        if view.state.holder.is_some() || !first {
-            return Ok(Some(rest));
+        let hash = execution.request.target.hash();
+        if self.ledger.store().head_of(&hash).await? != Some(execution.id) {
+            return Ok(Some(until.map_or(Turn::Rest, Turn::At)));
         }
-        let Some(foreign) = self.foreign(execution) else {
-            return Ok(Some(Turn::Retry { at_least: None }));
-        };
-        let now = self.clock.now();
-        let admitted = self
+        let foreign = self.foreign(execution);
+        let around = self.ledger.circumstances(foreign.as_ref(), self.clock.now());
+        let changed = self
             .ledger
             .settle("admit", execution.id, &|view| match view.head {
-                Some(head) if head.id == execution.id => {
-                    admit_head(head, view.target, &foreign, now)
-                }
+                Some(head) if head.id == execution.id => admit_head(head, view.target, around),
                 _ => Ok(Settlement::default()),
             })
             .await?;
-        Ok(if admitted.is_some() { None } else { Some(rest) })
+        if changed.is_some() {
+            return Ok(None);
+        }
+        if foreign.is_none() {
+            return Ok(Some(Turn::Retry { at_least: None }));
+        }
+        // What holds it now is what was noted. A gate that opens by itself is looked at then; all
+        // others wake who waits.
+        let opens = match &execution.state {
+            State::Waiting { hold } => hold.until(),
+            State::Starting { .. }
+            | State::Running { .. }
+            | State::Cancelling { .. }
+            | State::Succeeded { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. } => None,
+        };
+        let wake = [opens, until].into_iter().flatten().min();
+        Ok(Some(wake.map_or(Turn::Rest, Turn::At)))
     }
 
     async fn rename(&self, execution: &Execution) -> Result<Option<Turn>, ServiceError> {
         let Some(foreign) = self.foreign(execution) else {
             return Ok(Some(Turn::Retry { at_least: None }));
         };
-        let now = self.clock.now();
+        let around = self.ledger.circumstances(Some(&foreign), self.clock.now());
         self.ledger
             .settle("rename", execution.id, &|view| {
                 if view.execution.revision != execution.revision {
                     return Ok(Settlement::default());
                 }
-                rename(view, &foreign, now)
+                rename(view, &foreign, around)
             })
             .await?;
         Ok(None)

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use wfe_core::{
     execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
+    gates::later,
     ids::ExecutionId,
     lock::ForeignRuns,
     observe::{Observation, RunEnd, observe},
@@ -223,14 +224,6 @@ fn ended(execution: &Execution, seen: &Seen, policy: &Policy, now: Timestamp) ->
 
 fn exists(seen: &RunSnapshot) -> Input {
     Input::RunExists { uid: seen.run.uid.clone(), created_at: seen.run.created_at }
-}
-
-/// `time` plus `wait`, or the end of time.
-fn later(time: Timestamp, wait: Duration) -> Timestamp {
-    SignedDuration::try_from(wait)
-        .ok()
-        .and_then(|wait| time.checked_add(wait).ok())
-        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

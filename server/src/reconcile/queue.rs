@@ -4,26 +4,26 @@
 //! a time. What is put in while a turn runs is looked at again after it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 use wfe_core::ids::ExecutionId;
+
+use crate::clock::Clock;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// Wakes at a time of the wall clock cannot be trusted to a monotonic timer for long, because the
-/// wall clock may be set; so the question is asked again at least this often.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
 /// Which executions to look at, and when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
     changed: Notify,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
@@ -32,11 +32,33 @@ struct State {
     queued: HashSet<ExecutionId>,
     working: HashSet<ExecutionId>,
     again: HashSet<ExecutionId>,
-    timers: HashMap<ExecutionId, Instant>,
+    timers: Timers,
     failures: HashMap<ExecutionId, u32>,
 }
 
+/// When to look at an execution again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wake {
+    /// After a while, however the clock is set.
+    After(Instant),
+    /// When the clock shows this time.
+    At(Timestamp),
+}
+
+/// One timer for each execution at most.
+#[derive(Debug, Default)]
+struct Timers {
+    of: HashMap<ExecutionId, Wake>,
+    after: BTreeSet<(Instant, ExecutionId)>,
+    at: BTreeSet<(Timestamp, ExecutionId)>,
+}
+
 impl Queue {
+    /// Without anything to look at. Times that something waits for are times of `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), clock }
+    }
+
     /// Looks at an execution soon.
     pub fn enqueue(&self, id: ExecutionId) {
         let mut state = self.lock();
@@ -54,27 +76,34 @@ impl Queue {
     /// The next execution to look at.
     pub(super) async fn next(self: &Arc<Self>) -> Ticket {
         loop {
-            let (id, wake) = self.lock().pop(Instant::now());
+            let (id, after, at) = self.lock().pop(Instant::now(), self.clock.now());
             if let Some(id) = id {
                 return Ticket { id, queue: Arc::clone(self), open: true };
             }
             let sleep = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at).await,
+                match after {
+                    Some(after) => tokio::time::sleep_until(after).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let reaches = async {
+                match at {
+                    Some(at) => self.clock.reaches(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = self.changed.notified() => {}
                 () = sleep => {}
+                () = reaches => {}
             }
         }
     }
 
-    fn done(&self, id: ExecutionId, wait: Option<Duration>) {
+    fn done(&self, id: ExecutionId, wake: Option<Wake>) {
         let mut state = self.lock();
         state.failures.remove(&id);
-        state.finish(id, wait.map(|wait| Instant::now() + wait.min(LONGEST_SLEEP)));
+        state.finish(id, wake);
         drop(state);
         self.changed.notify_one();
     }
@@ -90,7 +119,7 @@ impl Queue {
         // A failure is not cut short by news of the same execution, or trouble would be answered
         // with a storm.
         state.again.remove(&id);
-        state.finish(id, Some(Instant::now() + wait));
+        state.finish(id, Some(Wake::After(Instant::now() + wait)));
         drop(state);
         self.changed.notify_one();
     }
@@ -115,10 +144,10 @@ impl Ticket {
         self.id
     }
 
-    /// The turn ended well; look again after `wait`, or when something changes.
-    pub(super) fn done(mut self, wait: Option<Duration>) {
+    /// The turn ended well; look again at `wake`, or when something changes.
+    pub(super) fn done(mut self, wake: Option<Wake>) {
         self.open = false;
-        self.queue.done(self.id, wait);
+        self.queue.done(self.id, wake);
     }
 
     /// The turn did not work; look again after a time that grows with each failure in a row, and not
@@ -146,11 +175,13 @@ impl State {
         }
     }
 
-    fn pop(&mut self, now: Instant) -> (Option<ExecutionId>, Option<Instant>) {
-        let due: Vec<ExecutionId> =
-            self.timers.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            self.timers.remove(&id);
+    /// The next execution, or when there will be one by itself: after a while, or at a time.
+    fn pop(
+        &mut self,
+        instant: Instant,
+        now: Timestamp,
+    ) -> (Option<ExecutionId>, Option<Instant>, Option<Timestamp>) {
+        while let Some(id) = self.timers.take_due(instant, now) {
             self.push(id);
         }
         let id = self.ready.pop_front();
@@ -158,16 +189,44 @@ impl State {
             self.queued.remove(&id);
             self.working.insert(id);
         }
-        (id, self.timers.values().min().copied())
+        let after = self.timers.after.first().map(|(after, _)| *after);
+        let at = self.timers.at.first().map(|(at, _)| *at);
+        (id, after, at)
     }
 
-    fn finish(&mut self, id: ExecutionId, wake: Option<Instant>) {
+    fn finish(&mut self, id: ExecutionId, wake: Option<Wake>) {
         self.working.remove(&id);
         if self.again.remove(&id) {
             self.push(id);
-        } else if let Some(at) = wake {
-            self.timers.insert(id, at);
+        } else if let Some(wake) = wake {
+            self.timers.set(id, wake);
         }
+    }
+}
+
+impl Timers {
+    fn set(&mut self, id: ExecutionId, wake: Wake) {
+        self.remove(&id);
+        self.of.insert(id, wake);
+        match wake {
+            Wake::After(after) => self.after.insert((after, id)),
+            Wake::At(at) => self.at.insert((at, id)),
+        };
+    }
+
+    fn remove(&mut self, id: &ExecutionId) {
+        match self.of.remove(id) {
+            Some(Wake::After(after)) => self.after.remove(&(after, *id)),
+            Some(Wake::At(at)) => self.at.remove(&(at, *id)),
+            None => false,
+        };
+    }
+
+    fn take_due(&mut self, instant: Instant, now: Timestamp) -> Option<ExecutionId> {
+        let after = self.after.first().filter(|(after, _)| *after <= instant).map(|(_, id)| *id);
+        let due = after.or(self.at.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id))?;
+        self.remove(&due);
+        Some(due)
     }
 }
 
@@ -177,13 +236,23 @@ mod tests {
 
     use super::*;
 
+    use crate::clock::ManualClock;
+
+    fn mk_queue() -> Arc<Queue> {
+        Arc::new(Queue::new(Arc::new(mk_clock())))
+    }
+
+    fn mk_clock() -> ManualClock {
+        ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap())
+    }
+
     fn id(n: u128) -> ExecutionId {
         ExecutionId::new(Uuid::from_u128(n))
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_execution_is_queued_once_and_in_order() {
-        let queue = Arc::new(Queue::default());
+        let queue = mk_queue();
         for n in [1, 2, 1, 1] {
             queue.enqueue(id(n));
         }
@@ -194,7 +263,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_happens_during_a_turn_is_looked_at_after_it() {
-        let queue = Arc::new(Queue::default());
+        let queue = mk_queue();
         queue.enqueue(id(1));
         let ticket = queue.next().await;
         queue.enqueue(id(1));
@@ -205,22 +274,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_timer_wakes_and_news_come_before_it() {
-        let queue = Arc::new(Queue::default());
+        let queue = mk_queue();
         let begin = Instant::now();
         queue.enqueue(id(1));
-        queue.next().await.done(Some(Duration::from_secs(7)));
+        queue.next().await.done(Some(Wake::After(Instant::now() + Duration::from_secs(7))));
         let ticket = queue.next().await;
         assert_eq!((ticket.id(), begin.elapsed().as_secs()), (id(1), 7));
-        ticket.done(Some(Duration::from_secs(7)));
+        ticket.done(Some(Wake::After(Instant::now() + Duration::from_secs(7))));
         queue.enqueue(id(1));
         let _ticket = queue.next().await;
         assert_eq!(begin.elapsed().as_secs(), 7);
-        assert!(queue.lock().timers.is_empty(), "the news replaced the timer");
+        assert!(queue.lock().timers.of.is_empty(), "the news replaced the timer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_time_is_woken_when_the_clock_shows_it_however_it_got_there() {
+        let clock = mk_clock();
+        let queue = Arc::new(Queue::new(Arc::new(clock.clone())));
+        let (begin, hour) = (clock.now(), Duration::from_hours(1));
+        for (n, wait) in [(1, hour * 2), (2, hour)] {
+            queue.enqueue(id(n));
+            queue.next().await.done(Some(Wake::At(begin + wait)));
+        }
+        let mut next = std::pin::pin!(queue.next());
+        clock.advance(hour - Duration::from_micros(1));
+        assert!(futures::poll!(&mut next).is_pending(), "not by a microsecond too early");
+        clock.set(begin - hour);
+        assert!(futures::poll!(&mut next).is_pending(), "set back, it takes longer");
+        clock.set(begin + hour);
+        let ticket = next.await;
+        assert_eq!(ticket.id(), id(2));
+        clock.advance(hour);
+        assert_eq!(queue.next().await.id(), id(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_wait_longer_each_time_up_to_a_bound_and_success_resets() {
-        let queue = Arc::new(Queue::default());
+        let queue = mk_queue();
         queue.enqueue(id(1));
         let mut waits = Vec::new();
         for _ in 0..12 {
@@ -243,7 +333,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_api_servers_wish_to_be_left_alone_is_honoured() {
-        let queue = Arc::new(Queue::default());
+        let queue = mk_queue();
         queue.enqueue(id(1));
         let ticket = queue.next().await;
         let begin = Instant::now();
@@ -254,7 +344,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_that_ends_without_a_word_is_taken_again() {
-        let queue = Arc::new(Queue::default());
+        let queue = mk_queue();
         queue.enqueue(id(1));
         drop(queue.next().await);
         assert_eq!(queue.next().await.id(), id(1));

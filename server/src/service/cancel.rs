@@ -4,7 +4,6 @@ use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Execution},
     ids::{ExecutionId, RequestId},
-    lock::ForeignRuns,
     settle::settle,
     transition::Input,
     withdraw::{WithdrawDecision, Withdrawal},
@@ -56,10 +55,10 @@ impl Service {
         let now = self.clock.now();
         let input = Input::Cancel(Cancellation { reason, actor: actor.clone(), requested_at: now });
         // A cancel gives up a target only from WAITING, which holds none, so nobody is let in here.
-        let foreign = ForeignRuns::default();
+        let around = self.ledger.circumstances(None, now);
         let changed = self
             .ledger
-            .settle("cancel", id, &|view| settle(view, input.clone(), &actor, &foreign, now))
+            .settle("cancel", id, &|view| settle(view, input.clone(), &actor, around))
             .await?;
         match changed {
             Some(execution) => Ok(execution),

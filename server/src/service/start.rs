@@ -1,5 +1,7 @@
 //! Start: accepts a request once, for ever.
 
+use std::time::Duration;
+
 use wfe_core::{
     actor::Actor,
     execution::Execution,
@@ -9,7 +11,7 @@ use wfe_core::{
 };
 
 use super::Service;
-use crate::{error::ServiceError, reconcile::foreign_runs};
+use crate::error::ServiceError;
 
 /// The answer to a Start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,10 +55,12 @@ impl Service {
             StartDecision::Attach(id) => Ok(Started::Attached(self.get(id).await?)),
             StartDecision::Refuse(hold) => {
                 // Counted, not logged line by line: who hammers a gate must not fill the log.
-                self.metrics.refused(hold.gate);
-                tracing::debug!(target = %new.request.target, gate = hold.gate.as_str(), "a start was refused");
+                self.metrics.refused(hold.gate());
+                tracing::debug!(target = %new.request.target, gate = hold.gate().as_str(), "a start was refused");
+                let left = hold.until().map(|until| until.duration_since(now));
+                let left = left.map(|left| Duration::try_from(left).unwrap_or_default());
                 let target = Box::new(new.request.target);
-                Err(ServiceError::TargetLocked { target, hold: Box::new(hold) })
+                Err(ServiceError::GateClosed { target, hold: Box::new(hold), left })
             }
             StartDecision::Withdrawn(withdrawal) => {
                 Err(ServiceError::RequestWithdrawn(Box::new(withdrawal)))
@@ -65,6 +69,7 @@ impl Service {
                 request_id: new.request.request_id.to_string(),
                 field,
             }),
+            StartDecision::ClusterUnknown => Err(ServiceError::ClusterUnavailable),
             StartDecision::DeadlinePassed => {
                 Err(Violations::one("deadline", format!("must be in the future; it is {now} now"))
                     .into())
@@ -77,19 +82,10 @@ impl Service {
         new: &NewExecution,
         mode: Mode,
     ) -> Result<StartDecision, ServiceError> {
-        let hash = new.request.target.hash();
-        let Some(mut foreign) = foreign_runs(&*self.tekton, &hash, &[]) else {
-            return Err(ServiceError::ClusterUnavailable);
-        };
-        // A run of an execution on record is no stranger's: the record says who holds the target.
-        if foreign.live.is_some() {
-            let view = self.ledger.store().target(&new.request.target).await?;
-            let ours: Vec<_> = view.holder.iter().map(|holder| holder.id).collect();
-            foreign = foreign_runs(&*self.tekton, &hash, &ours).unwrap_or(foreign);
-        }
+        let foreign = self.foreign_to(&new.request.target).await?;
         Ok(match mode {
-            Mode::Store => self.ledger.start(new, &foreign).await?,
-            Mode::ValidateOnly => self.ledger.validate_start(new, &foreign).await?,
+            Mode::Store => self.ledger.start(new, foreign.as_ref()).await?,
+            Mode::ValidateOnly => self.ledger.validate_start(new, foreign.as_ref()).await?,
         })
     }
 }

@@ -13,6 +13,7 @@ use wfe_core::{
 
 use super::{Filter, Listed, Page, Store};
 
+pub(crate) mod clear;
 pub(crate) mod durability;
 pub(crate) mod model;
 pub(crate) mod read;
@@ -73,6 +74,13 @@ macro_rules! suite {
                 a_second_holder_is_refused;
                 changes_at_once_follow_each_other;
                 another_run_moves_the_epoch_of_the_hold;
+            );
+            properties::each!($backend; clear:
+                a_clearance_lets_in_who_waits_and_is_kept_with_the_failure;
+                of_clearances_at_once_one_wins_and_all_are_kept;
+                an_attempt_that_clears_nothing_changes_nothing_else;
+                a_block_is_neither_forgotten_nor_made_up;
+                a_refusal_at_a_gate_names_what_closed_it;
             );
             properties::each!($backend; read:
                 what_is_not_there_is_not_found;

@@ -9,6 +9,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use wfe_core::{
+    clear::{Attempt, ClearDecision},
     event::Event,
     execution::{Execution, StateCode},
     ids::{ExecutionId, RequestId, Revision},
@@ -22,11 +23,11 @@ use wfe_core::{
 use self::{
     open::{Tuning, open_file, open_memory},
     transaction::{Writer, observed},
-    work::{Check, Settle, Start, Withdraw},
+    work::{Check, Clear, Settle, Start, Withdraw},
 };
 use super::{
-    Filter, Listed, Page, SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView,
-    Unfinished, WithdrawDecider,
+    ClearDecider, Filter, Listed, Page, SettleDecider, SettleError, StartDecider, Store,
+    StoreError, TargetView, Unfinished, WithdrawDecider,
     observer::{StoreObserver, Unobserved},
 };
 
@@ -118,7 +119,8 @@ impl Store for SqliteStore {
             | StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
-            | StartDecision::DeadlinePassed) => Ok(seen),
+            | StartDecision::DeadlinePassed
+            | StartDecision::ClusterUnknown) => Ok(seen),
         }
     }
 
@@ -158,6 +160,15 @@ impl Store for SqliteStore {
         self.writer.run(&Settle { name, id, decide }).await?
     }
 
+    #[tracing::instrument(name = "store.clear", level = "debug", skip_all, fields(target = %key))]
+    async fn clear(
+        &self,
+        key: &TargetKey,
+        decide: &ClearDecider<'_>,
+    ) -> Result<ClearDecision, SettleError> {
+        self.writer.run(&Clear { key, decide }).await?
+    }
+
     async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError> {
         self.observed("execution", read::execution(&self.readers, id)).await
     }
@@ -182,6 +193,10 @@ impl Store for SqliteStore {
 
     async fn target(&self, key: &TargetKey) -> Result<TargetView, StoreError> {
         self.observed("target", read::target_view(&self.readers, key)).await
+    }
+
+    async fn attempts(&self, key: &TargetKey, limit: u32) -> Result<Vec<Attempt>, StoreError> {
+        self.observed("attempts", read::attempts(&self.readers, key, limit)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError> {

@@ -23,7 +23,7 @@ use wfe_core::{
     ids::{ClusterId, Epoch, ExecutionId, RunName},
     observe::{Observation, RunEnd, observe},
     progress::Progress,
-    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -181,6 +181,7 @@ impl Stage {
             name: RunName::new(&target, Epoch(1)),
             epoch: Epoch(1),
             since: self.clock.now(),
+            observed: Vec::new(),
         };
         let request = StartRequest {
             request_id: require(execution.to_string().parse().ok(), "a request id"),
@@ -195,6 +196,8 @@ impl Stage {
             correlation_id: None,
             deadline: None,
             when_locked: WhenLocked::Reject,
+            when_cooling: WhenCooling::Reject,
+            when_blocked: WhenBlocked::Reject,
             identity: WorkflowIdentity::default(),
             source: None,
         };

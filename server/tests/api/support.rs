@@ -15,6 +15,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
+use wfe_core::gates;
 use wfe_proto::v1::{
     self, State, execution_service_client::ExecutionServiceClient, start_request, watch_request,
     watch_response,
@@ -44,6 +45,7 @@ pub(crate) struct Stack {
     pub(crate) metrics: Metrics,
     directory: TempDir,
     heartbeat: Duration,
+    gates: gates::Policy,
     running: Running,
 }
 
@@ -64,12 +66,18 @@ impl Stack {
         .await
     }
 
+    /// Only the lock of a target holds anybody.
     pub(crate) async fn with(config: SimulatorConfig) -> Self {
+        Self::with_gates(config, gates::Policy::all(gates::Mode::Off)).await
+    }
+
+    pub(crate) async fn with_gates(config: SimulatorConfig, gates: gates::Policy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cluster = SimulatedCluster::new(config, Arc::new(SystemClock));
         let heartbeat = Duration::from_millis(50);
-        let (running, metrics) = Running::start(&cluster, &directory, heartbeat).await;
-        let stack = Self { cluster, metrics, directory, heartbeat, running };
+        let started = Running::start(&cluster, &directory, heartbeat, gates.clone()).await;
+        let (running, metrics) = started;
+        let stack = Self { cluster, metrics, directory, heartbeat, gates, running };
         stack.until_synced().await;
         stack
     }
@@ -77,7 +85,8 @@ impl Stack {
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
     pub(crate) async fn crash_and_restart(&mut self) {
         self.running.kill().await;
-        let started = Running::start(&self.cluster, &self.directory, self.heartbeat).await;
+        let gates = self.gates.clone();
+        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, gates).await;
         (self.running, self.metrics) = started;
     }
 
@@ -127,6 +136,7 @@ impl Running {
         cluster: &Arc<SimulatedCluster>,
         directory: &TempDir,
         heartbeat: Duration,
+        gates: gates::Policy,
     ) -> (Self, Metrics) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new().unwrap();
@@ -134,9 +144,14 @@ impl Running {
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap());
         let tekton: Arc<dyn Tekton> = Arc::new(Simulator::connect(Arc::clone(cluster)));
-        let queue = Arc::new(Queue::default());
-        let ledger =
-            Ledger::new(Arc::clone(&store), Arc::default(), Arc::clone(&queue), metrics.clone());
+        let queue = Arc::new(Queue::new(Arc::clone(&clock)));
+        let ledger = Ledger::new(
+            Arc::clone(&store),
+            Arc::default(),
+            Arc::clone(&queue),
+            gates,
+            metrics.clone(),
+        );
         let policy = Policy { cancel_retry: Duration::from_millis(200), ..Policy::default() };
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),

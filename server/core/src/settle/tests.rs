@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     event::EventKind,
-    execution::{State, StateCode},
+    execution::{Gate, State, StateCode},
+    gates::{Mode, Policy},
     ids::Epoch,
     lock::Holder,
     observe::RunEnd,
@@ -10,8 +11,16 @@ use crate::{
 };
 
 fn held_by_first() -> TargetState {
-    let holder = Some(Holder { execution: mk_id(1), since: at(0) });
-    TargetState { key: mk_key("pod/x"), epoch: Epoch(1), holder }
+    mk_held(1, 1)
+}
+
+/// Only the lock holds anybody.
+fn around<'a>(foreign: &'a ForeignRuns, policy: &'a Policy) -> Circumstances<'a> {
+    Circumstances { foreign: Some(foreign), policy, now: at(10) }
+}
+
+fn admit_beside(foreign: &ForeignRuns, head: &Execution, target: &TargetState) -> Settlement {
+    admit_head(head, target, around(foreign, &Policy::all(Mode::Off))).unwrap()
 }
 
 fn ended() -> Input {
@@ -19,7 +28,8 @@ fn ended() -> Input {
 }
 
 fn settle_simply(view: View<'_>, input: Input) -> Settlement {
-    settle(view, input, &Actor::service(), &ForeignRuns::default(), at(10)).unwrap()
+    let (foreign, policy) = (ForeignRuns::default(), Policy::all(Mode::Off));
+    settle(view, input, &Actor::service(), around(&foreign, &policy)).unwrap()
 }
 
 #[test]
@@ -73,9 +83,11 @@ fn the_next_is_not_admitted_while_a_foreign_run_is_alive_and_is_when_it_ended() 
     let waiting = mk_execution(2, mk_state(StateCode::Waiting));
     let free = TargetState { holder: None, ..held_by_first() };
     let alive = ForeignRuns { live: Some("other".to_owned()), last_epoch: Epoch(7) };
-    assert_eq!(admit_head(&waiting, &free, &alive, at(10)).unwrap(), Settlement::default());
+    let settlement = admit_beside(&alive, &waiting, &free);
+    let code = settlement.changes[0].execution.state.code();
+    assert_eq!((code, settlement.target), (StateCode::Waiting, None));
     let gone = ForeignRuns { live: None, ..alive };
-    let settlement = admit_head(&waiting, &free, &gone, at(10)).unwrap();
+    let settlement = admit_beside(&gone, &waiting, &free);
     assert_eq!(settlement.target.unwrap().epoch, Epoch(8));
 }
 
@@ -85,7 +97,7 @@ fn a_starting_execution_whose_name_was_taken_moves_the_epoch_of_its_target() {
     let target = held_by_first();
     let view = View { execution: &starting, target: &target, head: None };
     let taken = ForeignRuns { live: None, last_epoch: Epoch(4) };
-    let settlement = rename(view, &taken, at(10)).unwrap();
+    let settlement = rename(view, &taken, around(&taken, &Policy::default())).unwrap();
     let State::Starting { run, .. } = &settlement.changes[0].execution.state else { panic!() };
     assert_eq!(run.epoch, Epoch(5));
     let after = settlement.target.unwrap();
@@ -98,7 +110,8 @@ fn only_a_starting_execution_takes_another_name() {
     for code in StateCode::ALL.into_iter().filter(|code| *code != StateCode::Starting) {
         let execution = mk_execution(1, mk_state(code));
         let view = View { execution: &execution, target: &target, head: None };
-        let settlement = rename(view, &ForeignRuns::default(), at(10)).unwrap();
+        let nobody = ForeignRuns::default();
+        let settlement = rename(view, &nobody, around(&nobody, &Policy::default())).unwrap();
         assert_eq!(settlement, Settlement::default(), "{code:?}");
     }
 }
@@ -109,4 +122,30 @@ fn nothing_is_written_when_nothing_changes() {
     let target = held_by_first();
     let view = View { execution: &done, target: &target, head: None };
     assert_eq!(settle_simply(view, Input::Cancel(mk_cancellation())), Settlement::default());
+}
+
+#[test]
+fn a_success_closes_the_cooldown_for_the_next_in_the_same_settlement() {
+    let (running, waiting) = (
+        mk_execution(1, mk_state(StateCode::Running)),
+        mk_execution(2, mk_state(StateCode::Waiting)),
+    );
+    let target = held_by_first();
+    let view = View { execution: &running, target: &target, head: Some(&waiting) };
+    let (foreign, policy) = (ForeignRuns::default(), Policy::default());
+    let settlement = settle(view, ended(), &Actor::service(), around(&foreign, &policy)).unwrap();
+    let State::Waiting { hold } = &settlement.changes[1].execution.state else { panic!() };
+    assert_eq!(
+        (hold.gate(), hold.until(), hold.cause()),
+        (Gate::Cooldown, Some(at(5 + 300)), Some(mk_id(1)),)
+    );
+    let after = settlement.target.unwrap();
+    assert_eq!((after.holder, after.history.successes.len()), (None, 1));
+    // The same hold is not noted twice.
+    let head = &settlement.changes[1].execution;
+    let again = admit_head(head, &after, around(&foreign, &policy)).unwrap();
+    assert_eq!(again, Settlement::default());
+    let open = Circumstances { now: at(5 + 300), ..around(&foreign, &policy) };
+    let settlement = admit_head(head, &after, open).unwrap();
+    assert_eq!(settlement.changes[0].execution.state.code(), StateCode::Starting);
 }

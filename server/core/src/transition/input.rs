@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    execution::{Cancellation, PlannedRun},
+    execution::{Cancellation, Hold, PlannedRun},
     failure::Failure,
     observe::RunEnd,
     progress::Progress,
@@ -14,6 +14,8 @@ use crate::{
 pub enum Input {
     /// The gates are open; it holds its target and will run as this.
     Admit(PlannedRun),
+    /// This gate holds it.
+    Hold(Hold),
     /// Something is in the way for now.
     Obstruct(String),
     /// The run cannot be created, and trying again would not help.
@@ -54,6 +56,7 @@ impl Input {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Admit(_) => "Admit",
+            Self::Hold(_) => "Hold",
             Self::Obstruct(_) => "Obstruct",
             Self::Refuse(_) => "Refuse",
             Self::RunExists { .. } => "RunExists",

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::*;
+use crate::{execution::Closed, testing::*};
 
-const INPUTS: [&str; 10] = [
+const INPUTS: [&str; 11] = [
     "Admit",
+    "Hold",
     "Obstruct",
     "Refuse",
     "RunExists",
@@ -19,6 +20,7 @@ const INPUTS: [&str; 10] = [
 fn mk_input(name: &str) -> Input {
     match name {
         "Admit" => Input::Admit(mk_planned(7)),
+        "Hold" => Input::Hold(Hold { why: Closed::Lock { holder: Some(mk_id(9)) }, ..mk_hold() }),
         "Obstruct" => Input::Obstruct("the API server is away".to_owned()),
         "Refuse" => Input::Refuse(mk_failure()),
         "RunExists" => Input::RunExists { uid: "uid-1".to_owned(), created_at: at(1) },
@@ -51,14 +53,14 @@ fn every_state_answers_every_input_as_the_table_says() {
     use StateCode::{Cancelled, Cancelling, Failed, Running, Starting, Succeeded, Waiting};
     #[rustfmt::skip]
     let table = [
-        // state       Admit       Obstruct      Refuse    RunExists  Progress      RunEnded     RunLost   Cancel        Deadline      Quiet
-        (Waiting,    ["starting", "-",          "-",      "-",       "-",          "-",         "-",      "cancelled",  "failed",     "-"]),
-        (Starting,   ["starting", "starting",   "failed", "running", "-",          "-",         "-",      "cancelling", "cancelling", "-"]),
-        (Running,    ["-",        "-",          "-",      "-",       "running",    "succeeded", "failed", "cancelling", "cancelling", "-"]),
-        (Cancelling, ["-",        "cancelling", "-",      "-",       "cancelling", "-",         "-",      "same",       "same",       "cancelled"]),
-        (Succeeded,  ["-",        "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
-        (Failed,     ["-",        "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
-        (Cancelled,  ["-",        "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+        // state       Admit       Hold       Obstruct      Refuse    RunExists  Progress      RunEnded     RunLost   Cancel        Deadline      Quiet
+        (Waiting,    ["starting", "waiting", "-",          "-",      "-",       "-",          "-",         "-",      "cancelled",  "failed",     "-"]),
+        (Starting,   ["starting", "-",       "starting",   "failed", "running", "-",          "-",         "-",      "cancelling", "cancelling", "-"]),
+        (Running,    ["-",        "-",       "-",          "-",      "-",       "running",    "succeeded", "failed", "cancelling", "cancelling", "-"]),
+        (Cancelling, ["-",        "-",       "cancelling", "-",      "-",       "cancelling", "-",         "-",      "same",       "same",       "cancelled"]),
+        (Succeeded,  ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+        (Failed,     ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+        (Cancelled,  ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
     ];
     assert_eq!(table.map(|(code, _)| code), StateCode::ALL);
     for (code, expected) in table {

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
-    execution::{Cancellation, Gate, Hold, Stop},
+    execution::{Cancellation, Closed, Hold, Stop},
     facts::{Condition, RunFacts, Status, TaskRunFacts},
     ids::{ClusterId, Epoch, Revision, RunName},
     progress::Progress,
-    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -25,7 +25,12 @@ fn id() -> ExecutionId {
 fn planned() -> PlannedRun {
     let target = "pod/x".parse().unwrap();
     let key = TargetKey { cluster: ClusterId::local(), target };
-    PlannedRun { name: RunName::new(&key, Epoch(1)), epoch: Epoch(1), since: at(0) }
+    PlannedRun {
+        name: RunName::new(&key, Epoch(1)),
+        epoch: Epoch(1),
+        since: at(0),
+        observed: Vec::new(),
+    }
 }
 
 fn created() -> CreatedRun {
@@ -50,6 +55,8 @@ fn mk(state: State) -> Execution {
             correlation_id: None,
             deadline: Some(at(100)),
             when_locked: WhenLocked::Reject,
+            when_cooling: WhenCooling::Reject,
+            when_blocked: WhenBlocked::Reject,
             identity: WorkflowIdentity::default(),
             source: None,
         },
@@ -58,6 +65,7 @@ fn mk(state: State) -> Execution {
         revision: Revision(2),
         updated_at: at(0),
         state,
+        clearance: None,
     }
 }
 
@@ -152,7 +160,7 @@ fn a_starting_execution_creates_adopts_or_takes_another_name() {
 
 #[test]
 fn a_deadline_ends_waiting_and_starting_but_not_a_run_that_is_there() {
-    let hold = Hold { gate: Gate::Lock, holder: None, until: None, message: String::new() };
+    let hold = Hold { why: Closed::Lock { holder: None }, message: String::new() };
     let late = Action::Apply(Input::Deadline(at(100)));
     assert_eq!(decide(State::Waiting { hold: hold.clone() }, Seen::Absent, at(100)), late);
     let early = decide(State::Waiting { hold }, Seen::Absent, at(99));

@@ -9,6 +9,7 @@ use proptest::{
 use tokio::{runtime::Handle, task::block_in_place};
 use wfe_core::{
     actor::Actor,
+    clear::{self, Attempt, ClearDecision, ClearView, Outcome},
     event::Event,
     execution::{Execution, StateCode},
     failure::{Failure, FailureReason},
@@ -26,10 +27,10 @@ use wfe_core::{
 
 use super::{Backend, all, assert_sound};
 use crate::{
-    store::{SettleDecider, SettleError, StartDecider, Store, WithdrawDecider},
+    store::{ClearDecider, SettleDecider, SettleError, StartDecider, Store, WithdrawDecider},
     testing::{
-        at, cancel, mk_id, mk_key, mk_new, mk_withdrawal, quiet, run_exists, run_succeeded,
-        withdraw,
+        around, at, at_gates, cancel, mk_clearance, mk_id, mk_key, mk_new, mk_withdrawal, quiet,
+        run_exists, run_failed, run_succeeded, withdraw,
     },
 };
 
@@ -41,6 +42,7 @@ struct Model {
     requests: BTreeMap<RequestId, (StartRequest, ExecutionId)>,
     withdrawals: BTreeMap<RequestId, Withdrawal>,
     targets: BTreeMap<TargetKey, TargetState>,
+    attempts: BTreeMap<TargetKey, Vec<Attempt>>,
 }
 
 impl Model {
@@ -83,7 +85,8 @@ impl Model {
             | StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
-            | StartDecision::DeadlinePassed => return decision,
+            | StartDecision::DeadlinePassed
+            | StartDecision::ClusterUnknown => return decision,
         };
         self.requests.insert(request.request_id.clone(), (request.clone(), got));
         decision
@@ -120,6 +123,29 @@ impl Model {
     }
 }
 
+impl Model {
+    fn clear(
+        &mut self,
+        key: &TargetKey,
+        decide: &ClearDecider<'_>,
+    ) -> Result<ClearDecision, IllegalTransition> {
+        let head = self.waiting(key).first().copied().cloned();
+        let decision = decide(ClearView { target: &self.target(key), head: head.as_ref() })?;
+        for change in &decision.settlement.changes {
+            self.keep(change);
+        }
+        let target = &decision.settlement.target;
+        self.targets.extend(target.iter().map(|t| (t.key.clone(), t.clone())));
+        let attempt = decision.attempt.clone();
+        if let Outcome::Cleared(id) = attempt.outcome {
+            let cleared = self.executions.iter_mut().find(|execution| execution.id == id);
+            cleared.unwrap().clearance = Some(attempt.clearance.clone());
+        }
+        self.attempts.entry(key.clone()).or_default().push(attempt);
+        Ok(decision)
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Call {
     /// A Start of one of a few requests on one of a few targets.
@@ -130,6 +156,8 @@ enum Call {
     Settle { age: usize, input: Box<Input>, foreign: ForeignRuns },
     /// The first in the queue of that execution's target is let in, when there is one.
     Admit { age: usize, foreign: ForeignRuns },
+    /// Somebody clears a target's block, perhaps that of one execution only.
+    Clear { target: usize, expected: Option<usize>, foreign: ForeignRuns },
     /// Its run gets another name.
     Rename { age: usize, foreign: ForeignRuns },
     /// The process is killed and started again.
@@ -163,6 +191,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => Just(Input::RunLost),
         1 => Just(Input::Deadline(at(0))),
         1 => Just(ended(RunEnd::Failed(failure()))),
+        1 => Just(run_failed()),
         1 => Just(ended(RunEnd::Cancelled { ran: true })),
         1 => Just(quiet_after(RunEnd::Cancelled { ran: false })),
         1 => Just(quiet_after(RunEnd::Failed(failure()))),
@@ -192,6 +221,8 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         10 => (age(), inputs(), foreign_runs())
             .prop_map(|(age, input, foreign)| Call::Settle { age, input: Box::new(input), foreign }),
         2 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Admit { age, foreign }),
+        2 => (0..TARGETS.len(), prop::option::weighted(0.5, age()), foreign_runs())
+            .prop_map(|(target, expected, foreign)| Call::Clear { target, expected, foreign }),
         1 => (age(), foreign_runs()).prop_map(|(age, foreign)| Call::Rename { age, foreign }),
         1 => Just(Call::Reopen),
     ];
@@ -215,7 +246,9 @@ async fn settle_both(
     Ok(())
 }
 
-async fn compare<B: Backend>(calls: Vec<Call>) -> Result<(), TestCaseError> {
+/// Calls at targets that only their locks hold, or at which every gate does.
+async fn compare<B: Backend>(enforced: bool, calls: Vec<Call>) -> Result<(), TestCaseError> {
+    let around = if enforced { at_gates } else { around };
     let backend = B::create().await;
     let mut store = backend.open().await;
     let mut model = Model::default();
@@ -231,7 +264,7 @@ async fn compare<B: Backend>(calls: Vec<Call>) -> Result<(), TestCaseError> {
                 request.deadline = late.then_some(now);
                 let actor = Actor::anonymous(None);
                 let new = NewExecution { id: mk_id(n), request, actor, now };
-                let decide = |view: StartView<'_>| decide(view, &new, &foreign);
+                let decide = |view: StartView<'_>| decide(view, &new, around(&foreign, new.now));
                 let said = store.start(&new.request, &decide).await;
                 let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
                 prop_assert_eq!(said, model.start(&new.request, &decide));
@@ -245,24 +278,38 @@ async fn compare<B: Backend>(calls: Vec<Call>) -> Result<(), TestCaseError> {
             }
             Call::Settle { age, input, foreign } => {
                 let decide = |view: View<'_>| {
-                    settle(view, (*input).clone(), &Actor::service(), &foreign, now)
+                    settle(view, (*input).clone(), &Actor::service(), around(&foreign, now))
                 };
                 let id = by_age(&model, age);
                 settle_both(&*store, &mut model, id, &decide).await?;
             }
             Call::Admit { age, foreign } => {
                 let decide = |view: View<'_>| match view.head {
-                    Some(head) => admit_head(head, view.target, &foreign, now),
+                    Some(head) => admit_head(head, view.target, around(&foreign, now)),
                     None => Ok(Settlement::default()),
                 };
                 let id = by_age(&model, age);
                 settle_both(&*store, &mut model, id, &decide).await?;
             }
+            Call::Clear { target, expected, foreign } => {
+                let (key, clearance) = (mk_key(TARGETS[target]), mk_clearance(i64::from(n)));
+                let expected = expected.map(|age| by_age(&model, age));
+                let decide = |view: ClearView<'_>| {
+                    clear::decide(view, &clearance, expected, around(&foreign, now))
+                };
+                let said = store.clear(&key, &decide).await;
+                let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+                prop_assert_eq!(Ok(said), model.clear(&key, &decide));
+            }
             Call::Rename { age, foreign } => {
                 // Only who is starting has a name that can be taken.
                 let decide = |view: View<'_>| {
                     let starting = view.execution.state.code() == StateCode::Starting;
-                    if starting { rename(view, &foreign, now) } else { Ok(Settlement::default()) }
+                    if starting {
+                        rename(view, &foreign, around(&foreign, now))
+                    } else {
+                        Ok(Settlement::default())
+                    }
                 };
                 let id = by_age(&model, age);
                 settle_both(&*store, &mut model, id, &decide).await?;
@@ -295,6 +342,9 @@ async fn compare_contents(store: &Arc<dyn Store>, model: &Model) -> Result<(), T
     for target in TARGETS {
         let key = mk_key(target);
         prop_assert_eq!(store.target(&key).await.unwrap().state, model.target(&key));
+        let mut attempts = store.attempts(&key, u32::MAX).await.unwrap();
+        attempts.reverse();
+        prop_assert_eq!(attempts, model.attempts.get(&key).cloned().unwrap_or_default());
     }
     assert_sound(&**store).await;
     Ok(())
@@ -304,6 +354,8 @@ pub(crate) async fn any_sequence_of_calls_does_what_the_model_does<B: Backend>()
     let config = Config { failure_persistence: None, ..Config::with_cases(64) };
     let handle = Handle::current();
     TestRunner::new(config)
-        .run(&calls(), |calls| block_in_place(|| handle.block_on(compare::<B>(calls))))
+        .run(&(any::<bool>(), calls()), |(enforced, calls)| {
+            block_in_place(|| handle.block_on(compare::<B>(enforced, calls)))
+        })
         .unwrap();
 }

@@ -19,7 +19,7 @@ use super::{Backend, accepted, assert_sound, history, stored};
 use crate::{
     store::{SettleError, StoreError},
     testing::{
-        advance, at, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded, start,
+        advance, around, at, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded, start,
     },
 };
 
@@ -69,7 +69,7 @@ pub(crate) async fn the_end_of_one_lets_the_next_in_at_once<B: Backend>() {
     assert_eq!(target.queue.iter().map(|e| e.id).collect::<Vec<_>>(), [mk_id(3)]);
     // A newcomer finds it held.
     let newcomer = start(&*store, &mk_new(4, TARGET, WhenLocked::Reject)).await.unwrap();
-    assert!(matches!(newcomer, StartDecision::Refuse(hold) if hold.holder == Some(mk_id(2))));
+    assert!(matches!(newcomer, StartDecision::Refuse(hold) if hold.holder() == Some(mk_id(2))));
     assert_sound(&*store).await;
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn a_change_of_an_older_revision_is_refused_whole<B: Backend>()
     let target = store.target(&mk_key(TARGET)).await.unwrap();
     let view = View { execution: &execution, target: &target.state, head: target.queue.first() };
     let foreign = ForeignRuns::default();
-    let stale = settle(view, run_succeeded(), &Actor::service(), &foreign, at(99)).unwrap();
+    let stale = settle(view, run_succeeded(), &Actor::service(), around(&foreign, at(99))).unwrap();
     assert_eq!(stale.changes.len(), 2);
     advance(&*store, mk_id(1), run_succeeded()).await.unwrap();
 
@@ -167,7 +167,7 @@ pub(crate) async fn a_lock_is_not_released_under_an_old_epoch<B: Backend>() {
     assert!(matches!(error, SettleError::Illegal { .. }), "{error:?}");
     // Nor does the store take a target that falls back, or that is free while somebody holds it.
     for epoch in [Epoch(1), Epoch(2)] {
-        let free = TargetState { key: mk_key(TARGET), epoch, holder: None };
+        let free = TargetState { epoch, ..TargetState::unused(mk_key(TARGET)) };
         let stale = Settlement { changes: Vec::new(), target: Some(free) };
         let error = store.settle("stale", mk_id(1), &|_| Ok(stale.clone())).await.unwrap_err();
         assert!(matches!(error, SettleError::Store(StoreError::Refused { .. })), "{error:?}");
@@ -186,13 +186,14 @@ pub(crate) async fn a_second_holder_is_refused<B: Backend>() {
     let blind = |view: wfe_core::start::StartView<'_>| {
         let free = TargetState { holder: None, ..view.target.clone() };
         let view = wfe_core::start::StartView { target: &free, ..view };
-        wfe_core::start::decide(view, &new, &ForeignRuns::default())
+        wfe_core::start::decide(view, &new, around(&ForeignRuns::default(), new.now))
     };
     let error = store.start(&new.request, &blind).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
     // Nor does the store take a holder that holds nothing.
     let stranger = Some(Holder { execution: mk_id(2), since: at(0) });
-    let held = TargetState { key: mk_key(TARGET), epoch: Epoch(2), holder: stranger };
+    let held =
+        TargetState { epoch: Epoch(2), holder: stranger, ..TargetState::unused(mk_key(TARGET)) };
     let wrong = Settlement { changes: Vec::new(), target: Some(held) };
     let error = store.settle("wrong", mk_id(1), &|_| Ok(wrong.clone())).await.unwrap_err();
     assert!(matches!(error, SettleError::Store(StoreError::Refused { .. })), "{error:?}");
@@ -231,7 +232,7 @@ pub(crate) async fn another_run_moves_the_epoch_of_the_hold<B: Backend>() {
     let store = backend.open().await;
     let id = accepted(start(&*store, &mk_new(1, TARGET, WhenLocked::Reject)).await.unwrap()).id;
     let taken = ForeignRuns { live: None, last_epoch: Epoch(4) };
-    store.settle("rename", id, &|view| rename(view, &taken, at(5))).await.unwrap();
+    store.settle("rename", id, &|view| rename(view, &taken, around(&taken, at(5)))).await.unwrap();
     let target = store.target(&mk_key(TARGET)).await.unwrap();
     assert_eq!((target.state.epoch, target.holder.unwrap().id), (Epoch(5), id));
     assert_sound(&*store).await;

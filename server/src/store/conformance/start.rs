@@ -16,7 +16,9 @@ use wfe_core::{
 };
 
 use super::{Backend, accepted, all, assert_sound, history, stored};
-use crate::testing::{advance, at, mk_id, mk_key, mk_new, run_exists, run_succeeded, start};
+use crate::testing::{
+    advance, around, at, mk_id, mk_key, mk_new, run_exists, run_succeeded, start,
+};
 
 const TARGET: &str = "default/deployment/api";
 
@@ -151,7 +153,7 @@ pub(crate) async fn refusals_and_repetitions_write_nothing<B: Backend>() {
     let before = backend.dump().await;
     let held = start(&*store, &mk_new(2, TARGET, WhenLocked::Reject)).await.unwrap();
     assert!(
-        matches!(&held, StartDecision::Refuse(why) if why.holder == Some(first.id)),
+        matches!(&held, StartDecision::Refuse(why) if why.holder() == Some(first.id)),
         "{held:?}"
     );
     assert_eq!(start(&*store, &first).await.unwrap(), StartDecision::Repeat(first.id));
@@ -174,7 +176,9 @@ pub(crate) async fn a_validation_says_what_a_start_would_do_and_writes_nothing<B
         mk_new(1, "pod/x", WhenLocked::Reject),
     ] {
         let before = backend.dump().await;
-        let said = store.validate_start(&new.request, &|view| decide(view, &new, &foreign)).await;
+        let said = store
+            .validate_start(&new.request, &|view| decide(view, &new, around(&foreign, new.now)))
+            .await;
         assert_eq!(backend.dump().await, before);
         assert_eq!(said.unwrap(), start(&*store, &new).await.unwrap());
     }
@@ -227,7 +231,10 @@ pub(crate) async fn who_waits_for_a_foreign_run_waits_for_an_unused_target<B: Ba
     let store = backend.open().await;
     let new = mk_new(1, TARGET, WhenLocked::Wait);
     let foreign = ForeignRuns { live: Some("wfe-other-7".to_owned()), last_epoch: Epoch(7) };
-    let decision = store.start(&new.request, &|view| decide(view, &new, &foreign)).await.unwrap();
+    let decision = store
+        .start(&new.request, &|view| decide(view, &new, around(&foreign, new.now)))
+        .await
+        .unwrap();
     assert_eq!(accepted(decision).state.code(), StateCode::Waiting);
     let target = store.target(&mk_key(TARGET)).await.unwrap();
     assert_eq!((target.state.epoch, target.state.holder), (Epoch(0), None));
@@ -235,7 +242,7 @@ pub(crate) async fn who_waits_for_a_foreign_run_waits_for_an_unused_target<B: Ba
 
     let gone = ForeignRuns { live: None, last_epoch: Epoch(7) };
     let admit = |view: wfe_core::settle::View<'_>| {
-        admit_head(view.head.unwrap(), view.target, &gone, at(60))
+        admit_head(view.head.unwrap(), view.target, around(&gone, at(60)))
     };
     store.settle("admit", new.id, &admit).await.unwrap();
     let target = store.target(&mk_key(TARGET)).await.unwrap();

@@ -14,8 +14,8 @@ use super::{Backend, all, assert_sound};
 use crate::{
     store::Store,
     testing::{
-        advance, at, cancel, mk_id, mk_new, mk_withdrawal, quiet, run_exists, run_succeeded, start,
-        withdraw,
+        advance, around, at, cancel, mk_id, mk_new, mk_withdrawal, quiet, run_exists,
+        run_succeeded, start, withdraw,
     },
 };
 
@@ -45,7 +45,9 @@ pub(crate) async fn a_withdrawn_request_is_refused_for_ever_whatever_it_asks_for
     for new in starts {
         assert_eq!(start(&*store, &new).await.unwrap(), refused, "{new:?}");
         let foreign = ForeignRuns::default();
-        let said = store.validate_start(&new.request, &|view| decide(view, &new, &foreign)).await;
+        let said = store
+            .validate_start(&new.request, &|view| decide(view, &new, around(&foreign, new.now)))
+            .await;
         assert_eq!(said.unwrap(), refused, "{new:?}");
     }
     assert_eq!(backend.dump().await, before);
@@ -178,6 +180,7 @@ fn first_of(starts: &[StartDecision], withdrawals: &[WithdrawDecision]) -> First
         | StartDecision::Refuse(_)
         | StartDecision::Withdrawn(_)
         | StartDecision::Reused { .. }
+        | StartDecision::ClusterUnknown
         | StartDecision::DeadlinePassed => None,
     });
     let withdrawn = withdrawals.iter().find_map(|decision| match decision {

@@ -2,6 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteExecutor, SqlitePool, query, sqlite::SqliteRow};
 use wfe_core::{
+    clear::Attempt,
     event::Event,
     execution::{Execution, StateCode},
     ids::{ExecutionId, RequestId, Revision},
@@ -14,8 +15,8 @@ use wfe_core::{
 
 use super::{
     rows::{
-        EventRow, ExecutionRow, TargetRow, accepted_request, column, counted_state, execution_id,
-        got, unfinished as unfinished_row, withdrawal,
+        EventRow, ExecutionRow, TargetRow, accepted_request, attempt, column, counted_state,
+        execution_id, got, unfinished as unfinished_row, withdrawal,
     },
     transaction::fault,
 };
@@ -33,10 +34,12 @@ macro_rules! select_executions {
             $name,
             "\nSELECT e.sequence, e.id, e.request_id, e.cluster, e.target, e.state, e.revision,
                 e.epoch, e.run_name, e.created_at, e.updated_at, e.ended_at, e.actor, e.detail,
-                r.request
+                r.request, c.at AS cleared_at, c.actor AS cleared_by, c.reason AS clear_reason,
+                c.ticket AS clear_ticket
             FROM executions e ",
             $index,
-            " JOIN requests r ON r.request_id = e.request_id ",
+            " JOIN requests r ON r.request_id = e.request_id
+            LEFT JOIN clearances c ON c.execution = e.id AND c.outcome = 'cleared' ",
             $rest
         )
     };
@@ -83,7 +86,8 @@ pub(super) async fn start_view(
 ) -> Result<LoadedStart, StoreError> {
     const SQL: &str = "-- start_view
         SELECT r.execution, r.request, w.withdrawn_at, w.actor, w.reason,
-            t.cluster, t.target, t.epoch, t.holder, t.held_since,
+            t.cluster, t.target, t.epoch, t.holder, t.held_since, t.successes, t.failures,
+            t.failed_execution, t.failed_at, t.blocking_execution, t.blocked_since,
             (SELECT count(*) FROM executions e INDEXED BY executions_waiting
                 WHERE e.state = 'waiting' AND e.target_hash = ?4 AND e.cluster = ?2
                     AND e.target = ?3) AS waiting
@@ -222,7 +226,8 @@ pub(super) async fn target(
     key: &TargetKey,
 ) -> Result<Option<TargetState>, StoreError> {
     const SQL: &str = "-- target
-        SELECT cluster, target, epoch, holder, held_since FROM targets
+        SELECT cluster, target, epoch, holder, held_since, successes, failures, failed_execution,
+            failed_at, blocking_execution, blocked_since FROM targets
         WHERE cluster = ?1 AND target = ?2";
     let row = query(SQL)
         .bind(key.cluster.as_str())
@@ -304,6 +309,25 @@ pub(super) async fn events(
         .await
         .map_err(fault("events"))?;
     rows.iter().map(|row| EventRow::try_from(row)?.try_into()).collect()
+}
+
+/// Attempts to clear a block of a target, the newest first.
+pub(super) async fn attempts(
+    pool: &SqlitePool,
+    key: &TargetKey,
+    limit: u32,
+) -> Result<Vec<Attempt>, StoreError> {
+    const SQL: &str = "-- attempts
+        SELECT sequence, at, actor, reason, ticket, outcome, execution FROM clearances
+        WHERE cluster = ?1 AND target = ?2 ORDER BY sequence DESC LIMIT ?3";
+    let rows = query(SQL)
+        .bind(key.cluster.as_str())
+        .bind(key.target.to_string())
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await
+        .map_err(fault("attempts"))?;
+    rows.iter().map(attempt).collect()
 }
 
 /// Every execution that has not ended, in order of acceptance.

@@ -3,13 +3,17 @@
 //! Columns that repeat what stands in a column of JSON are there for indexes and constraints. They
 //! must say the same; a row that contradicts itself is reported, never guessed at.
 
+use std::num::NonZeroU32;
+
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
 use wfe_core::{
     actor::Actor,
+    clear::{Attempt, Clearance, Outcome},
     event::{Event, EventKind},
     execution::{Execution, State, StateCode},
+    gates::{ExecutionFailure, Failures, History},
     ids::{Epoch, ExecutionId, RequestId, Revision},
     lock::{Holder, TargetState},
     request::StartRequest,
@@ -58,6 +62,19 @@ impl Cell<'_> {
 
     fn state(&self, text: &str) -> Result<StateCode, StoreError> {
         StateCode::parse(text).ok_or_else(|| self.wrong(format!("{text:?} is no state")))
+    }
+
+    /// An execution and a time, of which there is both or none.
+    fn execution_at(
+        &self,
+        execution: Option<&str>,
+        at: Option<i64>,
+    ) -> Result<Option<(ExecutionId, Timestamp)>, StoreError> {
+        match (execution, at) {
+            (None, None) => Ok(None),
+            (Some(execution), Some(at)) => Ok(Some((self.parse(execution)?, self.time(at)?))),
+            (execution, at) => Err(self.wrong(format!("{execution:?} beside the time {at:?}"))),
+        }
     }
 
     fn same<T: PartialEq + std::fmt::Debug>(
@@ -131,6 +148,27 @@ pub(super) struct ExecutionRow {
     actor: String,
     detail: String,
     request: String,
+    clearance: Option<ClearanceRow>,
+}
+
+/// The columns of the clearance that was joined to an execution.
+struct ClearanceRow {
+    at: i64,
+    actor: String,
+    reason: String,
+    ticket: Option<String>,
+}
+
+impl ClearanceRow {
+    fn into_clearance(self, row: &str) -> Result<Clearance, StoreError> {
+        let cell = |column| Cell { table: "clearances", row, column };
+        Ok(Clearance {
+            actor: cell("actor").json(&self.actor)?,
+            at: cell("at").time(self.at)?,
+            reason: cell("reason").parse(&self.reason)?,
+            ticket: self.ticket,
+        })
+    }
 }
 
 impl TryFrom<&SqliteRow> for ExecutionRow {
@@ -154,6 +192,15 @@ impl TryFrom<&SqliteRow> for ExecutionRow {
             actor: column(row, TABLE, "actor")?,
             detail: column(row, TABLE, "detail")?,
             request: column(row, "requests", "request")?,
+            clearance: match column(row, "clearances", "cleared_at")? {
+                Some(at) => Some(ClearanceRow {
+                    at,
+                    actor: column(row, "clearances", "cleared_by")?,
+                    reason: column(row, "clearances", "clear_reason")?,
+                    ticket: column(row, "clearances", "clear_ticket")?,
+                }),
+                None => None,
+            },
         })
     }
 }
@@ -188,6 +235,10 @@ impl TryFrom<ExecutionRow> for Listed {
                 revision: Revision(cell("revision").count(row.revision)?),
                 updated_at: cell("updated_at").time(row.updated_at)?,
                 state,
+                clearance: row
+                    .clearance
+                    .map(|clearance| clearance.into_clearance(&row.id))
+                    .transpose()?,
             },
         })
     }
@@ -251,6 +302,12 @@ pub(super) struct TargetRow {
     epoch: i64,
     holder: Option<String>,
     held_since: Option<i64>,
+    successes: String,
+    failures: i64,
+    failed_execution: Option<String>,
+    failed_at: Option<i64>,
+    blocking_execution: Option<String>,
+    blocked_since: Option<i64>,
 }
 
 impl TryFrom<&SqliteRow> for TargetRow {
@@ -264,6 +321,12 @@ impl TryFrom<&SqliteRow> for TargetRow {
             epoch: column(row, TABLE, "epoch")?,
             holder: column(row, TABLE, "holder")?,
             held_since: column(row, TABLE, "held_since")?,
+            successes: column(row, TABLE, "successes")?,
+            failures: column(row, TABLE, "failures")?,
+            failed_execution: column(row, TABLE, "failed_execution")?,
+            failed_at: column(row, TABLE, "failed_at")?,
+            blocking_execution: column(row, TABLE, "blocking_execution")?,
+            blocked_since: column(row, TABLE, "blocked_since")?,
         })
     }
 }
@@ -274,15 +337,23 @@ impl TryFrom<TargetRow> for TargetState {
     fn try_from(row: TargetRow) -> Result<Self, StoreError> {
         let key = format!("{:?} {:?}", row.cluster, row.target);
         let cell = |column| Cell { table: "targets", row: &key, column };
-        let holder = match (&row.holder, row.held_since) {
+        let holder = cell("holder").execution_at(row.holder.as_deref(), row.held_since)?;
+        let failed = cell("failed_execution")
+            .execution_at(row.failed_execution.as_deref(), row.failed_at)?;
+        let count = u32::try_from(row.failures).map_err(|error| cell("failures").wrong(error))?;
+        let failures = match (NonZeroU32::new(count), failed) {
             (None, None) => None,
-            (Some(holder), Some(since)) => Some(Holder {
-                execution: cell("holder").parse(holder)?,
-                since: cell("held_since").time(since)?,
-            }),
-            (holder, since) => {
-                return Err(cell("held_since").wrong(format!("{since:?} beside holder {holder:?}")));
+            (Some(count), Some((execution, at))) => Some(Failures { count, execution, at }),
+            (_, failed) => {
+                return Err(cell("failures").wrong(format!("{count} beside {failed:?}")));
             }
+        };
+        let blocked = cell("blocking_execution")
+            .execution_at(row.blocking_execution.as_deref(), row.blocked_since)?;
+        let history = History {
+            successes: cell("successes").json(&row.successes)?,
+            failures,
+            blocked: blocked.map(|(execution, at)| ExecutionFailure { execution, at }),
         };
         Ok(Self {
             key: TargetKey {
@@ -290,7 +361,8 @@ impl TryFrom<TargetRow> for TargetState {
                 target: cell("target").parse::<Target>(&row.target)?,
             },
             epoch: Epoch(cell("epoch").count(row.epoch)?),
-            holder,
+            holder: holder.map(|(execution, since)| Holder { execution, since }),
+            history,
         })
     }
 }
@@ -332,6 +404,32 @@ pub(super) fn withdrawal(
         actor: cell("actor").json(actor)?,
         at: cell("withdrawn_at").time(at)?,
     }))
+}
+
+/// A row of `clearances`.
+pub(super) fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
+    const TABLE: &str = "clearances";
+    let sequence: i64 = column(row, TABLE, "sequence")?;
+    let key = sequence.to_string();
+    let cell = |column| Cell { table: TABLE, row: &key, column };
+    let clearance = ClearanceRow {
+        at: column(row, TABLE, "at")?,
+        actor: column(row, TABLE, "actor")?,
+        reason: column(row, TABLE, "reason")?,
+        ticket: column(row, TABLE, "ticket")?,
+    };
+    let (outcome, execution): (&str, Option<&str>) =
+        (column(row, TABLE, "outcome")?, column(row, TABLE, "execution")?);
+    let execution = execution.map(|id| cell("execution").parse(id)).transpose()?;
+    let outcome = match (outcome, execution) {
+        ("cleared", Some(execution)) => Outcome::Cleared(execution),
+        ("stale", Some(execution)) => Outcome::Stale(execution),
+        ("not_blocked", None) => Outcome::NotBlocked,
+        (outcome, execution) => {
+            return Err(cell("outcome").wrong(format!("{outcome:?} with {execution:?}")));
+        }
+    };
+    Ok(Attempt { clearance: clearance.into_clearance(&key)?, outcome })
 }
 
 /// A row of `executions` that has not ended.

@@ -2,10 +2,14 @@
 
 use sqlx::SqliteConnection;
 use wfe_core::{
+    clear::{ClearDecision, ClearView},
+    execution::Execution,
     ids::{ExecutionId, RequestId},
+    lock::TargetState,
     request::StartRequest,
     settle::{Settlement, View},
     start::StartDecision,
+    target::TargetKey,
     withdraw::WithdrawDecision,
 };
 
@@ -14,7 +18,9 @@ use super::{
     transaction::{Done, Work},
     write,
 };
-use crate::store::{SettleDecider, SettleError, StartDecider, StoreError, WithdrawDecider};
+use crate::store::{
+    ClearDecider, SettleDecider, SettleError, StartDecider, StoreError, WithdrawDecider,
+};
 
 /// A Start.
 pub(super) struct Start<'a> {
@@ -57,7 +63,8 @@ impl Work for Start<'_> {
             | StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
-            | StartDecision::DeadlinePassed => return Ok(Done::Nothing(decision)),
+            | StartDecision::DeadlinePassed
+            | StartDecision::ClusterUnknown => return Ok(Done::Nothing(decision)),
         }
         Ok(Done::Write(decision))
     }
@@ -142,6 +149,53 @@ impl Work for Settle<'_> {
             write::put_target(connection, Some(&target), after).await?;
         }
         Ok(Done::Write(Ok(settlement)))
+    }
+}
+
+/// An attempt to clear a block.
+pub(super) struct Clear<'a> {
+    pub(super) key: &'a TargetKey,
+    pub(super) decide: &'a ClearDecider<'a>,
+}
+
+impl Work for Clear<'_> {
+    type Answer = Result<ClearDecision, SettleError>;
+
+    fn name(&self) -> &'static str {
+        "clear"
+    }
+
+    async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Done<Self::Answer>, StoreError> {
+        let stored = read::target(&mut *connection, self.key).await?;
+        let target = stored.clone().unwrap_or_else(|| TargetState::unused(self.key.clone()));
+        let head = read::head(&mut *connection, self.key).await?;
+        let decision = match (self.decide)(ClearView { target: &target, head: head.as_ref() }) {
+            Ok(decision) => decision,
+            Err(source) => {
+                // Only the move of the one that waits can be illegal.
+                let Some(Execution { id, .. }) = head else {
+                    return Err(StoreError::Inconsistent {
+                        table: "targets",
+                        row: self.key.to_string(),
+                        column: "holder",
+                        problem: source.to_string(),
+                    });
+                };
+                return Ok(Done::Nothing(Err(SettleError::Illegal { id, source })));
+            }
+        };
+        for change in &decision.settlement.changes {
+            write::update_execution(connection, change).await?;
+            write::insert_events(connection, &change.events).await?;
+        }
+        write::insert_attempt(connection, self.key, &decision.attempt).await?;
+        if let Some(after) = &decision.settlement.target {
+            write::put_target(connection, stored.as_ref(), after).await?;
+        }
+        Ok(Done::Write(Ok(decision)))
     }
 }
 

@@ -2,11 +2,14 @@
 
 use sqlx::{SqliteConnection, query, sqlite::SqliteQueryResult};
 use wfe_core::{
+    clear::{Attempt, Clearance},
     event::Event,
     execution::Execution,
+    gates::History,
     ids::{ExecutionId, Revision},
     lock::TargetState,
     request::StartRequest,
+    target::TargetKey,
     transition::Change,
     withdraw::Withdrawal,
 };
@@ -220,6 +223,37 @@ pub(super) async fn put_target(
     }
 }
 
+/// The columns of a target that change.
+struct TargetColumns {
+    epoch: i64,
+    holder: Option<String>,
+    held_since: Option<i64>,
+    successes: String,
+    failures: i64,
+    failed_execution: Option<String>,
+    failed_at: Option<i64>,
+    blocking_execution: Option<String>,
+    blocked_since: Option<i64>,
+}
+
+impl TargetColumns {
+    fn of(target: &TargetState, row: &str) -> Result<Self, StoreError> {
+        let TargetState { key: _, epoch, holder, history } = target;
+        let History { successes, failures, blocked } = history;
+        Ok(Self {
+            epoch: stored_count("targets", row, "epoch", epoch.0)?,
+            holder: holder.map(|holder| holder.execution.to_string()),
+            held_since: holder.map(|holder| holder.since.as_microsecond()),
+            successes: stored_json("targets", row, "successes", successes)?,
+            failures: failures.map_or(0, |failures| i64::from(failures.count.get())),
+            failed_execution: failures.map(|failures| failures.execution.to_string()),
+            failed_at: failures.map(|failures| failures.at.as_microsecond()),
+            blocking_execution: blocked.map(|failure| failure.execution.to_string()),
+            blocked_since: blocked.map(|failure| failure.at.as_microsecond()),
+        })
+    }
+}
+
 /// Writes a target that is not stored yet.
 pub(super) async fn insert_target(
     connection: &mut SqliteConnection,
@@ -227,16 +261,24 @@ pub(super) async fn insert_target(
 ) -> Result<(), StoreError> {
     const OPERATION: &str = "insert_target";
     const SQL: &str = "-- insert_target
-        INSERT INTO targets (cluster, target, hash, epoch, holder, held_since)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        INSERT INTO targets (cluster, target, hash, epoch, holder, held_since, successes, failures,
+            failed_execution, failed_at, blocking_execution, blocked_since)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let name = target.key.target.to_string();
+    let columns = TargetColumns::of(target, &name)?;
     let result = query(SQL)
         .bind(target.key.cluster.as_str())
         .bind(&name)
         .bind(target.key.hash())
-        .bind(stored_count("targets", &name, "epoch", target.epoch.0)?)
-        .bind(target.holder.map(|holder| holder.execution.to_string()))
-        .bind(target.holder.map(|holder| holder.since.as_microsecond()))
+        .bind(columns.epoch)
+        .bind(columns.holder)
+        .bind(columns.held_since)
+        .bind(columns.successes)
+        .bind(columns.failures)
+        .bind(columns.failed_execution)
+        .bind(columns.failed_at)
+        .bind(columns.blocking_execution)
+        .bind(columns.blocked_since)
         .execute(connection)
         .await
         .map_err(fault(OPERATION))?;
@@ -250,18 +292,52 @@ async fn update_target(
 ) -> Result<(), StoreError> {
     const OPERATION: &str = "update_target";
     const SQL: &str = "-- update_target
-        UPDATE targets SET epoch = ?5, holder = ?6, held_since = ?7
+        UPDATE targets SET epoch = ?5, holder = ?6, held_since = ?7, successes = ?8, failures = ?9,
+            failed_execution = ?10, failed_at = ?11, blocking_execution = ?12, blocked_since = ?13
         WHERE cluster = ?1 AND target = ?2 AND epoch = ?3 AND holder IS ?4";
     let name = after.key.target.to_string();
-    let epoch = |target: &TargetState| stored_count("targets", &name, "epoch", target.epoch.0);
+    let columns = TargetColumns::of(after, &name)?;
     let result = query(SQL)
         .bind(after.key.cluster.as_str())
         .bind(&name)
-        .bind(epoch(before)?)
+        .bind(stored_count("targets", &name, "epoch", before.epoch.0)?)
         .bind(before.holder.map(|holder| holder.execution.to_string()))
-        .bind(epoch(after)?)
-        .bind(after.holder.map(|holder| holder.execution.to_string()))
-        .bind(after.holder.map(|holder| holder.since.as_microsecond()))
+        .bind(columns.epoch)
+        .bind(columns.holder)
+        .bind(columns.held_since)
+        .bind(columns.successes)
+        .bind(columns.failures)
+        .bind(columns.failed_execution)
+        .bind(columns.failed_at)
+        .bind(columns.blocking_execution)
+        .bind(columns.blocked_since)
+        .execute(connection)
+        .await
+        .map_err(fault(OPERATION))?;
+    exactly_one(OPERATION, &result)
+}
+
+/// Writes an attempt to clear a block.
+pub(super) async fn insert_attempt(
+    connection: &mut SqliteConnection,
+    key: &TargetKey,
+    attempt: &Attempt,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "insert_attempt";
+    const SQL: &str = "-- insert_attempt
+        INSERT INTO clearances (cluster, target, at, actor, reason, ticket, outcome, execution)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let Attempt { clearance: Clearance { actor, at, reason, ticket }, outcome } = attempt;
+    let name = key.target.to_string();
+    let result = query(SQL)
+        .bind(key.cluster.as_str())
+        .bind(&name)
+        .bind(at.as_microsecond())
+        .bind(stored_json("clearances", &name, "actor", actor)?)
+        .bind(reason.as_str())
+        .bind(ticket)
+        .bind(outcome.as_str())
+        .bind(outcome.execution().map(|execution| execution.to_string()))
         .execute(connection)
         .await
         .map_err(fault(OPERATION))?;

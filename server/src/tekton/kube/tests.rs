@@ -7,7 +7,7 @@ use wfe_core::{
     execution::PlannedRun,
     failure::FailureReason,
     ids::{ClusterId, Epoch, RunName},
-    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -40,6 +40,7 @@ fn mk_request() -> RunRequest {
             name: RunName::new(&target, Epoch(1)),
             epoch: Epoch(1),
             since: Timestamp::UNIX_EPOCH,
+            observed: Vec::new(),
         },
         execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
         request: StartRequest {
@@ -55,6 +56,8 @@ fn mk_request() -> RunRequest {
             correlation_id: None,
             deadline: None,
             when_locked: WhenLocked::Reject,
+            when_cooling: WhenCooling::Reject,
+            when_blocked: WhenBlocked::Reject,
             identity: WorkflowIdentity::default(),
             source: None,
         },

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use wfe_core::{
     execution::PlannedRun,
     ids::{ClusterId, Epoch, ExecutionId, RunName},
-    request::{Source, WhenLocked, WorkflowIdentity},
+    request::{Source, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -21,6 +21,7 @@ fn mk_run(target: &str) -> RunRequest {
             name: RunName::new(&key, Epoch(3)),
             epoch: Epoch(3),
             since: Timestamp::UNIX_EPOCH,
+            observed: Vec::new(),
         },
         execution,
         request: StartRequest {
@@ -36,6 +37,8 @@ fn mk_run(target: &str) -> RunRequest {
             correlation_id: None,
             deadline: None,
             when_locked: WhenLocked::Reject,
+            when_cooling: WhenCooling::Reject,
+            when_blocked: WhenBlocked::Reject,
             identity: WorkflowIdentity::default(),
             source: None,
         },

@@ -4,7 +4,7 @@ use wfe_core::{
     execution::PlannedRun,
     ids::{ClusterId, Epoch, RunName},
     observe::{RunEnd, observe},
-    request::{StartRequest, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -24,9 +24,15 @@ struct TokioClock {
     zero: Instant,
 }
 
+#[async_trait::async_trait]
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap() + self.zero.elapsed()
+    }
+
+    async fn reaches(&self, time: Timestamp) {
+        let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
+        tokio::time::sleep(left).await;
     }
 }
 
@@ -46,6 +52,7 @@ fn mk_request(bundle: &str) -> RunRequest {
             name: RunName::new(&target, Epoch(1)),
             epoch: Epoch(1),
             since: Timestamp::UNIX_EPOCH,
+            observed: Vec::new(),
         },
         execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
         request: StartRequest {
@@ -62,6 +69,8 @@ fn mk_request(bundle: &str) -> RunRequest {
             correlation_id: None,
             deadline: None,
             when_locked: WhenLocked::Reject,
+            when_cooling: WhenCooling::Reject,
+            when_blocked: WhenBlocked::Reject,
             identity: WorkflowIdentity::default(),
             source: None,
         },

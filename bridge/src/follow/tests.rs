@@ -9,7 +9,10 @@ use wfe_runtime::{
 };
 
 use super::*;
-use crate::{metrics::Released, object::RawObject};
+use crate::{config::ServerAddress, metrics::Released, object::RawObject};
+
+mod service;
+mod wishes;
 
 const STATUS: &str = "/apis/kubernaut.ai/v1alpha1/namespaces/n/workflowexecutions/a/status";
 const OBJECT: &str = "/apis/kubernaut.ai/v1alpha1/namespaces/n/workflowexecutions/a";
@@ -56,9 +59,18 @@ fn mk_execution(state: State, revision: i64) -> Record {
 
 /// A follower of an object, whose service is away, with what its watch of objects tells it.
 fn mk_follower(api_server: &ApiServer, object: Object) -> (Follower, watch::Sender<Sight>) {
+    mk_follower_of(api_server, object, &"http://127.0.0.1:1".parse().unwrap())
+}
+
+/// The same, with a service.
+fn mk_follower_of(
+    api_server: &ApiServer,
+    object: Object,
+    server: &ServerAddress,
+) -> (Follower, watch::Sender<Sight>) {
     let metrics = Metrics::new().unwrap();
     let around = Surroundings {
-        link: Link::new(&"http://127.0.0.1:1".parse().unwrap(), metrics.clone()),
+        link: Link::new(server, metrics.clone()),
         cluster: Cluster::new(api_server.client.clone(), metrics.clone()),
         metrics,
         policy: Policy { when_locked: WhenLocked::Wait, delete_timeout: None },

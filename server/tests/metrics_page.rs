@@ -12,11 +12,14 @@ use std::{
 use tokio::time::timeout;
 use tonic::{Code, transport::Channel};
 use wfe_proto::v1::{
-    BundleWorkflow, StartRequest, WatchRequest, execution_service_client::ExecutionServiceClient,
-    start_request, watch_request, watch_response,
+    BundleWorkflow, ClearBlockRequest, StartRequest, WatchRequest,
+    execution_service_client::ExecutionServiceClient, start_request, watch_request, watch_response,
 };
 use wfe_runtime::process::Serving as _;
-use wfe_server::{Config, Server};
+use wfe_server::{
+    Config, Server,
+    config::{GateMode, Gates},
+};
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
@@ -101,6 +104,14 @@ async fn use_everything(client: &mut ExecutionServiceClient<Channel>) {
             break;
         }
     }
+    // Its block is only observed, and lets the next one pass.
+    client.start(start("third", "succeeds")).await.unwrap();
+    let clearance = ClearBlockRequest {
+        target: "default/deployment/api".to_owned(),
+        reason: "the step was repaired".to_owned(),
+        ..ClearBlockRequest::default()
+    };
+    client.clear_block(clearance).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +123,7 @@ async fn the_page_has_every_metric_that_a_server_exports_and_no_other() {
         health_address: free,
         metrics_address: free,
         simulated_task: Duration::from_millis(200),
+        gates: Gates { block: GateMode::Observe, ..Gates::default() },
         ..Config::dev(directory.path())
     };
     let server = Server::start(config).await.unwrap();

@@ -55,7 +55,9 @@ pub fn to_status(error: &ServiceError) -> Status {
         }
         ServiceError::GateClosed { target, hold, left } => {
             tell_target(&mut metadata, target);
-            details.set_retry_info(*left);
+            if left.is_some() {
+                details.set_retry_info(*left);
+            }
             gate_closed(&mut details, &mut metadata, error.code(), target, hold)
         }
         ServiceError::NotBlocked { target } => {

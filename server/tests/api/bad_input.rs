@@ -1,9 +1,7 @@
 //! Bad input is refused with the field and what is right, and nothing is stored.
 
 use tonic::{Code, codegen::http};
-use wfe_proto::v1::{
-    self, CancelMode, WhenBlocked, WhenCooling, start_request::Workflow, watch_request,
-};
+use wfe_proto::v1::{self, CancelMode, start_request::Workflow, watch_request};
 
 use crate::support::*;
 
@@ -105,8 +103,6 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
             workflow: Some(Workflow::Inline(v1::InlineWorkflow::default())),
             ..mk()
         },
-        v1::StartRequest { when_cooling: WhenCooling::Wait.into(), ..mk() },
-        v1::StartRequest { when_blocked: WhenBlocked::Wait.into(), ..mk() },
         v1::StartRequest { on_behalf_of: who(), ..mk() },
         v1::StartRequest { sensitive_parameters: vec!["TOKEN".to_owned()], ..mk() },
     ] {
@@ -130,8 +126,6 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
         }
     }
     start(&mut client, mk_start("not-started", "pod/y")).await;
-    let status = client.clear_block(v1::ClearBlockRequest::default()).await.unwrap_err();
-    refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
     for scope in [
         watch_request::Scope::Target(v1::TargetRef::default()),
         watch_request::Scope::CorrelationId("c".to_owned()),

@@ -68,12 +68,13 @@ impl Cell<'_> {
     fn execution_at(
         &self,
         execution: Option<&str>,
+        time: &Self,
         at: Option<i64>,
     ) -> Result<Option<(ExecutionId, Timestamp)>, StoreError> {
         match (execution, at) {
             (None, None) => Ok(None),
-            (Some(execution), Some(at)) => Ok(Some((self.parse(execution)?, self.time(at)?))),
-            (execution, at) => Err(self.wrong(format!("{execution:?} beside the time {at:?}"))),
+            (Some(execution), Some(at)) => Ok(Some((self.parse(execution)?, time.time(at)?))),
+            (execution, at) => Err(time.wrong(format!("{at:?} beside execution {execution:?}"))),
         }
     }
 
@@ -337,9 +338,16 @@ impl TryFrom<TargetRow> for TargetState {
     fn try_from(row: TargetRow) -> Result<Self, StoreError> {
         let key = format!("{:?} {:?}", row.cluster, row.target);
         let cell = |column| Cell { table: "targets", row: &key, column };
-        let holder = cell("holder").execution_at(row.holder.as_deref(), row.held_since)?;
-        let failed = cell("failed_execution")
-            .execution_at(row.failed_execution.as_deref(), row.failed_at)?;
+        let holder = cell("holder").execution_at(
+            row.holder.as_deref(),
+            &cell("held_since"),
+            row.held_since,
+        )?;
+        let failed = cell("failed_execution").execution_at(
+            row.failed_execution.as_deref(),
+            &cell("failed_at"),
+            row.failed_at,
+        )?;
         let count = u32::try_from(row.failures).map_err(|error| cell("failures").wrong(error))?;
         let failures = match (NonZeroU32::new(count), failed) {
             (None, None) => None,
@@ -348,8 +356,11 @@ impl TryFrom<TargetRow> for TargetState {
                 return Err(cell("failures").wrong(format!("{count} beside {failed:?}")));
             }
         };
-        let blocked = cell("blocking_execution")
-            .execution_at(row.blocking_execution.as_deref(), row.blocked_since)?;
+        let blocked = cell("blocking_execution").execution_at(
+            row.blocking_execution.as_deref(),
+            &cell("blocked_since"),
+            row.blocked_since,
+        )?;
         let history = History {
             successes: cell("successes").json(&row.successes)?,
             failures,

@@ -127,7 +127,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(
         error_of(&file.path()).await.to_string(),
         format!(
-            "the database {} has schema version 7, and this program knows none after 2: run the \
+            "the database {} has schema version 7, and this program knows none after 3: run the \
              version of the program that wrote it, or a later one",
             file.path().display()
         )
@@ -139,13 +139,19 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
 async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data() {
     let file = made().await;
     let before = all(&*file.open().await).await;
-    // What the second step made is taken away, so that the file is as the first one left it.
+    // What the later steps made is taken away, so that the file is as the first one left it.
     let mut connection = file.connect().await;
-    let sql = "DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
-        DELETE FROM _sqlx_migrations WHERE version = 2";
+    let sql = "DROP TRIGGER targets_blocked_by_failure; DROP TRIGGER targets_block_cleared;
+        DROP TABLE clearances;
+        ALTER TABLE targets DROP COLUMN blocked_since; ALTER TABLE targets DROP COLUMN failed_at;
+        ALTER TABLE targets DROP COLUMN blocking_execution;
+        ALTER TABLE targets DROP COLUMN failed_execution;
+        ALTER TABLE targets DROP COLUMN failures; ALTER TABLE targets DROP COLUMN successes;
+        DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
+        DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     let left: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%'
+        "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%' OR sql LIKE '%block%'
         UNION SELECT description FROM _sqlx_migrations",
     )
     .fetch_all(&mut connection)

@@ -1,16 +1,24 @@
 //! The schema refuses what must not be, whoever writes it.
 
 use sqlx::{Connection, SqliteConnection};
-use wfe_core::{request::WhenLocked, start::StartDecision};
+use wfe_core::{
+    clear::{self, ClearView, Outcome},
+    lock::ForeignRuns,
+    request::WhenLocked,
+    start::StartDecision,
+};
 
 use super::File;
 use crate::{
     store::conformance::Backend,
-    testing::{advance, mk_id, mk_new, mk_withdrawal, run_exists, run_succeeded, start, withdraw},
+    testing::{
+        advance, around, at, mk_clearance, mk_id, mk_key, mk_new, mk_withdrawal, run_exists,
+        run_failed, run_succeeded, start, withdraw,
+    },
 };
 
 /// Execution 1 succeeded on `pod/a`; 2 holds it, 3 waits, 4 is attached to 2. 5 holds `pod/b`.
-/// Request 6 is withdrawn.
+/// Request 6 is withdrawn. 7 failed on `pod/c`, which it blocks; somebody tried to clear another one.
 async fn filled() -> File {
     let file = File::create().await;
     let store = file.open().await;
@@ -27,6 +35,15 @@ async fn filled() -> File {
     let attached = start(&*store, &mk_new(4, "pod/a", WhenLocked::Attach)).await.unwrap();
     assert_eq!(attached, StartDecision::Attach(mk_id(2)));
     withdraw(&*store, &mk_withdrawal(6, 0)).await.unwrap();
+    start(&*store, &mk_new(7, "pod/c", WhenLocked::Wait)).await.unwrap();
+    advance(&*store, mk_id(7), run_exists()).await.unwrap();
+    advance(&*store, mk_id(7), run_failed()).await.unwrap();
+    let (clearance, foreign) = (mk_clearance(1), ForeignRuns::default());
+    let clear = |view: ClearView<'_>| {
+        clear::decide(view, &clearance, Some(mk_id(1)), around(&foreign, at(1)))
+    };
+    let decision = store.clear(&mk_key("pod/c"), &clear).await.unwrap();
+    assert_eq!(decision.attempt.outcome, Outcome::Stale(mk_id(7)));
     store.close().await;
     file
 }
@@ -204,13 +221,17 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("withdrawals_immutable", "UPDATE withdrawals SET reason = 'x'"),
     ("withdrawals_kept", "DELETE FROM withdrawals"),
-    ("withdrawals_actor_json", "INSERT INTO withdrawals VALUES ('request-7', 0, '{', 'x')"),
-    ("withdrawals_reason", "INSERT INTO withdrawals VALUES ('request-7', 0, '{}', '')"),
+    ("withdrawals_actor_json", "INSERT INTO withdrawals VALUES ('request-8', 0, '{', 'x')"),
+    ("withdrawals_reason", "INSERT INTO withdrawals VALUES ('request-8', 0, '{}', '')"),
     // Targets: who holds, and under which epoch.
     ("targets_holder_holds", "UPDATE targets SET holder = NULL, held_since = NULL"),
     ("targets_holder_holds", "UPDATE targets SET holder = $3, epoch = 3 WHERE target = 'pod/a'"),
     ("targets_holder_holds", "UPDATE targets SET epoch = 3 WHERE target = 'pod/a'"),
-    ("targets_holder_holds", "INSERT INTO targets VALUES ('', 'pod/z', 'hash', 1, $5, 0)"),
+    (
+        "targets_holder_holds",
+        "INSERT INTO targets (cluster, target, hash, epoch, holder, held_since)
+             VALUES ('', 'pod/z', 'hash', 1, $5, 0)",
+    ),
     (
         "targets_epoch_rises",
         "DROP TRIGGER targets_holder_holds; UPDATE targets SET epoch = 1 WHERE target = 'pod/a'",
@@ -227,6 +248,56 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("targets_immutable", "UPDATE targets SET hash = 'x'"),
     ("targets_kept", "DELETE FROM targets WHERE target = 'pod/b'"),
+    // What is left behind on a target, whole and of its own executions.
+    ("targets_successes_json", "UPDATE targets SET successes = '[]'"),
+    ("targets_failures", "UPDATE targets SET failures = -1"),
+    ("targets_failures_whole", "UPDATE targets SET failures = 1, failed_at = 0"),
+    ("targets_failed_at", "UPDATE targets SET failures = 1, failed_execution = $1"),
+    (FOREIGN_KEY, "UPDATE targets SET failures = 1, failed_execution = 'x', failed_at = 0"),
+    ("targets_block_whole", "UPDATE targets SET blocked_since = 0"),
+    (
+        "targets_blocked_by_failure",
+        "UPDATE targets SET blocking_execution = $1, blocked_since = 0 WHERE target = 'pod/a'",
+    ),
+    (
+        "targets_blocked_by_failure",
+        "UPDATE targets SET blocking_execution = $7, blocked_since = 0 WHERE target = 'pod/a'",
+    ),
+    (
+        "targets_block_cleared",
+        "UPDATE targets SET blocking_execution = NULL, blocked_since = NULL
+         WHERE target = 'pod/c'",
+    ),
+    // Attempts to clear stay, and a block is cleared once.
+    ("clearances_immutable", "UPDATE clearances SET ticket = 'x'"),
+    ("clearances_kept", "DELETE FROM clearances"),
+    (
+        "clearances_actor_json",
+        "INSERT INTO clearances VALUES (NULL, '', 'pod/a', 0, '{', 'long enough', NULL,
+             'not_blocked', NULL)",
+    ),
+    (
+        "clearances_reason",
+        "INSERT INTO clearances VALUES (NULL, '', 'pod/a', 0, '{}', 'short', NULL,
+             'not_blocked', NULL)",
+    ),
+    (
+        "clearances_outcome",
+        "INSERT INTO clearances VALUES (NULL, '', 'pod/a', 0, '{}', 'long enough', NULL,
+             'perhaps', $1)",
+    ),
+    (
+        "clearances_execution_of_outcome",
+        "INSERT INTO clearances VALUES (NULL, '', 'pod/a', 0, '{}', 'long enough', NULL,
+             'cleared', NULL)",
+    ),
+    (
+        "UNIQUE constraint failed: clearances.execution",
+        "INSERT INTO clearances VALUES (NULL, '', 'pod/c', 0, '{}', 'long enough', NULL,
+             'cleared', $7);
+         INSERT INTO clearances VALUES (NULL, '', 'pod/c', 0, '{}', 'long enough', NULL,
+             'cleared', $7)",
+    ),
     // Types are kept.
     (
         "cannot store TEXT value in INTEGER column",
@@ -240,7 +311,7 @@ async fn the_schema_refuses_what_must_not_be() {
     let before = file.dump().await;
     let mut connection = file.connect().await;
     for (rule, sql) in REFUSED {
-        let sql = (1..=5).fold((*sql).to_owned(), |sql, n: u32| {
+        let sql = (1..=7).fold((*sql).to_owned(), |sql, n: u32| {
             sql.replace(&format!("${n}"), &format!("'{}'", mk_id(n)))
         });
         let refusal = refusal(&mut connection, sql.clone().leak()).await;

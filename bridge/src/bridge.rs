@@ -32,6 +32,8 @@ use crate::{
     metrics::Metrics,
     object::{Object, RawObject},
     probes::Probes,
+    seal::Seals,
+    webhook,
 };
 
 /// Who waits for readiness looks this often.
@@ -60,7 +62,7 @@ pub enum StartError {
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] ClientError),
-    /// The settings contradict each other.
+    /// Settings do not go together.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Metrics cannot be registered.
@@ -78,18 +80,26 @@ impl Bridge {
     /// readiness says what is missing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let access = config.access().map_err(SettingsError::wrong)?;
+        let webhook = config.webhook()?;
         let metrics = Metrics::new()?;
         let client = cluster::client(config.kubeconfig.as_deref()).await?;
         let (health, health_address) = bind(config.health_address, "health_address").await?;
         let (metrics_page, metrics_address) =
             bind(config.metrics_address, "metrics_address").await?;
 
+        let webhook = match webhook {
+            Some(webhook) => Some((bind(webhook.address, "webhook_address").await?, webhook)),
+            None => None,
+        };
+
+        let (seals_sender, seals) =
+            watch::channel(if webhook.is_some() { Seals::Unknown } else { Seals::Off });
         let (stopping, ended, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let link = Link::new(&access, metrics.clone());
         let around = Arc::new(Surroundings {
             link: link.clone(),
-            cluster: Cluster::new(client, metrics.clone()),
+            cluster: Cluster::new(client.clone(), metrics.clone()),
             metrics: metrics.clone(),
             policy: Policy {
                 when_locked: config.when_locked.into(),
@@ -97,11 +107,37 @@ impl Bridge {
             },
             clock: Arc::new(SystemClock),
             instance: instance(),
+            seals,
             desk: Mutex::default(),
             stopping: stopping.clone(),
         });
         let watched = Arc::new(Watched::default());
-        let probes = Probes::new(link.clone(), Arc::clone(&watched), metrics, stopping.clone());
+        let (webhook_address, webhook_health) = match webhook {
+            None => (None, webhook::Health::without(metrics.clone())),
+            Some(((listener, address), config)) => {
+                let health = webhook::Health::new(metrics.clone());
+                let serving = webhook::Surroundings {
+                    config,
+                    client,
+                    cluster: around.cluster.clone(),
+                    metrics: metrics.clone(),
+                    clock: Arc::clone(&around.clock),
+                    instance: around.instance.clone(),
+                    seals: seals_sender,
+                    stopping: stopping.clone(),
+                };
+                // Not essential: whatever becomes of it, executions go on, and readiness tells.
+                tasks.spawn(webhook::serve(serving, listener, health.clone()));
+                (Some(address), health)
+            }
+        };
+        let probes = Probes::new(
+            link.clone(),
+            Arc::clone(&watched),
+            webhook_health,
+            metrics,
+            stopping.clone(),
+        );
 
         let router = http::health_router(probes.clone());
         tasks.spawn(essential(&ended, http::serve(health, router, stopping.clone())));
@@ -123,7 +159,11 @@ impl Bridge {
             }),
         ));
         tracing::info!(
-            server = %config.server, health = %health_address, metrics = %metrics_address, "bridging"
+            server = %config.server,
+            health = %health_address,
+            metrics = %metrics_address,
+            webhook = webhook_address.map(tracing::field::display),
+            "bridging"
         );
         Ok(Self {
             health_address,

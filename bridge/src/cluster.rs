@@ -18,6 +18,7 @@ use wfe_crds::{
 use wfe_runtime::cluster::{About, CallError, bounded, call};
 
 use crate::{
+    decide::Wish,
     metrics::{Metrics, Write, Written},
     object::{Key, Object, RawObject},
 };
@@ -157,6 +158,35 @@ impl Cluster {
                 | CallError::Unreadable(_) => WriteError::Call(error),
             })?;
         Ok(Object::read(applied))
+    }
+
+    /// Takes a request out of the status. It is somebody else's field, which an apply would leave alone.
+    pub async fn remove_request(&self, object: &Object, wish: Wish) -> Result<Object, WriteError> {
+        let field = match wish {
+            Wish::Clearance => "blockClearanceRequest",
+            Wish::Cancel => "cancelRequest",
+        };
+        let api = self.objects(Some(&object.key.namespace));
+        let patch = Patch::Merge(json!({
+            // One that was made meanwhile is not taken away.
+            "metadata": { "uid": object.uid, "resourceVersion": object.version.to_string() },
+            "status": { field: null },
+        }));
+        let params = PatchParams {
+            field_manager: Some(BRIDGE_FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patched = self
+            .write(
+                Write::Request,
+                Box::pin(call(api.patch_status(&object.key.name, &params, &patch))),
+            )
+            .await
+            .map_err(|error| match error.code() {
+                Some(404 | 409) => WriteError::Changed,
+                Some(_) | None => WriteError::Call(error),
+            })?;
+        Ok(Object::read(patched))
     }
 
     /// Creates a Kubernetes event. One that is there already, or whose namespace goes away, is no

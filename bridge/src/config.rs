@@ -19,9 +19,11 @@ use wfe_runtime::{
 
 mod args;
 mod server;
+mod webhook;
 
 pub use args::Args;
 pub use server::ServerAddress;
+pub use webhook::{Material, SecretRef, WebhookConfig};
 
 /// The settings of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,22 @@ pub struct Config {
     pub namespace: Option<String>,
     /// What becomes of a WorkflowExecution whose target another one holds.
     pub when_locked: WhenLocked,
+    /// Address of the webhook; `None` is none.
+    pub webhook_address: Option<SocketAddr>,
+    /// The Secret with the certificate of the webhook and the key for seals.
+    pub webhook_secret: Option<SecretRef>,
+    /// DNS names and addresses of the certificate in the Secret.
+    pub webhook_names: Vec<String>,
+    /// The MutatingWebhookConfiguration whose caBundle is kept.
+    pub webhook_configuration: Option<String>,
+    /// PEM file with the certificate of the webhook, when it is not in a Secret.
+    pub webhook_certificate: Option<PathBuf>,
+    /// PEM file with its key.
+    pub webhook_key: Option<PathBuf>,
+    /// File with the key for seals: 32 bytes or more.
+    pub seal_key_file: Option<PathBuf>,
+    /// Users who may ask for the end of an execution by setting the phase Failed.
+    pub cancellers: Vec<String>,
     /// How long the deletion of a WorkflowExecution may wait until nothing of it runs; 0 is for ever.
     #[serde(with = "humantime_serde")]
     pub delete_timeout: Duration,
@@ -101,6 +119,14 @@ impl Default for Config {
             kubeconfig: None,
             namespace: None,
             when_locked: WhenLocked::Wait,
+            webhook_address: None,
+            webhook_secret: None,
+            webhook_names: Vec::new(),
+            webhook_configuration: None,
+            webhook_certificate: None,
+            webhook_key: None,
+            seal_key_file: None,
+            cancellers: Vec::new(),
             delete_timeout: Duration::from_mins(10),
             shutdown_timeout: Duration::from_secs(30),
             log: Log::default(),
@@ -114,6 +140,7 @@ impl Config {
         let config: Self =
             settings::load(Self::default(), args.config.as_deref(), args.overrides())?;
         config.access().map_err(SettingsError::wrong)?;
+        config.webhook()?;
         Ok(config)
     }
 

@@ -13,22 +13,28 @@
 //! | lives | refused for good | `Show` that |
 //! | is being deleted, or is gone | not known to be over | `Withdraw`: nothing runs now or later |
 //! | is being deleted | over, or withdrawn | `Show` the end, then `Release` |
+//!
+//! What people ask for in a status is in [`wishes`].
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use wfe_crds::workflow_execution::WorkflowExecutionStatus;
-use wfe_proto::v1::{Execution, StartRequest, State, WhenLocked};
+use wfe_proto::v1::{CancelRequest, ClearBlockRequest, Execution, StartRequest, State, WhenLocked};
 use wfe_runtime::cluster::Version;
 
 use crate::{
     metrics::Released,
     object::Object,
-    project::{Difference, View, differs, project},
+    project::{Difference, View, cause, differs, project},
     request::{Holder, Refusal, Trouble},
+    seal::Seals,
 };
 
 mod signs;
+mod wishes;
+
+pub use wishes::{Outcome, Refused, Wish};
 
 use signs::{is_ahead, is_final, is_finished, is_over, may_run, was_started};
 
@@ -83,7 +89,7 @@ pub struct Situation<'a> {
     pub noted: i64,
     /// Whether the events of the execution come in.
     pub following: bool,
-    /// Who holds the target, when it was looked up.
+    /// Who holds the target, or has failed there, when it was looked up.
     pub holder: Option<&'a Holder>,
     /// What stands in the way of calls to the service.
     pub server: Option<Setback<'a>>,
@@ -91,6 +97,10 @@ pub struct Situation<'a> {
     pub writes_from: Option<Timestamp>,
     /// When this bridge wrote the status the last time.
     pub shown_at: Option<Timestamp>,
+    /// What the seals on requests are checked with.
+    pub seals: &'a Seals,
+    /// What of that the service has refused.
+    pub refused: Option<&'a Refused>,
 }
 
 /// Calls to the service fail.
@@ -124,12 +134,18 @@ pub enum Step {
     Start(Box<StartRequest>),
     /// Read the events of this execution after the ones that were made known.
     Follow(String),
-    /// Find out who stands behind the execution that holds the target.
+    /// Find out who stands behind the execution that holds the target, or whose failure blocks it.
     FindHolder(String),
     /// Note that it can never run, which needs no question.
     Refuse(Box<Refusal>),
     /// See to it that nothing of the request runs, now or later.
     Withdraw,
+    /// Have the block of the target cleared, for the person who asked.
+    Clear(Box<ClearBlockRequest>),
+    /// Have the execution ended, for the one who asked.
+    Stop(Box<CancelRequest>),
+    /// Make known what came of a request in the status, and take it away.
+    Settle(Wish, Outcome),
     /// Write the status.
     Show(Box<WorkflowExecutionStatus>),
     /// Let the object go.
@@ -146,7 +162,7 @@ pub fn decide(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Ste
     match situation.object {
         None => decision.gone(),
         Some(object) if object.deletion.is_some() => decision.deleted(object),
-        Some(object) => decision.alive(object),
+        Some(object) => decision.until_key(object, decision.alive(object)),
     }
 }
 
@@ -155,7 +171,7 @@ pub fn needs_work(object: &Object) -> bool {
     if object.deletion.is_some() {
         return object.is_held();
     }
-    !object.status.as_ref().is_ok_and(is_finished)
+    !object.status.as_ref().is_ok_and(|status| is_finished(status) && !wishes::asks(status))
 }
 
 struct Decision<'a> {
@@ -214,11 +230,13 @@ impl Decision<'_> {
 
     fn alive(&self, object: &Object) -> Step {
         let status = object.status.as_ref();
+        let is_finished = status.is_ok_and(is_finished);
+        if !is_finished && let Some(step) = self.stop(object) {
+            return step;
+        }
         match self.s.record {
-            Record::NotAsked | Record::Withdrawn | Record::Refused { .. }
-                if status.is_ok_and(is_finished) =>
-            {
-                Step::Done
+            Record::NotAsked | Record::Withdrawn | Record::Refused { .. } if is_finished => {
+                self.finish(object)
             }
             Record::NotAsked if status.is_ok_and(|status| status.phase.is_none()) => {
                 match object.request(self.policy.when_locked) {
@@ -229,7 +247,7 @@ impl Decision<'_> {
             }
             Record::NotAsked => self.ask(object),
             Record::None { version } => match status {
-                Ok(status) if is_final(status) => Step::Done,
+                Ok(status) if is_final(status) => self.finish(object),
                 // Another bridge may have started it since the service was asked.
                 Ok(status) if was_started(status) && object.version > *version => self.ask(object),
                 Ok(status) if was_started(status) => self.show_or_finish(object, &View::Unrecorded),
@@ -245,7 +263,9 @@ impl Decision<'_> {
                 self.show_or_finish(object, &View::Refused { refusal, at: *at })
             }
             // Who withdrew it is about to delete it, or to show why it will not run.
-            Record::Withdrawn if self.now < self.s.recorded_at + WITHDRAWN_GRACE => {
+            Record::Withdrawn
+                if self.now < self.s.recorded_at + WITHDRAWN_GRACE && !self.was_stopped(object) =>
+            {
                 Step::Rest(Some(self.s.recorded_at + WITHDRAWN_GRACE))
             }
             Record::Withdrawn => {
@@ -258,11 +278,16 @@ impl Decision<'_> {
                 }
                 match self.show_execution(object, execution) {
                     Some(step) => step,
-                    None if is_over(execution) => Step::Done,
+                    None if is_over(execution) => self.finish(object),
                     None => Step::Rest(None),
                 }
             }
         }
+    }
+
+    /// It is over, and only requests may be left.
+    fn finish(&self, object: &Object) -> Step {
+        self.afterwards(object).unwrap_or(Step::Done)
     }
 
     fn start(&self, object: &Object, request: StartRequest) -> Step {
@@ -305,7 +330,7 @@ impl Decision<'_> {
     }
 
     fn show_or_finish(&self, object: &Object, view: &View<'_>) -> Step {
-        self.show(object, view).unwrap_or(Step::Done)
+        self.show(object, view).unwrap_or_else(|| self.finish(object))
     }
 
     /// What must be done so that the object shows its execution; `None` when it does.
@@ -323,12 +348,11 @@ impl Decision<'_> {
         if is_ahead(object, execution) {
             return Some(Step::Rest(None));
         }
-        if let Some(waiting) = &execution.waiting
-            && !waiting.holder_execution_id.is_empty()
-            && self.s.holder.is_none_or(|known| known.execution_id != waiting.holder_execution_id)
-            && execution.state() == State::Waiting
+        if execution.state() == State::Waiting
+            && let Some(cause) = execution.waiting.as_ref().and_then(cause)
+            && self.s.holder.is_none_or(|known| known.execution_id != cause)
         {
-            return Some(self.call(Step::FindHolder(waiting.holder_execution_id.clone())));
+            return Some(self.call(Step::FindHolder(cause.to_owned())));
         }
         if execution.state() == State::Starting {
             let worth_it = self.s.recorded_at + START_GRACE;

@@ -13,16 +13,18 @@ use wfe_runtime::clock::Clock;
 
 use crate::{
     cluster::{Cluster, pause},
-    decide::{Policy, Record, Setback, Situation, Step, decide},
+    decide::{Policy, Record, Refused, Setback, Situation, Step, decide},
     desk::{Desk, Sight, news},
     link::Link,
     metrics::Metrics,
     object::Object,
     request::{Holder, Trouble},
+    seal::Seals,
 };
 
 mod events;
 mod steps;
+mod wishes;
 
 /// What every follower needs.
 pub struct Surroundings {
@@ -38,6 +40,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// How this copy of the bridge calls itself in Kubernetes events.
     pub instance: String,
+    /// What the seals on requests are checked with.
+    pub seals: watch::Receiver<Seals>,
     /// Who is followed.
     pub desk: Mutex<Desk>,
     /// Followers end when this is cancelled.
@@ -60,6 +64,8 @@ pub(crate) struct Follower {
     server: Failing,
     writes: Failing,
     shown_at: Option<Timestamp>,
+    seals: Seals,
+    refused: Option<Refused>,
 }
 
 /// Calls that failed in a row.
@@ -119,6 +125,8 @@ impl Follower {
             server: Failing::default(),
             writes: Failing::default(),
             shown_at: None,
+            seals: Seals::Unknown,
+            refused: None,
         })
     }
 
@@ -135,6 +143,7 @@ impl Follower {
                 break;
             }
             let now = self.now();
+            self.seals = around.seals.borrow().clone();
             let step = decide(&self.situation(), &around.policy, now);
             tracing::trace!(object = %self.object.key, step = ?step, "next");
             match step {
@@ -148,6 +157,9 @@ impl Follower {
                 Step::FindHolder(id) => self.holder = Some(around.link.holder(&id).await),
                 Step::Refuse(refusal) => self.learn(Record::Refused { refusal: *refusal, at: now }),
                 Step::Withdraw => self.withdraw().await,
+                Step::Clear(request) => self.clear(*request).await,
+                Step::Stop(request) => self.stop(*request).await,
+                Step::Settle(wish, outcome) => Box::pin(self.settle(wish, outcome)).await,
                 Step::Show(status) => Box::pin(self.show(&status)).await,
                 Step::Release(how) => Box::pin(self.release(how)).await,
             }
@@ -178,6 +190,8 @@ impl Follower {
             }),
             writes_from: self.writes.until(),
             shown_at: self.shown_at,
+            seals: &self.seals,
+            refused: self.refused.as_ref(),
         }
     }
 

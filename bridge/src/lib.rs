@@ -21,7 +21,9 @@ pub mod object;
 pub mod probes;
 pub mod project;
 pub mod request;
+pub mod seal;
 mod text;
+pub mod webhook;
 
 pub use bridge::Bridge;
 pub use config::Config;

@@ -20,9 +20,9 @@ use tonic_types::StatusExt as _;
 use wfe_proto::{
     ERROR_DOMAIN,
     v1::{
-        CancelRequest, Execution, GetRequest, StartRequest, WatchRequest, WatchResponse,
-        execution_service_client::ExecutionServiceClient, execution_service_server::SERVICE_NAME,
-        get_request, watch_request,
+        CancelRequest, ClearBlockRequest, Execution, GetRequest, StartRequest, WatchRequest,
+        WatchResponse, execution_service_client::ExecutionServiceClient,
+        execution_service_server::SERVICE_NAME, get_request, watch_request,
     },
 };
 use wfe_runtime::grpc::{Bearer, channel};
@@ -137,12 +137,20 @@ impl Link {
         request_id: &str,
         reason: &str,
     ) -> Result<Option<Execution>, Status> {
+        let (request_id, reason) = (request_id.to_owned(), reason.to_owned());
+        self.stop(CancelRequest { request_id, reason, ..CancelRequest::default() }).await
+    }
+
+    /// Has the block of a target cleared. Answers the execution that had caused it, with the clearance.
+    pub async fn clear(&self, request: ClearBlockRequest) -> Result<Execution, Status> {
         let mut client = self.calls.clone();
-        let request = CancelRequest {
-            request_id: request_id.to_owned(),
-            reason: reason.to_owned(),
-            ..CancelRequest::default()
-        };
+        let answer = self.call("ClearBlock", client.clear_block(timed(request))).await?;
+        answer.execution.ok_or_else(|| incomplete("ClearBlock"))
+    }
+
+    /// As [`Self::withdraw`], for somebody.
+    pub async fn stop(&self, request: CancelRequest) -> Result<Option<Execution>, Status> {
+        let mut client = self.calls.clone();
         Ok(self.call("Cancel", client.cancel(timed(request))).await?.execution)
     }
 

@@ -8,6 +8,8 @@ use prometheus::{
 };
 use tonic::Code;
 
+use crate::decide::{Outcome, Wish};
+
 /// Seconds, from a fraction of a millisecond to minutes.
 const LATENCY: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -24,6 +26,9 @@ pub struct Metrics {
     end_to_status: Histogram,
     deletion: Histogram,
     released: IntCounterVec,
+    settled: IntCounterVec,
+    reviews: HistogramVec,
+    webhook_usable: IntGauge,
     notes_lost: IntCounter,
     unreadable: IntCounter,
     server_usable: IntGauge,
@@ -40,6 +45,8 @@ pub enum Write {
     RemoveFinalizer,
     /// The status is applied.
     Status,
+    /// A request is taken out of a status.
+    Request,
     /// A Kubernetes event is created.
     Event,
 }
@@ -63,6 +70,27 @@ pub enum Released {
     /// Whether something runs could not be found out in time.
     GivenUp,
 }
+
+/// What came of the review of a changed status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reviewed {
+    /// It was let through as it was.
+    Allowed,
+    /// It was put back as it was before.
+    Restored,
+    /// A request was stamped and sealed, or taken back.
+    Stamped,
+    /// It was refused.
+    Denied,
+    /// It could not be found out whether the person may do it, so it was refused.
+    Unavailable,
+    /// It was no review.
+    Malformed,
+}
+
+/// Requests and what comes of them, as labels.
+const WISHES: [(&str, &str); 4] =
+    [("clearance", "done"), ("clearance", "refused"), ("cancel", "done"), ("cancel", "refused")];
 
 impl Metrics {
     /// Registers everything in a new registry.
@@ -98,6 +126,21 @@ impl Metrics {
                 ),
                 &["outcome"],
             )?,
+            settled: IntCounterVec::new(
+                Opts::new(
+                    "requests_settled_total",
+                    "Requests in statuses that were carried out or refused.",
+                ),
+                &["request", "outcome"],
+            )?,
+            reviews: HistogramVec::new(
+                latency("webhook_review_seconds", "Time of reviews of changed statuses."),
+                &["verdict"],
+            )?,
+            webhook_usable: IntGauge::new(
+                "webhook_usable",
+                "Whether the webhook can answer: 1 or 0. 0 also without one.",
+            )?,
             notes_lost: IntCounter::new(
                 "events_lost_total",
                 "Kubernetes events that could not be created.",
@@ -120,13 +163,16 @@ impl Metrics {
             )?,
             registry,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 11] = [
+        let all: [Box<dyn prometheus::core::Collector>; 14] = [
             Box::new(metrics.calls.clone()),
             Box::new(metrics.writes.clone()),
             Box::new(metrics.followed.clone()),
             Box::new(metrics.end_to_status.clone()),
             Box::new(metrics.deletion.clone()),
             Box::new(metrics.released.clone()),
+            Box::new(metrics.settled.clone()),
+            Box::new(metrics.reviews.clone()),
+            Box::new(metrics.webhook_usable.clone()),
             Box::new(metrics.notes_lost.clone()),
             Box::new(metrics.unreadable.clone()),
             Box::new(metrics.server_usable.clone()),
@@ -139,6 +185,12 @@ impl Metrics {
         // What is alarmed upon is there from the beginning.
         for how in Released::ALL {
             metrics.released.with_label_values(&[how.as_str()]);
+        }
+        for (wish, outcome) in WISHES {
+            metrics.settled.with_label_values(&[wish, outcome]);
+        }
+        for verdict in Reviewed::ALL {
+            metrics.reviews.with_label_values(&[verdict.as_str()]);
         }
         for (write, outcome) in Write::ALL.iter().zip(Written::ALL) {
             metrics.writes.with_label_values(&[write.as_str(), outcome.as_str()]);
@@ -178,6 +230,26 @@ impl Metrics {
         self.deletion.observe(after.as_secs_f64());
     }
 
+    pub(crate) fn settled(&self, wish: Wish, outcome: &Outcome) {
+        let wish = match wish {
+            Wish::Clearance => "clearance",
+            Wish::Cancel => "cancel",
+        };
+        let outcome = match outcome {
+            Outcome::Cleared { .. } | Outcome::Over => "done",
+            Outcome::Refused { .. } => "refused",
+        };
+        self.settled.with_label_values(&[wish, outcome]).inc();
+    }
+
+    pub(crate) fn reviewed(&self, verdict: Reviewed, took: Duration) {
+        self.reviews.with_label_values(&[verdict.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn webhook(&self, usable: bool) {
+        self.webhook_usable.set(i64::from(usable));
+    }
+
     pub(crate) fn note_lost(&self) {
         self.notes_lost.inc();
     }
@@ -198,8 +270,8 @@ impl Metrics {
 
 impl Write {
     /// Every value.
-    pub const ALL: [Self; 4] =
-        [Self::AddFinalizer, Self::RemoveFinalizer, Self::Status, Self::Event];
+    pub const ALL: [Self; 5] =
+        [Self::AddFinalizer, Self::RemoveFinalizer, Self::Status, Self::Request, Self::Event];
 
     /// As the label shows it.
     pub const fn as_str(self) -> &'static str {
@@ -207,6 +279,7 @@ impl Write {
             Self::AddFinalizer => "add_finalizer",
             Self::RemoveFinalizer => "remove_finalizer",
             Self::Status => "status",
+            Self::Request => "request",
             Self::Event => "event",
         }
     }
@@ -222,6 +295,30 @@ impl Written {
             Self::Ok => "ok",
             Self::Conflict => "conflict",
             Self::Failed => "failed",
+        }
+    }
+}
+
+impl Reviewed {
+    /// Every value.
+    pub const ALL: [Self; 6] = [
+        Self::Allowed,
+        Self::Restored,
+        Self::Stamped,
+        Self::Denied,
+        Self::Unavailable,
+        Self::Malformed,
+    ];
+
+    /// As the label shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Restored => "restored",
+            Self::Stamped => "stamped",
+            Self::Denied => "denied",
+            Self::Unavailable => "unavailable",
+            Self::Malformed => "malformed",
         }
     }
 }

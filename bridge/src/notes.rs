@@ -15,6 +15,9 @@
 //! | `FAILED` | Warning | `WorkflowFailed` |
 //! | `CANCELLED` | Warning | `WorkflowCancelled` |
 //! | `BLOCK_CLEARED` | Normal | `BlockCleared` |
+//! | a clearance that was asked for in the status | Normal | `BlockCleared` |
+//! | such a request that is not carried out | Warning | `BlockClearanceRefused`, `CancelRefused` |
+//! | a change of the status that the webhook refused | Warning | `BlockClearanceRefused`, `StatusChangeRefused` |
 //! | refused: what it asks for is wrong | Warning | `WorkflowValidationFailed` |
 //! | refused: too late, or the target is taken | Warning | `WorkflowFailed` |
 //! | refused: withdrawn | Warning | `WorkflowCancelled` |
@@ -32,7 +35,8 @@ use k8s_openapi::{
 use wfe_proto::v1::{self, EventType};
 
 use crate::{
-    project::{asked, class, go, held, moment, run_name},
+    decide::Wish,
+    project::{asked, class, go, held, moment, person, run_name},
     request::{Cause, Refusal},
     text::fit_bytes,
 };
@@ -106,6 +110,68 @@ pub fn given_up_note(object: &ObjectReference, at: Timestamp, instance: &str) ->
                 service, and look for its PipelineRun."
         .to_owned();
     Told::warning("CleanupFailed", "Delete", text).about(object, "given-up", at, instance)
+}
+
+/// The event about a block that was cleared for somebody who asked for it in the status.
+pub fn cleared_note(
+    object: &ObjectReference,
+    by: &str,
+    reason: &str,
+    at: Timestamp,
+    instance: &str,
+) -> Event {
+    let text = format!("{by} cleared the block of its target: {reason}");
+    Told::normal("BlockCleared", "ClearBlock", text).about(object, "cleared", at, instance)
+}
+
+/// The event about a request in the status that is not carried out. `words` tell it from others.
+pub fn unfulfilled_note(
+    object: &ObjectReference,
+    wish: Wish,
+    why: &str,
+    words: &str,
+    at: Timestamp,
+    instance: &str,
+) -> Event {
+    let (reason, action, what) = match wish {
+        Wish::Clearance => ("BlockClearanceRefused", "ClearBlock", "The block was not cleared"),
+        Wish::Cancel => ("CancelRefused", "Cancel", "It was not asked to stop"),
+    };
+    let told = Told::warning(reason, action, format!("{what}: {why}."));
+    told.about(object, &format!("refused-{}", short_hash(words)), at, instance)
+}
+
+/// The event about a change of the status by `user` that was refused. `review` is the id of the review.
+pub fn denied_note(
+    object: &ObjectReference,
+    what: Denied,
+    user: &str,
+    why: &str,
+    review: &str,
+    at: Timestamp,
+    instance: &str,
+) -> Event {
+    let (reason, action) = match what {
+        Denied::Clearance => ("BlockClearanceRefused", "ClearBlock"),
+        Denied::Change => ("StatusChangeRefused", "UpdateStatus"),
+    };
+    let told = Told::warning(reason, action, format!("Refused to {user}: {why}"));
+    told.about(object, &format!("denied-{}", short_hash(review)), at, instance)
+}
+
+/// What the webhook refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// A clearance that was asked for.
+    Clearance,
+    /// Any other change of a status.
+    Change,
+}
+
+fn short_hash(text: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let hash = hash.as_ref().iter().take(8);
+    hash.fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// What an event says.
@@ -221,8 +287,7 @@ fn told(event: &v1::ExecutionEvent, execution: &v1::Execution) -> Option<Told> {
         }
         EventType::BlockCleared => {
             let clearance = event.clearance.clone().unwrap_or_default();
-            let user = clearance.actor.map(|actor| actor.user).filter(|user| !user.is_empty());
-            let user = user.unwrap_or_else(|| "Somebody".to_owned());
+            let user = clearance.actor.as_ref().and_then(person).unwrap_or("Somebody");
             let text = format!("{user} cleared the block of its target: {}", clearance.reason);
             Told::normal("BlockCleared", "ClearBlock", text)
         }

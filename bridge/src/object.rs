@@ -26,6 +26,13 @@ pub struct RawObject {
     status: Value,
 }
 
+impl RawObject {
+    /// Its metadata, and its status whatever that is.
+    pub fn into_status(self) -> (ObjectMeta, Value) {
+        (self.metadata, self.status)
+    }
+}
+
 /// A WorkflowExecution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use wfe_runtime::http::{self, Pages, WELL};
 
-use crate::{bridge::Watched, link::Link, metrics::Metrics};
+use crate::{bridge::Watched, link::Link, metrics::Metrics, webhook::Health};
 
 /// Even a quiet watch is heard of more often than this.
 const SILENT: Duration = Duration::from_mins(1);
@@ -16,6 +16,7 @@ const SILENT: Duration = Duration::from_mins(1);
 pub struct Probes {
     link: Link,
     watched: Arc<Watched>,
+    webhook: Health,
     metrics: Metrics,
     stopping: CancellationToken,
 }
@@ -29,6 +30,8 @@ pub struct Readiness {
     pub kubernetes: String,
     /// The execution service.
     pub server: String,
+    /// The webhook; well also when there is none.
+    pub webhook: String,
     /// The bridge itself.
     pub bridge: String,
 }
@@ -38,10 +41,11 @@ impl Probes {
     pub fn new(
         link: Link,
         watched: Arc<Watched>,
+        webhook: Health,
         metrics: Metrics,
         stopping: CancellationToken,
     ) -> Self {
-        Self { link, watched, metrics, stopping }
+        Self { link, watched, webhook, metrics, stopping }
     }
 
     /// How well each part is now.
@@ -50,8 +54,10 @@ impl Probes {
         let kubernetes = or_well(self.watch_problem());
         let server = or_well(self.link.problem());
         let bridge = or_well(self.stopping.is_cancelled().then(|| "shutting down".to_owned()));
-        let ready = [&kubernetes, &server, &bridge].into_iter().all(|part| part == WELL);
-        Readiness { ready, kubernetes, server, bridge }
+        let webhook = or_well(self.webhook.problem());
+        let parts = [&kubernetes, &server, &webhook, &bridge];
+        let ready = parts.into_iter().all(|part| part == WELL);
+        Readiness { ready, kubernetes, server, webhook, bridge }
     }
 
     fn watch_problem(&self) -> Option<String> {

@@ -103,6 +103,10 @@ pub fn start_request(
         correlation_id: remediation_request_ref.name.clone().unwrap_or_default(),
         deadline: times_out_at.as_ref().map(|time| timestamp(time.0)),
         when_locked: when_locked.into(),
+        // What opens by itself, or is opened by a person, is worth waiting for: an object is not made
+        // a second time.
+        when_cooling: v1::WhenCooling::Wait.into(),
+        when_blocked: v1::WhenBlocked::Wait.into(),
         workflow_identity: Some(v1::WorkflowIdentity {
             id: workflow_id.clone(),
             name: workflow_name.clone(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use wfe_bridge::{
     Config,
     config::Args,
-    metrics::{Metrics, Released, Write, Written},
+    metrics::{Metrics, Released, Reviewed, Write, Written},
 };
 
 const PAGE: &str = include_str!("../../docs/bridge.md");
@@ -135,7 +135,8 @@ fn the_values_of_labels_are_on_the_page() {
     let writes = Write::ALL.map(Write::as_str).into_iter();
     let outcomes = Written::ALL.map(Written::as_str).into_iter();
     let released = Released::ALL.map(Released::as_str).into_iter();
-    for value in writes.chain(outcomes).chain(released) {
+    let reviewed = Reviewed::ALL.map(Reviewed::as_str).into_iter();
+    for value in writes.chain(outcomes).chain(released).chain(reviewed) {
         named(value);
     }
 }

@@ -19,8 +19,8 @@ pub use spec::{
     WorkflowRef,
 };
 pub use status::{
-    BlockClearance, BlockClearanceRequest, ClearMethod, ConditionStatus, ExecutionStatus,
-    FailureDetails, FailureReason, Phase, WorkflowExecutionStatus,
+    BlockClearance, BlockClearanceRequest, CancelRequest, ClearMethod, ConditionStatus,
+    ExecutionStatus, FailureDetails, FailureReason, Phase, Requester, WorkflowExecutionStatus,
 };
 
 #[cfg(test)]

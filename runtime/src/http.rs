@@ -8,12 +8,13 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
+    serve::Listener,
 };
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::chain;
+use crate::{error::chain, tls::TlsListener};
 
 /// What a part says of itself when it is well.
 pub const WELL: &str = "ok";
@@ -71,6 +72,18 @@ async fn metrics<P: Pages>(State(pages): State<P>) -> Response {
 
 /// Serves until `stopping`.
 pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    serve_on(listener, router, stopping).await;
+}
+
+/// The same with TLS.
+pub async fn serve_tls(listener: TlsListener, router: Router, stopping: CancellationToken) {
+    serve_on(listener, router, stopping).await;
+}
+
+async fn serve_on<L: Listener>(listener: L, router: Router, stopping: CancellationToken)
+where
+    L::Addr: std::fmt::Debug,
+{
     let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { stopping.cancelled().await })
         .await;

@@ -6,7 +6,7 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{ServerAddress, WhenLocked};
+use super::{SecretRef, ServerAddress, WhenLocked};
 
 /// Turns WorkflowExecution objects into calls of the execution service, and writes their status.
 ///
@@ -54,6 +54,30 @@ pub struct Args {
     /// What becomes of a WorkflowExecution whose target another one holds [default: wait]
     #[arg(long, env = "WFE_BRIDGE_WHEN_LOCKED", value_enum)]
     when_locked: Option<WhenLocked>,
+    /// Address of the webhook [default: no webhook]
+    #[arg(long, env = "WFE_BRIDGE_WEBHOOK_ADDRESS", value_name = "IP:PORT")]
+    webhook_address: Option<SocketAddr>,
+    /// Secret with the webhook's certificate and the key for seals; made when missing
+    #[arg(long, env = "WFE_BRIDGE_WEBHOOK_SECRET", value_name = "NAMESPACE/NAME")]
+    webhook_secret: Option<SecretRef>,
+    /// Names and addresses of the certificate in the Secret, between commas
+    #[arg(long, env = "WFE_BRIDGE_WEBHOOK_NAMES", value_delimiter = ',')]
+    webhook_names: Option<Vec<String>>,
+    /// MutatingWebhookConfiguration whose caBundle is kept current
+    #[arg(long, env = "WFE_BRIDGE_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    webhook_configuration: Option<String>,
+    /// PEM file with the webhook's certificate, when it is not in a Secret
+    #[arg(long, env = "WFE_BRIDGE_WEBHOOK_CERTIFICATE", value_name = "FILE")]
+    webhook_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate
+    #[arg(long, env = "WFE_BRIDGE_WEBHOOK_KEY", value_name = "FILE")]
+    webhook_key: Option<PathBuf>,
+    /// File with the key for seals, 32 bytes or more, when it is not in a Secret
+    #[arg(long, env = "WFE_BRIDGE_SEAL_KEY_FILE", value_name = "FILE")]
+    seal_key_file: Option<PathBuf>,
+    /// Users who may ask for an end by setting the phase Failed, between commas
+    #[arg(long, env = "WFE_BRIDGE_CANCELLERS", value_delimiter = ',', value_name = "USERS")]
+    cancellers: Option<Vec<String>>,
     /// How long a deletion may wait until nothing runs; 0s is for ever [default: 10m]
     #[arg(long, env = "WFE_BRIDGE_DELETE_TIMEOUT", value_parser = humantime::parse_duration)]
     delete_timeout: Option<Duration>,
@@ -91,6 +115,22 @@ pub(super) struct Overrides {
     namespace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     when_locked: Option<WhenLocked>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret: Option<SecretRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_names: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_configuration: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_certificate: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal_key_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellers: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     delete_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
@@ -114,6 +154,14 @@ impl Args {
             kubeconfig,
             namespace,
             when_locked,
+            webhook_address,
+            webhook_secret,
+            webhook_names,
+            webhook_configuration,
+            webhook_certificate,
+            webhook_key,
+            seal_key_file,
+            cancellers,
             delete_timeout,
             shutdown_timeout,
             log,
@@ -130,6 +178,14 @@ impl Args {
             kubeconfig,
             namespace,
             when_locked,
+            webhook_address,
+            webhook_secret,
+            webhook_names,
+            webhook_configuration,
+            webhook_certificate,
+            webhook_key,
+            seal_key_file,
+            cancellers,
             delete_timeout,
             shutdown_timeout,
             log: LogOverrides { filter: log, format: log_format },

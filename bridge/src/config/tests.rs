@@ -80,3 +80,36 @@ fn what_is_printed_can_be_read() {
     let text = serde_yaml_ng::to_string(&config).unwrap();
     assert_eq!(serde_yaml_ng::from_str::<Config>(&text).unwrap(), config);
 }
+
+#[test]
+fn a_webhook_has_its_material_in_one_place() {
+    let address = ["--webhook-address", "127.0.0.1:9443"];
+    let secret = ["--webhook-secret", "n/s", "--webhook-names", "a.example,127.0.0.1"];
+    let configuration = ["--webhook-configuration", "wfe-bridge"];
+    let files = ["--webhook-certificate", "c", "--webhook-key", "k", "--seal-key-file", "s"];
+    let webhook = |flags: &[&[&str]]| load(&flags.concat()).map(|config| config.webhook().unwrap());
+    assert_eq!(webhook(&[]).unwrap(), None);
+    let in_secret = webhook(&[&address, &secret, &configuration, &["--cancellers", "x,y:z"]]);
+    let in_secret = in_secret.unwrap().unwrap();
+    assert_eq!(in_secret.cancellers, ["x".to_owned(), "y:z".to_owned()].into());
+    let Material::Secret { names, configuration: kept, .. } = in_secret.material else { panic!() };
+    assert_eq!(
+        (names, kept.as_deref()),
+        (vec!["a.example".into(), "127.0.0.1".into()], Some("wfe-bridge"))
+    );
+    let in_files = webhook(&[&address, &files]).unwrap().unwrap();
+    assert!(matches!(in_files.material, Material::Files { .. }));
+    for (wrong, named) in [
+        (vec![&address[..]], "webhook_secret"),
+        (vec![&address, &secret[..2]], "webhook_names"),
+        (vec![&address, &secret, &files[..2]], "either webhook_secret"),
+        (vec![&address, &files[..4]], "seal_key_file"),
+        (vec![&address, &files, &configuration], "caBundle"),
+        (vec![&secret], "webhook_address"),
+        (vec![&["--cancellers", "x"]], "cancellers"),
+        (vec![&address, &["--webhook-secret", "s"]], "namespace/name"),
+    ] {
+        let error = webhook(&wrong).unwrap_err();
+        assert!(error.contains(named), "{error}");
+    }
+}

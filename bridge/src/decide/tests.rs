@@ -5,18 +5,24 @@
     reason = "a test looks for one step, and fails on every other"
 )]
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
-use wfe_crds::{names::FINALIZER, workflow_execution::Phase};
+use wfe_crds::{
+    names::FINALIZER,
+    workflow_execution::{BlockClearanceRequest, CancelRequest, Phase, Requester},
+};
 use wfe_proto::v1;
 
 use super::*;
 use crate::{
     object::RawObject,
     request::{Cause, TroubleKind},
+    seal::{Claim, KEY_BYTES, SealKey},
 };
 
 mod simulation;
 mod table;
+mod wishes;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -91,6 +97,48 @@ fn mk_trouble() -> Trouble {
     Trouble { kind: TroubleKind::Unreachable, message: "refused".to_owned(), retry_after: None }
 }
 
+fn mk_key() -> SealKey {
+    SealKey::new(&[7; KEY_BYTES]).unwrap()
+}
+
+fn mk_seals() -> Seals {
+    Seals::Key(mk_key())
+}
+
+fn mk_requester(name: &str) -> Requester {
+    Requester { username: name.to_owned(), uid: None, groups: vec!["sre".to_owned()] }
+}
+
+/// As the webhook writes it for alice.
+fn mk_sealed_clearance(execution_id: &str) -> BlockClearanceRequest {
+    let mut request = BlockClearanceRequest {
+        clear_reason: "looked at it, all is well".to_owned(),
+        ticket: None,
+        requested_by: Some(mk_requester("alice")),
+        requested_at: Some(Time(at(40))),
+        seal: None,
+    };
+    request.seal = mk_key().seal(&Claim::clearance("u", execution_id, &request));
+    request
+}
+
+/// As somebody may write it past the webhook.
+fn mk_forged_clearance() -> BlockClearanceRequest {
+    BlockClearanceRequest { requested_by: Some(mk_requester("root")), ..mk_sealed_clearance("e") }
+}
+
+/// As the webhook writes it for the orchestrator.
+fn mk_sealed_cancel() -> CancelRequest {
+    let mut request = CancelRequest {
+        reason: "parent ended".to_owned(),
+        requested_by: Some(mk_requester("orchestrator")),
+        requested_at: Some(Time(at(40))),
+        seal: None,
+    };
+    request.seal = mk_key().seal(&Claim::cancel("u", &request));
+    request
+}
+
 fn mk_situation<'a>(object: Option<&'a Object>, record: &'a Record) -> Situation<'a> {
     let noted = match record {
         Record::Execution(execution) => execution.revision,
@@ -107,5 +155,7 @@ fn mk_situation<'a>(object: Option<&'a Object>, record: &'a Record) -> Situation
         server: None,
         writes_from: None,
         shown_at: None,
+        seals: &Seals::Off,
+        refused: None,
     }
 }

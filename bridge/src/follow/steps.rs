@@ -133,7 +133,7 @@ impl Follower {
         }
     }
 
-    fn cannot_call(&mut self, status: &Status) {
+    pub(super) fn cannot_call(&mut self, status: &Status) {
         let trouble = Trouble::of_status(status);
         tracing::debug!(object = %self.object.key, %trouble, "a call failed");
         self.server.failed(self.now(), Some(trouble));
@@ -230,7 +230,7 @@ impl Follower {
         }
     }
 
-    async fn cannot_write(&mut self, what: &'static str, error: WriteError) {
+    pub(super) async fn cannot_write(&mut self, what: &'static str, error: WriteError) {
         let now = self.now();
         let error = match error {
             WriteError::Changed => match self.read_again().await {

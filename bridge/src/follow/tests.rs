@@ -15,6 +15,9 @@ use crate::{
     object::RawObject,
 };
 
+mod service;
+mod wishes;
+
 const STATUS: &str = "/apis/kubernaut.ai/v1alpha1/namespaces/n/workflowexecutions/a/status";
 const OBJECT: &str = "/apis/kubernaut.ai/v1alpha1/namespaces/n/workflowexecutions/a";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/n/events";
@@ -59,20 +62,29 @@ fn mk_execution(state: State, revision: i64) -> Record {
 }
 
 /// A follower of an object, whose service is away, with what its watch of objects tells it.
-fn mk_unreachable() -> ServerAccess {
-    let config = Config { server: "http://127.0.0.1:1".parse().unwrap(), ..Config::default() };
-    config.access().unwrap()
+fn mk_access(address: &str) -> ServerAccess {
+    Config { server: address.parse().unwrap(), ..Config::default() }.access().unwrap()
 }
 
 fn mk_follower(api_server: &ApiServer, object: Object) -> (Follower, watch::Sender<Sight>) {
+    mk_follower_of(api_server, object, &mk_access("http://127.0.0.1:1"))
+}
+
+/// The same, with a service.
+fn mk_follower_of(
+    api_server: &ApiServer,
+    object: Object,
+    server: &ServerAccess,
+) -> (Follower, watch::Sender<Sight>) {
     let metrics = Metrics::new().unwrap();
     let around = Surroundings {
-        link: Link::new(&mk_unreachable(), metrics.clone()),
+        link: Link::new(server, metrics.clone()),
         cluster: Cluster::new(api_server.client.clone(), metrics.clone()),
         metrics,
         policy: Policy { when_locked: WhenLocked::Wait, delete_timeout: None },
         clock: Arc::new(SystemClock),
         instance: "i".to_owned(),
+        seals: watch::channel(Seals::Off).1,
         desk: Mutex::default(),
         stopping: CancellationToken::new(),
     };

@@ -1,7 +1,9 @@
 //! The status of what the service accepted.
 
 use k8s_openapi::api::core::v1::LocalObjectReference;
-use wfe_crds::workflow_execution::{MAX_NAME_CHARS, Phase, WorkflowExecutionStatus};
+use wfe_crds::workflow_execution::{
+    BlockClearance, ClearMethod, MAX_NAME_CHARS, MAX_TEXT_CHARS, Phase, WorkflowExecutionStatus,
+};
 use wfe_proto::v1::{self, State};
 
 use super::{
@@ -11,7 +13,10 @@ use super::{
     times::{Times, moment, whole, whole_after},
     words::{self, Word},
 };
-use crate::{request::Holder, text::some_fit};
+use crate::{
+    request::Holder,
+    text::{fit, some_fit},
+};
 
 /// The status that shows `execution`.
 pub(super) fn status(
@@ -38,6 +43,7 @@ pub(super) fn status(
         State::Succeeded | State::Failed | State::Cancelled => {
             status.completion_time = Some(whole(times.ended));
             status.duration.clone_from(&took);
+            status.block_clearance = execution.clearance.as_ref().map(clearance);
             let (word, end) = over(execution, took, &times, &mut status);
             (word, end, super::conditions::Gate::Open)
         }
@@ -80,6 +86,20 @@ fn over(
     status.failure_reason = Some(failed.details.reason.to_string());
     status.failure_details = Some(failed.details);
     (failed.word, failed.end)
+}
+
+fn clearance(clearance: &v1::Clearance) -> BlockClearance {
+    let actor = clearance.actor.clone().unwrap_or_default();
+    BlockClearance {
+        cleared_at: clearance.clear_time.as_ref().and_then(moment).map(whole),
+        cleared_by: fit(words::person(&actor).unwrap_or_default(), MAX_TEXT_CHARS),
+        clear_reason: fit(&clearance.reason, MAX_TEXT_CHARS),
+        // Nobody but the bridge acts for somebody, and it does so for those who ask in the status.
+        clear_method: match actor.on_behalf_of {
+            Some(_) => ClearMethod::StatusField,
+            None => ClearMethod::ApiEndpoint,
+        },
+    }
 }
 
 fn phase(state: State, has_run: bool) -> Phase {

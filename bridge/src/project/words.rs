@@ -86,12 +86,27 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
 
 /// Who asked for a stop, and why.
 pub(crate) fn asked(cancellation: &v1::Cancellation, what: &str) -> String {
-    let user = cancellation.actor.as_ref().map_or("", |actor| actor.user.as_str());
-    let user = if user.is_empty() { "Somebody" } else { user };
+    let user = cancellation.actor.as_ref().and_then(person).unwrap_or("Somebody");
     match cancellation.reason.trim().trim_end_matches('.') {
         "" => format!("{user} {what}."),
         reason => format!("{user} {what}: {reason}."),
     }
+}
+
+/// On whose decision something was done, when that is known.
+pub(crate) fn person(actor: &v1::Actor) -> Option<&str> {
+    let somebody = actor.on_behalf_of.as_ref().map(|somebody| somebody.user.as_str());
+    somebody.into_iter().chain([actor.user.as_str()]).find(|user| !user.is_empty())
+}
+
+/// The execution that has to be known for telling why another one waits.
+pub(crate) fn cause(waiting: &v1::Waiting) -> Option<&str> {
+    let id = match waiting.gate() {
+        v1::Gate::Lock => &waiting.holder_execution_id,
+        v1::Gate::Block => &waiting.cause_execution_id,
+        v1::Gate::Unspecified | v1::Gate::Cooldown | v1::Gate::Backoff => return None,
+    };
+    Some(id.as_str()).filter(|id| !id.is_empty())
 }
 
 /// Why an execution waits.
@@ -101,7 +116,7 @@ pub(crate) fn held(gate: &v1::Waiting) -> String {
 
 fn waiting(waiting: &v1::Waiting, holder: Option<&Holder>) -> (Word, Gate) {
     let known = holder.filter(|holder| {
-        !holder.execution_id.is_empty() && holder.execution_id == waiting.holder_execution_id
+        cause(waiting).is_some_and(|execution_id| holder.execution_id == execution_id)
     });
     let (reason, what, gate) = match waiting.gate() {
         v1::Gate::Lock => {
@@ -122,8 +137,13 @@ fn waiting(waiting: &v1::Waiting, holder: Option<&Holder>) -> (Word, Gate) {
             (reason::BACKOFF_ACTIVE, what.to_owned(), Gate::Closed)
         }
         v1::Gate::Block => {
-            let what = "Waits for a person to clear the target, where an execution failed";
-            (reason::PREVIOUS_EXECUTION_FAILED, what.to_owned(), Gate::ClosedForGood)
+            let reason = match waiting.block_reason() {
+                v1::BlockReason::RetriesExhausted => reason::EXHAUSTED_RETRIES,
+                v1::BlockReason::PreviousExecutionFailed | v1::BlockReason::Unspecified => {
+                    reason::PREVIOUS_EXECUTION_FAILED
+                }
+            };
+            (reason, blocked(waiting, known), Gate::ClosedForGood)
         }
         v1::Gate::Unspecified => (WAITING, "Waits".to_owned(), Gate::Closed),
     };
@@ -134,4 +154,31 @@ fn waiting(waiting: &v1::Waiting, holder: Option<&Holder>) -> (Word, Gate) {
         message => format!("{what}{until}: {message}"),
     };
     (Word::new(reason, message), gate)
+}
+
+/// What a person has to do. The block is cleared on the object whose failure made it, so that the record
+/// shows who was responsible for what.
+fn blocked(waiting: &v1::Waiting, cause: Option<&Holder>) -> String {
+    let what = match waiting.block_reason() {
+        v1::BlockReason::RetriesExhausted => "too many runs in a row failed, the last one of",
+        v1::BlockReason::PreviousExecutionFailed | v1::BlockReason::Unspecified => {
+            "the target is blocked since the failure of"
+        }
+    };
+    let Some((cause, name)) = cause.and_then(|cause| Some((cause, cause.name.as_deref()?))) else {
+        let id = waiting.cause_execution_id.as_str();
+        let whose = if id.is_empty() { String::new() } else { format!(" {id}") };
+        return format!(
+            "Waits for a person: {what} execution{whose}. When it is safe to go on, clear the block \
+             with the call ClearBlock of the execution service"
+        );
+    };
+    let object = cause.object().unwrap_or_else(|| name.to_owned());
+    let namespace = cause.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    let namespace = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    format!(
+        "Waits for a person: {what} WorkflowExecution {object}. When it is safe to go on: kubectl \
+         patch wfe {name}{namespace} --subresource=status --type=merge -p \
+         '{{\"status\":{{\"blockClearanceRequest\":{{\"clearReason\":\"WHY IT IS SAFE\"}}}}}}'"
+    )
 }

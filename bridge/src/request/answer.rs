@@ -5,6 +5,10 @@ use tonic_types::StatusExt as _;
 use wfe_proto::ERROR_DOMAIN;
 
 use super::{Holder, Refusal, Trouble};
+use crate::text::fit;
+
+/// At most this many characters of what the service says are kept.
+const MAX_MESSAGE_CHARS: usize = 1_024;
 
 /// What an error of Start means for the object that it was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,18 @@ impl Answer {
             | (_, Code::InvalidArgument) => Self::Refused(Refusal::message(status.message())),
             _ => Self::Trouble(Trouble::of_status(status)),
         }
+    }
+
+    /// Why the service will not do what a person asks for, however often it is asked. `None` when it may do
+    /// it later.
+    pub fn refusal_of_wish(status: &Status) -> Option<String> {
+        let info = status.get_details_error_info()?;
+        let is_final = match (info.reason.as_str(), status.code()) {
+            ("NOT_BLOCKED" | "BLOCK_CHANGED" | "NOT_AVAILABLE", _)
+            | (_, Code::InvalidArgument | Code::PermissionDenied) => true,
+            (_, _) => false,
+        };
+        (info.domain == ERROR_DOMAIN && is_final).then(|| fit(status.message(), MAX_MESSAGE_CHARS))
     }
 
     /// The id of the execution that holds the target, when `status` says so.

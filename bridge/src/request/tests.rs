@@ -55,6 +55,8 @@ fn a_minimal_spec_asks_for_a_bundle_on_a_target() {
         target: "default/Deployment/api".into(),
         correlation_id: "rr-7".into(),
         when_locked: WhenLocked::Wait.into(),
+        when_cooling: v1::WhenCooling::Wait.into(),
+        when_blocked: v1::WhenBlocked::Wait.into(),
         workflow_identity: Some(v1::WorkflowIdentity {
             id: "5f0c".into(),
             name: "restart".into(),

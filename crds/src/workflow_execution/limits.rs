@@ -24,3 +24,13 @@ pub const MAX_TEXT_CHARS: usize = 32 * 1024;
 pub const MIN_CLEAR_REASON_CHARS: usize = 10;
 /// The most characters of the reason for a clearance.
 pub const MAX_CLEAR_REASON_CHARS: usize = 2_000;
+/// The most characters of the reason for a cancel.
+pub const MAX_CANCEL_REASON_CHARS: usize = 2_000;
+/// The most characters of the reference of a ticket.
+pub const MAX_TICKET_CHARS: usize = MAX_NAME_CHARS;
+/// Characters of what an authenticator says of a user: name, UID, one group.
+pub const MAX_USER_CHARS: usize = 1_024;
+/// Groups of a user.
+pub const MAX_GROUPS: usize = 1_000;
+/// Characters of a seal: 32 bytes as base64 are 44.
+pub const MAX_SEAL_CHARS: usize = 64;

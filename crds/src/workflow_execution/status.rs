@@ -55,6 +55,10 @@ pub struct WorkflowExecutionStatus {
     /// services of the platform know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_clearance_request: Option<BlockClearanceRequest>,
+    /// Asks for its end, on account of one who may ask by setting the phase. Added to what other
+    /// services of the platform know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_request: Option<CancelRequest>,
     /// While it waits: when the gate that holds it opens by itself. Added to what other services of
     /// the platform know.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,16 +245,66 @@ pub struct BlockClearance {
     pub clear_method: ClearMethod,
 }
 
-/// Asks for the block of a target to be cleared.
+/// Asks for the block of a target to be cleared. People write the reason and the ticket; the rest is
+/// stamped on by the webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("required" = ["clearReason"]))]
 pub struct BlockClearanceRequest {
-    /// Why it is safe to go on: 10 to 2,000 characters.
+    /// Why it is safe to go on: 10 to 2,000 characters, at least 10 of them no space.
     #[schemars(length(min = limits::MIN_CLEAR_REASON_CHARS, max = limits::MAX_CLEAR_REASON_CHARS))]
     pub clear_reason: String,
     /// Reference of a ticket.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::MAX_NAME_CHARS))]
     pub ticket: Option<String>,
+    /// Who asks, as the API server authenticated them. Written by the webhook alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Requester>,
+    /// When. Written by the webhook alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<Time>,
+    /// Ties the words, the requester and the object together, so that nobody else can have written
+    /// them. Written by the webhook alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::MAX_SEAL_CHARS))]
+    pub seal: Option<String>,
+}
+
+/// Asks for the end of an execution. Written by the webhook alone, all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["reason"]))]
+pub struct CancelRequest {
+    /// Why: the failureReason that was set with the phase.
+    #[schemars(length(max = limits::MAX_CANCEL_REASON_CHARS))]
+    pub reason: String,
+    /// Who asks, as the API server authenticated them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Requester>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<Time>,
+    /// Ties the reason, the requester and the object together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::MAX_SEAL_CHARS))]
+    pub seal: Option<String>,
+}
+
+/// Who asks for something, as the API server authenticated them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["username"]))]
+pub struct Requester {
+    /// Name of the user.
+    #[schemars(length(max = limits::MAX_USER_CHARS))]
+    pub username: String,
+    /// UID of the user, when the authenticator gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::MAX_USER_CHARS))]
+    pub uid: Option<String>,
+    /// Groups of the user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = limits::MAX_GROUPS), inner(length(max = limits::MAX_USER_CHARS)))]
+    pub groups: Vec<String>,
 }

@@ -28,8 +28,25 @@ enum Act {
     Annotate,
     /// Somebody deletes the object.
     Delete,
+    /// Somebody asks for the block to be cleared: through the webhook, or past it.
+    AskForClearance(Way),
+    /// Somebody asks for the end: through the webhook, or past it.
+    AskForEnd(Way),
+    /// Somebody has the block cleared by a call.
+    ClearByCall,
     /// Time passes.
     Wait,
+}
+
+/// How a request comes into a status.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Webhook,
+    Forged,
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![4 => Just(Way::Webhook), 1 => Just(Way::Forged)]
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -43,6 +60,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Outage),
         1 => Just(Act::Annotate),
         1 => Just(Act::Delete),
+        2 => way().prop_map(Act::AskForClearance),
+        1 => way().prop_map(Act::AskForEnd),
+        1 => Just(Act::ClearByCall),
         3 => Just(Act::Wait),
     ]
 }
@@ -71,6 +91,18 @@ struct World {
     /// Every status that was there, as rank of its phase and revision.
     shown: Vec<(u8, i64)>,
     starts_after_withdrawal: usize,
+    /// How runs end.
+    end: State,
+    /// Whether the failure blocks the target.
+    blocks: bool,
+    /// What came of requests.
+    settled: Vec<(Wish, Outcome)>,
+    /// Sealed requests that were made.
+    asked_for_clearance: usize,
+    asked_for_end: usize,
+    /// Blocks that were cleared, and ends that were asked for, by calls of bridges.
+    cleared: usize,
+    stopped: usize,
 }
 
 #[derive(Clone)]
@@ -83,6 +115,7 @@ struct Bridge {
     following: bool,
     failed_until: Option<(Timestamp, Timestamp)>,
     shown_at: Option<Timestamp>,
+    refused: Option<Refused>,
 }
 
 impl Bridge {
@@ -97,6 +130,7 @@ impl Bridge {
             following: false,
             failed_until: None,
             shown_at: None,
+            refused: None,
         }
     }
 
@@ -127,7 +161,7 @@ fn rank(phase: Option<&Phase>) -> u8 {
 }
 
 impl World {
-    fn new(locked: bool, when_locked: WhenLocked) -> Self {
+    fn new(locked: bool, when_locked: WhenLocked, end: State, blocks: bool) -> Self {
         let (object, now) = (mk_object(), at(0));
         let bridges = [Bridge::new(Some(&object), now), Bridge::new(Some(&object), now)];
         Self {
@@ -142,6 +176,13 @@ impl World {
             notes: BTreeSet::new(),
             shown: Vec::new(),
             starts_after_withdrawal: 0,
+            end,
+            blocks,
+            settled: Vec::new(),
+            asked_for_clearance: 0,
+            asked_for_end: 0,
+            cleared: 0,
+            stopped: 0,
         }
     }
 
@@ -176,6 +217,13 @@ impl World {
                 let now = self.now;
                 self.change(|object| object.deletion = object.deletion.or(Some(now)));
             }
+            Act::AskForClearance(way) => self.ask_for_clearance(way),
+            Act::AskForEnd(way) => self.ask_for_end(way),
+            Act::ClearByCall => {
+                if self.available {
+                    self.clear(mk_clearance("bob", None));
+                }
+            }
             Act::Wait => self.now += Duration::from_secs(2),
         }
     }
@@ -195,7 +243,7 @@ impl World {
         match execution.state() {
             State::Waiting => self.enter(State::Starting),
             State::Starting => self.enter(State::Running),
-            State::Running => self.enter(State::Succeeded),
+            State::Running => self.enter(self.end),
             State::Cancelling => self.enter(State::Cancelled),
             State::Unspecified | State::Succeeded | State::Failed | State::Cancelled => {}
         }
@@ -221,7 +269,7 @@ impl World {
         let now = self.now;
         bridge.noted = next;
         bridge.learn(Record::Execution(Box::new(mk_execution(*state, next))), now);
-        if matches!(state, State::Succeeded | State::Cancelled) {
+        if matches!(state, State::Succeeded | State::Failed | State::Cancelled) {
             bridge.following = false;
         }
     }
@@ -245,6 +293,8 @@ impl World {
             }),
             writes_from: None,
             shown_at: bridge.shown_at,
+            seals: &mk_seals(),
+            refused: bridge.refused.as_ref(),
         };
         let policy = Policy { when_locked: self.when_locked, ..POLICY };
         match decide(&situation, &policy, now) {
@@ -255,7 +305,15 @@ impl World {
             }
             Step::Show(status) => {
                 let key = (rank(status.phase.as_ref()), status.execution_revision.unwrap_or(0));
-                if self.write(who, |object| object.status = Ok(*status)) {
+                // An apply leaves alone what others have written.
+                if self.write(who, |object| {
+                    let theirs = object.status.clone().unwrap_or_default();
+                    object.status = Ok(WorkflowExecutionStatus {
+                        block_clearance_request: theirs.block_clearance_request,
+                        cancel_request: theirs.cancel_request,
+                        ..*status
+                    });
+                }) {
                     self.shown.push(key);
                     self.bridges[who].shown_at = Some(now);
                 }
@@ -264,8 +322,72 @@ impl World {
                 assert_eq!(how, Released::Settled, "nothing here takes ten minutes");
                 self.write(who, |object| object.finalizers.clear());
             }
+            Step::Settle(wish, outcome) => {
+                let removed = self.write(who, |object| {
+                    let mut status = object.status.clone().unwrap();
+                    match wish {
+                        Wish::Clearance => status.block_clearance_request = None,
+                        Wish::Cancel => status.cancel_request = None,
+                    }
+                    object.status = Ok(status);
+                });
+                if removed {
+                    self.settled.push((wish, outcome));
+                }
+            }
             step => self.call(who, &step),
         }
+    }
+
+    /// As the webhook does it, or somebody who went past it.
+    fn ask_for_clearance(&mut self, way: Way) {
+        let Some(status) = self.object.as_ref().map(|object| object.status.clone().unwrap()) else {
+            return;
+        };
+        let may = status.phase == Some(Phase::Failed)
+            && status.execution_id.is_some()
+            && status.block_clearance.is_none()
+            && status.block_clearance_request.is_none();
+        let request = match way {
+            Way::Webhook if !may => return,
+            Way::Webhook => {
+                self.asked_for_clearance += 1;
+                mk_sealed_clearance(status.execution_id.as_deref().unwrap())
+            }
+            Way::Forged => mk_forged_clearance(),
+        };
+        self.change(|object| {
+            let block_clearance_request = Some(request);
+            object.status = Ok(WorkflowExecutionStatus { block_clearance_request, ..status });
+        });
+    }
+
+    fn ask_for_end(&mut self, way: Way) {
+        let Some(status) = self.object.as_ref().map(|object| object.status.clone().unwrap()) else {
+            return;
+        };
+        let request = match way {
+            Way::Webhook if is_final(&status) || status.cancel_request.is_some() => return,
+            Way::Webhook => {
+                self.asked_for_end += 1;
+                mk_sealed_cancel()
+            }
+            Way::Forged => CancelRequest { seal: None, ..mk_sealed_cancel() },
+        };
+        self.change(|object| {
+            object.status = Ok(WorkflowExecutionStatus { cancel_request: Some(request), ..status });
+        });
+    }
+
+    /// Whether there was a block to clear.
+    fn clear(&mut self, clearance: v1::Clearance) -> bool {
+        let Known::Execution(execution) = &mut self.service else { return false };
+        let blocked =
+            self.blocks && execution.state() == State::Failed && execution.clearance.is_none();
+        if blocked {
+            execution.clearance = Some(clearance);
+        }
+        blocked
     }
 
     /// A write to the object as the bridge saw it; a bridge that is late reads it again.
@@ -293,6 +415,29 @@ impl World {
                 return;
             }
             Step::Start(_) => self.start(seen),
+            Step::Clear(request) => {
+                assert_eq!(request.expected_execution_id, "e");
+                let somebody = request.on_behalf_of.clone();
+                let clearance = v1::Clearance {
+                    reason: request.reason.clone(),
+                    ..mk_clearance("bridge", somebody)
+                };
+                if self.clear(clearance) {
+                    self.cleared += 1;
+                } else {
+                    let status = self.bridges[who].object.as_ref().unwrap().status.clone().unwrap();
+                    let seal = status.block_clearance_request.unwrap().seal.unwrap();
+                    let why = "nothing is blocked".to_owned();
+                    self.bridges[who].refused = Some(Refused { seal, why });
+                }
+                self.record(seen)
+            }
+            Step::Stop(request) => {
+                assert_eq!(request.on_behalf_of.as_ref().unwrap().user, "orchestrator");
+                self.stopped += 1;
+                self.withdraw();
+                self.record(seen)
+            }
             Step::Withdraw => {
                 self.withdraw();
                 self.record(seen)
@@ -364,7 +509,14 @@ impl World {
     fn check(&self) {
         assert!(self.shown.is_sorted(), "the status went back: {:?}", self.shown);
         let finals = self.shown.iter().filter(|(rank, _)| *rank == 3).count();
-        assert!(finals <= 1, "the end was written {finals} times: {:?}", self.shown);
+        let cleared = matches!(&self.service, Known::Execution(e) if e.clearance.is_some());
+        assert!(self.cleared <= usize::from(self.asked_for_clearance > 0), "cleared unasked");
+        assert!(self.asked_for_end > 0 || self.stopped == 0, "stopped unasked");
+        assert!(
+            finals <= 1 + usize::from(cleared),
+            "the end was written {finals} times: {:?}",
+            self.shown
+        );
     }
 
     fn check_end(&self) {
@@ -383,6 +535,35 @@ impl World {
         if let Known::Execution(execution) = &self.service {
             assert_eq!(status.execution_revision, Some(execution.revision));
         }
+        self.check_requests(status);
+    }
+
+    /// Each request was answered, and what was carried out is shown.
+    fn check_requests(&self, status: &WorkflowExecutionStatus) {
+        let left = (&status.block_clearance_request, &status.cancel_request);
+        assert_eq!(left, (&None, &None), "left behind");
+        let done = |outcome: &Outcome| matches!(outcome, Outcome::Cleared { .. });
+        let done = self.settled.iter().filter(|(_, outcome)| done(outcome)).count();
+        assert_eq!(done, self.cleared, "{:?}", self.settled);
+        let Known::Execution(execution) = &self.service else { return };
+        let blocked = self.blocks && execution.state() == State::Failed;
+        if blocked && self.asked_for_clearance > 0 {
+            assert!(execution.clearance.is_some(), "{:?}", self.settled);
+        }
+        if self.cleared > 0 {
+            assert_eq!(status.block_clearance.as_ref().unwrap().cleared_by, "alice");
+        }
+    }
+}
+
+fn mk_clearance(user: &str, on_behalf_of: Option<v1::OnBehalfOf>) -> v1::Clearance {
+    let actor = v1::Actor { user: user.to_owned(), on_behalf_of, ..v1::Actor::default() };
+    let time = prost_types::Timestamp { seconds: at(50).as_second(), nanos: 0 };
+    v1::Clearance {
+        actor: Some(actor),
+        clear_time: Some(time),
+        reason: "by hand, as it was agreed".to_owned(),
+        ticket: String::new(),
     }
 }
 
@@ -394,9 +575,12 @@ proptest! {
         acts in prop::collection::vec(act(), 0..120),
         locked: bool,
         reject: bool,
+        fails: bool,
+        blocks: bool,
     ) {
         let when_locked = if reject { WhenLocked::Reject } else { WhenLocked::Wait };
-        let mut world = World::new(locked, when_locked);
+        let end = if fails { State::Failed } else { State::Succeeded };
+        let mut world = World::new(locked, when_locked, end, blocks);
         for act in acts {
             world.act(act);
             world.check();

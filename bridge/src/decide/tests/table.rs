@@ -190,6 +190,18 @@ fn who_waits_learns_for_whom() {
 }
 
 #[test]
+fn who_waits_for_a_person_learns_where_the_block_is_cleared() {
+    let mut execution = mk_execution(State::Waiting, 5);
+    execution.waiting = Some(v1::Waiting {
+        gate: v1::Gate::Block.into(),
+        cause_execution_id: "failed".to_owned(),
+        ..v1::Waiting::default()
+    });
+    let (object, record) = (mk_held(), Record::Execution(Box::new(execution)));
+    assert_eq!(step(&object, &record), Step::FindHolder("failed".to_owned()));
+}
+
+#[test]
 fn what_cannot_be_started_says_so_after_a_moment_and_stays_pending() {
     let (object, trouble) = (mk_held(), mk_trouble());
     let setback = Setback { trouble: &trouble, since: at(0), until: at(5) };

@@ -1,9 +1,10 @@
-use wfe_crds::workflow_execution::Phase;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use wfe_crds::workflow_execution::{BlockClearance, ClearMethod, Phase};
 use wfe_proto::v1::{self, State};
 
 use super::{
     GENERATION, Holder, STATES, View, condition, line, mk_execution, mk_holder, mk_waiting, now,
-    project, shown, since, time, without_run,
+    project, shown, since, stamp, time, without_run,
 };
 
 #[test]
@@ -111,6 +112,82 @@ fn every_gate_says_what_it_waits_for_and_until_when() {
         let told = execution.waiting.unwrap().message;
         assert!(message.ends_with(&told), "{message}");
         assert_eq!(message.contains("until 2026-01-02T10:05:01Z"), until.is_some(), "{message}");
+    }
+}
+
+fn mk_blocked(reason: v1::BlockReason, cause: &str) -> v1::Execution {
+    let mut waiting = mk_waiting(v1::Gate::Block);
+    waiting.set_block_reason(reason);
+    waiting.cause_execution_id = cause.to_owned();
+    v1::Execution { waiting: Some(waiting), ..mk_execution(State::Waiting) }
+}
+
+#[test]
+fn every_block_says_why_and_that_a_person_is_needed() {
+    for (reason, word) in [
+        (v1::BlockReason::Unspecified, "PreviousExecutionFailed"),
+        (v1::BlockReason::PreviousExecutionFailed, "PreviousExecutionFailed"),
+        (v1::BlockReason::RetriesExhausted, "ExhaustedRetries"),
+    ] {
+        let status = shown(&mk_blocked(reason, ""));
+        for type_ in ["Blocked", "Stalled"] {
+            assert_eq!(condition(&status, type_), format!("True:{word}"), "{reason:?}");
+        }
+        assert_eq!(condition(&status, "Ready"), format!("False:{word}"));
+        assert_eq!((condition(&status, "Reconciling"), &status.cooldown_until), ("".into(), &None));
+    }
+}
+
+#[test]
+fn who_waits_for_a_person_says_what_the_person_has_to_do() {
+    let message = |cause: &str, holder: Option<&Holder>| {
+        let execution = mk_blocked(v1::BlockReason::PreviousExecutionFailed, cause);
+        let view = View::Execution { execution: &execution, holder };
+        project(&view, None, GENERATION, now()).conditions[0].message.clone()
+    };
+    let holder = mk_holder();
+    let id = holder.execution_id.as_str();
+    let known = message(id, Some(&holder));
+    assert!(known.contains("WorkflowExecution demo/first"), "{known}");
+    let command = "kubectl patch wfe first -n demo --subresource=status --type=merge -p \
+                   '{\"status\":{\"blockClearanceRequest\":{\"clearReason\":\"WHY IT IS SAFE\"}}}'";
+    assert!(known.contains(command), "{known}");
+    // Without an object there is nothing to patch.
+    let nameless = Holder { name: None, ..mk_holder() };
+    for holder in [None, Some(&nameless)] {
+        let direct = message(id, holder);
+        assert!(direct.contains(id) && direct.contains("ClearBlock"), "{direct}");
+        assert!(!direct.contains("kubectl"), "{direct}");
+    }
+}
+
+#[test]
+fn a_clearance_is_told_with_the_person_behind_it() {
+    let actor = v1::Actor { user: "bridge".into(), ..v1::Actor::default() };
+    let alice = v1::OnBehalfOf { user: "alice".into(), ..v1::OnBehalfOf::default() };
+    for (on_behalf_of, by, method) in [
+        (Some(alice), "alice", ClearMethod::StatusField),
+        (None, "bridge", ClearMethod::ApiEndpoint),
+    ] {
+        let mut execution = mk_execution(State::Failed);
+        execution.clearance = Some(v1::Clearance {
+            actor: Some(v1::Actor { on_behalf_of, ..actor.clone() }),
+            clear_time: Some(stamp("11:00:00.7")),
+            reason: "looked at it by hand".into(),
+            ticket: String::new(),
+        });
+        let status = shown(&execution);
+        let expected = BlockClearance {
+            cleared_at: Some(Time(time("11:00:00"))),
+            cleared_by: by.into(),
+            clear_reason: "looked at it by hand".into(),
+            clear_method: method,
+        };
+        assert_eq!(status.block_clearance, Some(expected));
+        assert_eq!(
+            (status.phase, status.failure_reason.as_deref()),
+            (Some(Phase::Failed), Some("TaskFailed"))
+        );
     }
 }
 

@@ -62,7 +62,7 @@ pub enum StartError {
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] ClientError),
-    /// The settings of the webhook do not go together.
+    /// Settings do not go together.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Metrics cannot be registered.
@@ -79,6 +79,7 @@ impl Bridge {
     /// Starts a bridge. Needs neither the cluster nor the service to answer: it goes on trying, and
     /// readiness says what is missing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let access = config.access().map_err(SettingsError::wrong)?;
         let webhook = config.webhook()?;
         let metrics = Metrics::new()?;
         let client = cluster::client(config.kubeconfig.as_deref()).await?;
@@ -95,7 +96,7 @@ impl Bridge {
             watch::channel(if webhook.is_some() { Seals::Unknown } else { Seals::Off });
         let (stopping, ended, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let link = Link::new(&config.server, metrics.clone());
+        let link = Link::new(&access, metrics.clone());
         let around = Arc::new(Surroundings {
             link: link.clone(),
             cluster: Cluster::new(client.clone(), metrics.clone()),

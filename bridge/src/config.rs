@@ -11,8 +11,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use wfe_proto::v1;
 use wfe_runtime::{
+    grpc::{Bearer, is_https, is_private},
     log::Log,
     settings::{self, SettingsError},
+    tls::{ClientFiles, ClientIdentity},
 };
 
 mod args;
@@ -29,6 +31,14 @@ pub use webhook::{Material, SecretRef, WebhookConfig};
 pub struct Config {
     /// The execution service.
     pub server: ServerAddress,
+    /// PEM file with the authorities of the execution service; needed for https.
+    pub server_ca: Option<PathBuf>,
+    /// File with the token that the execution service is shown.
+    pub server_token_file: Option<PathBuf>,
+    /// PEM file with the certificate that the execution service is shown.
+    pub server_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    pub server_key: Option<PathBuf>,
     /// Address of `/health` and `/ready`.
     pub health_address: SocketAddr,
     /// Address of `/metrics`.
@@ -65,6 +75,17 @@ pub struct Config {
     pub log: Log,
 }
 
+/// How the execution service is reached.
+#[derive(Debug, Clone)]
+pub struct ServerAccess {
+    /// Where it is.
+    pub address: ServerAddress,
+    /// The files of TLS.
+    pub tls: Option<ClientFiles>,
+    /// The token.
+    pub bearer: Bearer,
+}
+
 /// What becomes of a WorkflowExecution whose target another one holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +110,10 @@ impl Default for Config {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         Self {
             server: ServerAddress::default(),
+            server_ca: None,
+            server_token_file: None,
+            server_certificate: None,
+            server_key: None,
             health_address: loopback(8081),
             metrics_address: loopback(9091),
             kubeconfig: None,
@@ -114,8 +139,38 @@ impl Config {
     pub fn load(args: &Args) -> Result<Self, SettingsError> {
         let config: Self =
             settings::load(Self::default(), args.config.as_deref(), args.overrides())?;
+        config.access().map_err(SettingsError::wrong)?;
         config.webhook()?;
         Ok(config)
+    }
+
+    /// How the execution service is reached; or which setting about it is wrong.
+    pub fn access(&self) -> Result<ServerAccess, String> {
+        let identity = match (&self.server_certificate, &self.server_key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (certificate.clone(), key.clone());
+                Some(ClientIdentity { certificate, key })
+            }
+            (Some(_), None) => return Err("server_certificate needs server_key".to_owned()),
+            (None, Some(_)) => return Err("server_key needs server_certificate".to_owned()),
+        };
+        let uri = self.server.uri();
+        let tls = match (&self.server_ca, is_https(uri)) {
+            (Some(ca), true) => Some(ClientFiles { ca: ca.clone(), identity }),
+            (None, true) => return Err(format!("server {} needs server_ca", self.server)),
+            (None, false) if identity.is_none() => None,
+            (_, false) => {
+                return Err(
+                    "server_ca and server_certificate are for a server with https".to_owned()
+                );
+            }
+        };
+        if self.server_token_file.is_some() && !is_private(uri) {
+            return Err(format!("server {} needs https, or the token can be read", self.server));
+        }
+        let bearer = self.server_token_file.clone().map_or_else(Bearer::nothing, Bearer::file);
+        Ok(ServerAccess { address: self.server.clone(), tls, bearer })
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tonic::{Code, Request, Response, Status, Streaming, transport::Channel};
+use tonic::{
+    Code, Request, Response, Status, Streaming, service::interceptor::InterceptedService,
+    transport::Channel,
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -22,9 +25,10 @@ use wfe_proto::{
         execution_service_server::SERVICE_NAME, get_request, watch_request,
     },
 };
+use wfe_runtime::grpc::{Bearer, channel};
 
 use crate::{
-    config::ServerAddress,
+    config::ServerAccess,
     metrics::Metrics,
     request::{Answer, Holder, Trouble},
 };
@@ -44,12 +48,15 @@ const LOOK_UNWELL: Duration = Duration::from_secs(1);
 /// Id of a request that is never made. The service answers `NOT_FOUND` to one who may ask.
 const NO_REQUEST: &str = "wfe-bridge/readiness";
 
+/// A connection over which each call says who makes it.
+type Caller = InterceptedService<Channel, Bearer>;
+
 /// A connection to the execution service.
 #[derive(Clone)]
 pub struct Link {
-    calls: ExecutionServiceClient<Channel>,
+    calls: ExecutionServiceClient<Caller>,
     /// Watches have a connection of their own: however many there are, calls are not held up.
-    watches: ExecutionServiceClient<Channel>,
+    watches: ExecutionServiceClient<Caller>,
     health: HealthClient<Channel>,
     state: Arc<Mutex<State>>,
     metrics: Metrics,
@@ -65,21 +72,23 @@ enum State {
 
 impl Link {
     /// A connection to `server`, made at the first call and again whenever it is lost.
-    pub fn new(server: &ServerAddress, metrics: Metrics) -> Self {
+    pub fn new(server: &ServerAccess, metrics: Metrics) -> Self {
         let channel = || {
-            server
-                .endpoint()
-                .connect_timeout(CONNECT)
-                .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-                .keep_alive_while_idle(true)
-                .tcp_nodelay(true)
-                .connect_lazy()
+            channel(server.address.uri(), server.tls.clone(), |endpoint| {
+                endpoint
+                    .connect_timeout(CONNECT)
+                    .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+                    .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                    .keep_alive_while_idle(true)
+                    .tcp_nodelay(true)
+            })
         };
+        let client =
+            |channel| ExecutionServiceClient::with_interceptor(channel, server.bearer.clone());
         let calls = channel();
         Self {
-            calls: ExecutionServiceClient::new(calls.clone()),
-            watches: ExecutionServiceClient::new(channel()),
+            calls: client(calls.clone()),
+            watches: client(channel()),
             health: HealthClient::new(calls),
             state: Arc::new(Mutex::new(State::NotAsked)),
             metrics,

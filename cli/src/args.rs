@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     start::{StartArgs, WhenLockedArg},
-    values::{Deadline, Parameter, Span},
+    values::{Deadline, Parameter, Secret, Span},
 };
 use crate::client::ServerAddress;
 
@@ -55,8 +55,12 @@ fn exit_codes() -> String {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where the server listens
-    #[arg(long, global = true, env = "WFE_SERVER", default_value = ServerAddress::DEFAULT, value_name = "http://HOST:PORT")]
+    #[arg(long, global = true, env = "WFE_SERVER", default_value = ServerAddress::DEFAULT, value_name = "http[s]://HOST:PORT")]
     pub server: ServerAddress,
+
+    /// What is shown to the server, and what the server is known by.
+    #[command(flatten)]
+    pub access: AccessArgs,
 
     /// How answers and errors are printed: `text` for people; `json` for programs, one document per
     /// answer in the proto3 JSON mapping, errors as JSON on stderr
@@ -66,6 +70,30 @@ pub struct Global {
     /// How long one call may take
     #[arg(long, global = true, default_value = "10s", value_name = "DURATION")]
     pub timeout: Span,
+}
+
+/// What is shown to the server, and what the server is known by.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AccessArgs {
+    /// PEM file with the authorities of the server, for https://
+    #[arg(long, global = true, env = "WFE_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Token that says who calls, for example of `kubectl create token ACCOUNT --audience wfe`; better
+    /// in the environment or in a file, for others see the arguments of a process
+    #[arg(
+        long,
+        global = true,
+        env = "WFE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        conflicts_with = "token_file"
+    )]
+    pub token: Option<Secret>,
+
+    /// File with the token, read again for each call
+    #[arg(long, global = true, env = "WFE_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// How answers are printed.

@@ -9,13 +9,18 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use wfe_core::access::TrustedBridges;
 use wfe_runtime::{
     log::Log,
     settings::{self, SettingsError},
+    tls::{SecretName, ServerFiles},
 };
 
 mod args;
 mod gates;
+
+/// A right that was taken away must not be believed for longer.
+const MAX_AUTHORIZATION_CACHE: Duration = Duration::from_mins(5);
 
 pub use args::Args;
 pub use gates::{CooldownScope, GateMode, Gates};
@@ -30,8 +35,25 @@ pub struct Config {
     pub health_address: SocketAddr,
     /// Address of `/metrics`.
     pub metrics_address: SocketAddr,
-    /// Serve callers without authentication also on an address that is not loopback.
-    pub allow_unauthenticated: bool,
+    /// How callers are told apart.
+    pub authentication: Authentication,
+    /// Tokens of callers must be for this audience.
+    pub audience: String,
+    /// User names whose word is believed for whom they act.
+    pub trusted_bridges: TrustedBridges,
+    /// How long it is believed who somebody is and what they may do.
+    #[serde(with = "humantime_serde")]
+    pub authorization_cache: Duration,
+    /// PEM file with the certificate of the gRPC service and its chain; read again when it changes.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    pub tls_key: Option<PathBuf>,
+    /// Secret, as namespace/name, with a certificate that the server makes and renews itself.
+    pub tls_secret: Option<String>,
+    /// DNS names and IP addresses of the certificate that the server makes.
+    pub tls_names: Vec<String>,
+    /// PEM file with the authorities of client certificates.
+    pub client_ca: Option<PathBuf>,
     /// The SQLite database; created when missing.
     pub database: PathBuf,
     /// What runs workflows.
@@ -61,6 +83,34 @@ pub struct Config {
     pub log: Log,
 }
 
+/// How callers are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Authentication {
+    /// They are not, and may do everything. On loopback addresses only.
+    None,
+    /// By what the API server says of their tokens, and by client certificates.
+    Kubernetes,
+}
+
+/// Where the certificate of the gRPC service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Nowhere: calls come in the clear.
+    Off,
+    /// In files.
+    Files(ServerFiles),
+    /// In a Secret.
+    Secret {
+        /// The Secret.
+        name: SecretName,
+        /// What the certificate stands for.
+        names: Vec<String>,
+        /// PEM file with the authorities of client certificates.
+        client_ca: Option<PathBuf>,
+    },
+}
+
 /// What runs workflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -78,7 +128,15 @@ impl Default for Config {
             grpc_address: loopback(50051),
             health_address: loopback(8080),
             metrics_address: loopback(9090),
-            allow_unauthenticated: false,
+            authentication: Authentication::None,
+            audience: "wfe".to_owned(),
+            trusted_bridges: TrustedBridges::default(),
+            authorization_cache: Duration::from_secs(10),
+            tls_certificate: None,
+            tls_key: None,
+            tls_secret: None,
+            tls_names: Vec::new(),
+            client_ca: None,
             database: PathBuf::from("wfe.db"),
             engine: Engine::Tekton,
             namespace: "kubernaut-workflows".to_owned(),
@@ -110,13 +168,7 @@ impl Config {
 
     /// What cannot be said by types.
     fn validate(&self) -> Result<(), String> {
-        let address = self.grpc_address;
-        if !address.ip().is_loopback() && !self.allow_unauthenticated {
-            return Err(format!(
-                "grpc_address {address} is not loopback, and this version does not authenticate \
-                 callers; use 127.0.0.1, or set allow_unauthenticated when the network keeps others out"
-            ));
-        }
+        self.validate_door()?;
         if !wfe_core::ids::is_dns_label(&self.namespace) {
             return Err(format!("namespace {:?} is not a DNS label", self.namespace));
         }
@@ -127,6 +179,70 @@ impl Config {
             return Err("start_timeout must be longer than 0s".to_owned());
         }
         self.gates.validate()
+    }
+
+    /// Where the certificate of the gRPC service is; or which setting about it is wrong.
+    pub fn tls(&self) -> Result<Tls, String> {
+        let client_ca = self.client_ca.clone();
+        match (&self.tls_certificate, &self.tls_key, &self.tls_secret) {
+            (None, None, None) if client_ca.is_some() => {
+                Err("client_ca needs a certificate: set tls_certificate and tls_key, or tls_secret"
+                    .to_owned())
+            }
+            (None, None, None) => Ok(Tls::Off),
+            (Some(certificate), Some(key), None) => {
+                let (certificate, key) = (certificate.clone(), key.clone());
+                Ok(Tls::Files(ServerFiles { certificate, key, client_ca }))
+            }
+            (None, None, Some(secret)) => {
+                let name = secret.parse().map_err(|error| format!("tls_secret: {error}"))?;
+                if self.tls_names.is_empty() {
+                    return Err(
+                        "tls_secret needs tls_names, for which the certificate is made".to_owned()
+                    );
+                }
+                Ok(Tls::Secret { name, names: self.tls_names.clone(), client_ca })
+            }
+            (Some(_), None, _) => Err("tls_certificate needs tls_key".to_owned()),
+            (None, Some(_), _) => Err("tls_key needs tls_certificate".to_owned()),
+            (Some(_), Some(_), Some(_)) => {
+                Err("tls_secret and tls_certificate exclude each other".to_owned())
+            }
+        }
+    }
+
+    /// Who may come in, and by which way.
+    fn validate_door(&self) -> Result<(), String> {
+        let address = self.grpc_address;
+        let tls = self.tls()?;
+        if !address.ip().is_loopback() {
+            let missing = match (self.authentication, &tls) {
+                (Authentication::None, _) => Some("authentication: kubernetes"),
+                (Authentication::Kubernetes, Tls::Off) => {
+                    Some("a certificate: tls_certificate and tls_key, or tls_secret")
+                }
+                (Authentication::Kubernetes, Tls::Files(_) | Tls::Secret { .. }) => None,
+            };
+            if let Some(missing) = missing {
+                return Err(format!(
+                    "grpc_address {address} is not loopback and needs {missing}; \
+                     or use 127.0.0.1"
+                ));
+            }
+        }
+        if self.authentication == Authentication::None && self.client_ca.is_some() {
+            return Err("client_ca needs authentication: kubernetes".to_owned());
+        }
+        if self.audience.is_empty() {
+            return Err("audience must not be empty".to_owned());
+        }
+        if self.authorization_cache > MAX_AUTHORIZATION_CACHE {
+            return Err("authorization_cache must be at most 5m".to_owned());
+        }
+        if self.trusted_bridges.names().any(str::is_empty) {
+            return Err("trusted_bridges must not hold an empty name".to_owned());
+        }
+        Ok(())
     }
 }
 

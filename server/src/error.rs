@@ -12,6 +12,7 @@ use wfe_core::{
 };
 
 use crate::{
+    auth::AccessError,
     store::{SettleError, StoreError},
     tekton::TektonError,
 };
@@ -98,6 +99,9 @@ pub enum ServiceError {
         /// Where to resume.
         cursor: u64,
     },
+    /// The caller is not let in, or may not do this.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The service contradicts itself.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -139,6 +143,12 @@ pub enum Code {
     ClusterUnavailable,
     /// The server is going away.
     Draining,
+    /// It is not known who calls.
+    Unauthenticated,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// It cannot be asked who somebody is or what they may do.
+    AuthenticationUnavailable,
     /// The service contradicts itself.
     Internal,
     /// The message is larger than the service takes.
@@ -149,7 +159,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -166,6 +176,9 @@ impl Code {
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
         Self::Draining,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
+        Self::AuthenticationUnavailable,
         Self::Internal,
         Self::MessageTooLarge,
         Self::Malformed,
@@ -190,6 +203,9 @@ impl Code {
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
             Self::Draining => "DRAINING",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::AuthenticationUnavailable => "AUTHENTICATION_UNAVAILABLE",
             Self::Internal => "INTERNAL",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::Malformed => "MALFORMED",
@@ -223,6 +239,7 @@ impl ServiceError {
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
             Self::Draining { .. } => Code::Draining,
+            Self::Access(refused) => refused.code(),
             Self::Internal(_) => Code::Internal,
         }
     }

@@ -4,16 +4,19 @@
 use std::time::Instant;
 
 use tonic::{Request, Response, Status};
+use wfe_core::{access::Method, request::WhenLocked};
 use wfe_proto::v1::{
     self, execution_service_server::ExecutionService,
     execution_service_server::ExecutionServiceServer,
 };
 
 use crate::{
+    auth::Guard,
     error::ServiceError,
     service::{Cancelled, Service, Started},
 };
 
+mod caller;
 mod from_proto;
 mod layer;
 mod page;
@@ -28,28 +31,33 @@ use watch::WatchStream;
 /// At most this many bytes in a request.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
-/// The service as tonic serves it.
-pub fn server(service: Service) -> ExecutionServiceServer<Door> {
-    ExecutionServiceServer::new(Door { service }).max_decoding_message_size(MAX_REQUEST_BYTES)
+/// The service as tonic serves it to those whom `guard` lets in.
+pub fn server(service: Service, guard: Guard) -> ExecutionServiceServer<Door> {
+    ExecutionServiceServer::new(Door { service, guard })
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 /// Implements the contract on the service.
 pub struct Door {
     service: Service,
+    guard: Guard,
 }
 
 impl Door {
     /// Measures a call and turns its error into a status.
     async fn answer<T>(
         &self,
-        method: &'static str,
+        method: Method,
         call: impl Future<Output = Result<T, ServiceError>>,
     ) -> Result<Response<T>, Status> {
         let begin = Instant::now();
         let answer = call.await;
         let code = answer.as_ref().err().map(ServiceError::code);
-        self.service.metrics().call(method, code, begin.elapsed());
-        answer.map(Response::new).map_err(|error| to_status(&error))
+        self.service.metrics().call(method.as_str(), code, begin.elapsed());
+        answer.map(Response::new).map_err(|error| {
+            caller::tell_denial(self.service.metrics(), method, &error);
+            to_status(&error)
+        })
     }
 }
 
@@ -59,10 +67,18 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::StartRequest>,
     ) -> Result<Response<v1::StartResponse>, Status> {
-        self.answer("Start", async {
-            let actor = from_proto::actor(&request);
-            let (start, mode) = from_proto::start(request.into_inner())?;
-            let started = self.service.start(start, actor, mode).await?;
+        self.answer(Method::Start, async {
+            let access = self.admit(&request).await?;
+            let mut message = request.into_inner();
+            let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
+            let (start, mode) = from_proto::start(message)?;
+            self.require(&access, Method::Start, &start.target).await?;
+            if start.when_locked == WhenLocked::Attach {
+                // The answer may be an execution that somebody else started.
+                self.require(&access, Method::Get, &start.target).await?;
+            }
+            let actor = access.acting_for(somebody)?;
+            let started = Box::pin(self.service.start(start, actor, mode)).await?;
             let (execution, outcome) = match started {
                 Started::Accepted(execution) => (execution, v1::StartOutcome::Accepted),
                 Started::Repeated(execution) => (execution, v1::StartOutcome::Repeated),
@@ -85,13 +101,17 @@ impl ExecutionService for Door {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let opened = async {
+            let access = self.admit(&request).await?;
             let (id, after) = from_proto::watch(request.into_inner())?;
+            let execution = self.seen(&access, Method::Watch, &id.into()).await?;
+            let renewal = access.renewal(Method::Watch, &execution);
             let updates = self.service.watch(id, after).await?;
-            Ok(watch::stream(updates, &self.service))
+            Ok(watch::stream(updates, renewal, &self.service))
         }
         .await;
         opened.map(Response::new).map_err(|error: ServiceError| {
             self.service.metrics().call("Watch", Some(error.code()), std::time::Duration::ZERO);
+            caller::tell_denial(self.service.metrics(), Method::Watch, &error);
             to_status(&error)
         })
     }
@@ -100,15 +120,19 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
-        self.answer("Cancel", async {
-            let actor = from_proto::actor(&request);
-            let (key, reason) = from_proto::cancel(request.into_inner())?;
+        self.answer(Method::Cancel, async {
+            let access = self.admit(&request).await?;
+            let mut message = request.into_inner();
+            let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
+            let (key, reason) = from_proto::cancel(message)?;
+            self.allowed(&access, Method::Cancel, &key).await?;
+            let actor = access.acting_for(somebody)?;
             let execution = match key {
                 from_proto::Key::Execution(id) => {
-                    Some(self.service.cancel(id, reason, actor).await?)
+                    Some(Box::pin(self.service.cancel(id, reason, actor)).await?)
                 }
                 from_proto::Key::Request(id) => {
-                    match self.service.cancel_request(id, reason, actor).await? {
+                    match Box::pin(self.service.cancel_request(id, reason, actor)).await? {
                         Cancelled::Execution(execution) => Some(*execution),
                         Cancelled::Withdrawn => None,
                     }
@@ -125,11 +149,16 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::ClearBlockRequest>,
     ) -> Result<Response<v1::ClearBlockResponse>, Status> {
-        self.answer("ClearBlock", async {
-            let actor = from_proto::actor(&request);
-            let asked = from_proto::clear_block(request.into_inner())?;
+        self.answer(Method::ClearBlock, async {
+            let access = self.admit(&request).await?;
+            let mut message = request.into_inner();
+            let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
+            let asked = from_proto::clear_block(message)?;
             let from_proto::ClearBlock { key, reason, ticket, expected } = asked;
-            let cleared = self.service.clear_block(&key, reason, ticket, expected, actor).await?;
+            self.require(&access, Method::ClearBlock, &key).await?;
+            let actor = access.acting_for(somebody)?;
+            let cleared =
+                Box::pin(self.service.clear_block(&key, reason, ticket, expected, actor)).await?;
             let namespace = self.service.namespace();
             Ok(v1::ClearBlockResponse {
                 target: Some(to_proto::target(&cleared.target)),
@@ -143,11 +172,10 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetResponse>, Status> {
-        self.answer("Get", async {
-            let execution = match from_proto::get(request.into_inner())? {
-                from_proto::Key::Execution(id) => self.service.get(id).await?,
-                from_proto::Key::Request(id) => self.service.get_by_request(&id).await?,
-            };
+        self.answer(Method::Get, async {
+            let access = self.admit(&request).await?;
+            let key = from_proto::get(request.into_inner())?;
+            let execution = self.seen(&access, Method::Get, &key).await?;
             let execution = Some(to_proto::execution(&execution, self.service.namespace()));
             Ok(v1::GetResponse { execution })
         })
@@ -158,10 +186,11 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
-        self.answer("List", async {
+        self.answer(Method::List, async {
+            let access = self.admit(&request).await?;
             let (filter, page) = from_proto::list(request.into_inner())?;
-            let listed = self.service.list(&filter, page).await?;
-            Ok(to_proto::list(&listed, &filter, page, self.service.namespace()))
+            let (listed, next) = self.page(&access, &filter, page).await?;
+            Ok(to_proto::list(&listed, next, &filter, self.service.namespace()))
         })
         .await
     }
@@ -170,10 +199,12 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::GetTargetRequest>,
     ) -> Result<Response<v1::GetTargetResponse>, Status> {
-        self.answer("GetTarget", async {
+        self.answer(Method::GetTarget, async {
+            let access = self.admit(&request).await?;
             let v1::GetTargetRequest { target, cluster_id } = request.into_inner();
             let key = from_proto::target_key(&target, &cluster_id)?;
-            let view = self.service.target(&key).await?;
+            self.require(&access, Method::GetTarget, &key).await?;
+            let view = Box::pin(self.service.target(&key)).await?;
             Ok(v1::GetTargetResponse { target: Some(to_proto::target(&view)) })
         })
         .await
@@ -183,8 +214,10 @@ impl ExecutionService for Door {
         &self,
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        self.answer("ListEvents", async {
+        self.answer(Method::ListEvents, async {
+            let access = self.admit(&request).await?;
             let (id, after, limit) = from_proto::list_events(request.into_inner())?;
+            self.allowed(&access, Method::ListEvents, &id.into()).await?;
             let events = self.service.events(id, after, limit).await?;
             Ok(to_proto::events(&events, limit, self.service.namespace()))
         })

@@ -1,9 +1,10 @@
 //! The gRPC execution service: the shell around [`wfe_core`].
 //!
 //! A reader's order: [`service`] (one file per call), [`store`] and [`tekton`] (what it stands on),
-//! [`reconcile`] (what goes on after a call was answered), [`grpc`] (the door), [`config`] and
-//! [`server`] (how it is put together).
+//! [`reconcile`] (what goes on after a call was answered), [`auth`] (who calls, and what they may do),
+//! [`grpc`] (the door), [`config`] and [`server`] (how it is put together).
 
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -8,6 +8,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use wfe_core::{
+    access::Method,
     clear::Outcome,
     event::{Event, EventKind},
     execution::{Execution, Gate, StateCode},
@@ -27,6 +28,10 @@ const LATENCY: &[f64] = &[
 /// Seconds that a run takes.
 const DURATION: &[f64] = &[1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 
+/// Why a call is denied.
+const DENIALS: [Code; 3] =
+    [Code::Unauthenticated, Code::PermissionDenied, Code::AuthenticationUnavailable];
+
 /// The metrics of one server, in a registry of its own.
 #[derive(Clone)]
 pub struct Metrics {
@@ -36,6 +41,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     observed: IntCounterVec,
     clearances: IntCounterVec,
+    denials: IntCounterVec,
     calls: HistogramVec,
     accepted_to_run: Histogram,
     run_duration: HistogramVec,
@@ -80,6 +86,13 @@ impl Metrics {
                 Opts::new("clearances_total", "Attempts to clear a block, by what came of them."),
                 &["outcome"],
             )?,
+            denials: IntCounterVec::new(
+                Opts::new(
+                    "denials_total",
+                    "Calls and streams that were denied to their callers; code says why.",
+                ),
+                &["method", "code"],
+            )?,
             calls: HistogramVec::new(
                 histogram(
                     "call_seconds",
@@ -120,16 +133,23 @@ impl Metrics {
             registry,
         };
         metrics.register()?;
+        // From the start on, so that the first denial is seen as a change.
+        for method in Method::ALL {
+            for code in DENIALS {
+                metrics.denials.with_label_values(&[method.as_str(), code.as_str()]);
+            }
+        }
         Ok(metrics)
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 14] = [
+        let all: [Box<dyn prometheus::core::Collector>; 15] = [
             Box::new(self.executions.clone()),
             Box::new(self.live.clone()),
             Box::new(self.refusals.clone()),
             Box::new(self.observed.clone()),
             Box::new(self.clearances.clone()),
+            Box::new(self.denials.clone()),
             Box::new(self.calls.clone()),
             Box::new(self.accepted_to_run.clone()),
             Box::new(self.run_duration.clone()),
@@ -203,6 +223,11 @@ impl Metrics {
     /// Somebody asked to clear a block.
     pub(crate) fn clearance(&self, outcome: Outcome) {
         self.clearances.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// A call or a stream was denied.
+    pub(crate) fn denied(&self, method: Method, code: Code) {
+        self.denials.with_label_values(&[method.as_str(), code.as_str()]).inc();
     }
 
     /// A call was answered.

@@ -7,16 +7,20 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
-use wfe_proto::v1::execution_service_server::SERVICE_NAME;
+use wfe_proto::v1::execution_service_server::{ExecutionServiceServer, SERVICE_NAME};
 use wfe_runtime::{
+    cluster::{self, ClientError},
     error::chain,
     http,
     process::{BindError, Serving, bind, essential},
+    settings::SettingsError,
+    tls::{SelfSigned, TlsListener},
 };
 
 use crate::{
+    auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
-    config::{Config, Engine},
+    config::{Authentication, Config, Engine, Tls},
     grpc,
     http::Probes,
     ledger::Ledger,
@@ -33,6 +37,10 @@ use crate::{
         simulator::Simulator,
     },
 };
+
+mod tls;
+
+pub use tls::TlsError;
 
 /// grpc.health.v1 is brought in step with readiness this often. Each look proves by a small write that
 /// the store can write.
@@ -91,6 +99,15 @@ pub enum StartError {
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] ConnectError),
+    /// The API server cannot be asked who calls.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Metrics cannot be registered.
     #[error("metrics")]
     Metrics(#[from] prometheus::Error),
@@ -114,13 +131,15 @@ impl Server {
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
+        let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, store, &tekton, clock, metrics))
+        Ok(Self::run(config, listeners, doorman, store, &tekton, clock, metrics))
     }
 
     fn run(
         config: Config,
         listeners: Listeners,
+        doorman: Doorman,
         store: Arc<dyn Store>,
         tekton: &Arc<dyn Tekton>,
         clock: Arc<dyn Clock>,
@@ -173,11 +192,26 @@ impl Server {
             async move { follow_runs(&reconciler, stopping).await }
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        let Doorman { guard, tls } = doorman;
+        let incoming = match tls {
+            None => Incoming::Plain(listeners.grpc),
+            Some(tls) => {
+                let certificate = tls.certificate();
+                tasks.spawn(essential(&ended, tls.keep(stopping.clone())));
+                Incoming::Tls(TlsListener::new(listeners.grpc, certificate))
+            }
+        };
         let door = tokio::spawn(essential(
             &ended,
-            serve_grpc(listeners.grpc, service, probes.clone(), draining.clone()),
+            serve_grpc(incoming, grpc::server(service, guard), probes.clone(), draining.clone()),
         ));
         tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
+        if config.authentication == Authentication::None {
+            tracing::warn!(
+                grpc = %addresses[0],
+                "callers are not authenticated: whoever reaches this address may do everything"
+            );
+        }
         Self {
             grpc_address: addresses[0],
             health_address: addresses[1],
@@ -240,6 +274,37 @@ impl Serving for Server {
     }
 }
 
+/// Who is let in, and what is shown to them.
+struct Doorman {
+    guard: Guard,
+    tls: Option<tls::KeptTls>,
+}
+
+impl Doorman {
+    async fn begin(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let tls = config.tls().map_err(SettingsError::wrong)?;
+        let guard = match config.authentication {
+            Authentication::None => Guard::open(),
+            Authentication::Kubernetes => {
+                let client = cluster::client(config.kubeconfig.as_deref()).await?;
+                let reviewer = Arc::new(KubeReviewer::new(client, config.audience.clone()));
+                let bridges = config.trusted_bridges.clone();
+                Guard::reviewed(reviewer, bridges, config.authorization_cache, Arc::clone(clock))
+            }
+        };
+        let tls = match tls {
+            Tls::Off => None,
+            Tls::Files(files) => Some(tls::KeptTls::files(files).await?),
+            Tls::Secret { name, names, client_ca } => {
+                let client = cluster::client(config.kubeconfig.as_deref()).await?;
+                let secret = SelfSigned::new(client, name, names, &[]);
+                Some(tls::KeptTls::secret(secret, client_ca, Arc::clone(clock)).await?)
+            }
+        };
+        Ok(Self { guard, tls })
+    }
+}
+
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {
     Ok(match config.engine {
         Engine::Simulator => Arc::new(Simulator::new(clock, config.simulated_task)),
@@ -267,9 +332,17 @@ impl Listeners {
     }
 }
 
+/// Connections of clients.
+enum Incoming {
+    /// In the clear.
+    Plain(TcpListener),
+    /// With TLS.
+    Tls(TlsListener),
+}
+
 async fn serve_grpc(
-    listener: TcpListener,
-    service: Service,
+    incoming: Incoming,
+    executions: ExecutionServiceServer<grpc::Door>,
     probes: Probes,
     draining: CancellationToken,
 ) {
@@ -285,8 +358,7 @@ async fn serve_grpc(
     let v1 = builder().build_v1().inspect_err(|_| reflection("v1")).ok();
     let v1alpha = builder().build_v1alpha().inspect_err(|_| reflection("v1alpha")).ok();
     let report = report_health(reporter, probes, draining.clone());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serve = tonic::transport::Server::builder()
+    let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
@@ -295,8 +367,19 @@ async fn serve_grpc(
         .add_service(health)
         .add_optional_service(v1)
         .add_optional_service(v1alpha)
-        .add_service(grpc::server(service))
-        .serve_with_incoming_shutdown(incoming, draining.cancelled().map(|()| ()));
+        .add_service(executions);
+    let drained = draining.cancelled().map(|()| ());
+    let serve = async {
+        match incoming {
+            Incoming::Plain(listener) => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                router.serve_with_incoming_shutdown(incoming, drained).await
+            }
+            Incoming::Tls(listener) => {
+                router.serve_with_incoming_shutdown(listener.into_stream(), drained).await
+            }
+        }
+    };
     let (served, ()) = tokio::join!(serve, report);
     if let Err(error) = served {
         tracing::error!(error = chain(&error), "the gRPC server ended");

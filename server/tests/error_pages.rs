@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use wfe_core::{
+    access::Verb,
     actor::Actor,
     execution::{Closed, Hold},
     gates::BlockReason,
@@ -16,7 +17,9 @@ use wfe_core::{
     target::TargetKey,
     withdraw::Withdrawal,
 };
+use wfe_runtime::cluster::CallError;
 use wfe_server::{
+    auth::{AccessError, ReviewError, Subject, Unauthenticated},
     error::{Code, ServiceError},
     grpc::to_status,
     store::StoreError,
@@ -92,6 +95,20 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
         ServiceError::Draining { cursor: 7 },
+        AccessError::from(Unauthenticated::Nothing).into(),
+        AccessError::Denied {
+            user: "alice".to_owned(),
+            address: None,
+            verb: Verb::Cancel,
+            subject: Subject::Execution(id),
+        }
+        .into(),
+        AccessError::NotTrusted { user: "alice".to_owned(), address: None }.into(),
+        AccessError::Unavailable(Arc::new(ReviewError {
+            review: "TokenReview",
+            source: CallError::Unanswered(Duration::from_secs(10)),
+        }))
+        .into(),
         ServiceError::Internal(Box::new(row("executions"))),
     ]
 }

@@ -13,6 +13,9 @@ use wfe_proto::v1::execution_service_client::ExecutionServiceClient;
 use crate::ControlPlane;
 use crate::wait::{PATIENCE, eventually};
 
+/// The gates that the past of a target closes.
+const GATES: [&str; 3] = ["WFE_GATE_COOLDOWN", "WFE_GATE_BACKOFF", "WFE_GATE_BLOCK"];
+
 /// A client of the service.
 pub type Client = ExecutionServiceClient<Channel>;
 
@@ -206,6 +209,8 @@ impl Running {
         let mut child = command
             .args(["--grpc-address", any, "--health-address", any, "--metrics-address", any])
             .args(["--log-format", "json"])
+            // Most tests use a target more than once within minutes; those that are about gates give them by flags.
+            .envs(GATES.map(|gate| (gate, "off")))
             .arg("--database")
             .arg(directory.join("wfe.db"))
             .stdin(Stdio::null())

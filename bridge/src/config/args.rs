@@ -25,8 +25,20 @@ pub struct Args {
     #[arg(long)]
     pub print_config: bool,
     /// The execution service [default: <http://127.0.0.1:50051>]
-    #[arg(long, env = "WFE_BRIDGE_SERVER", value_name = "http://HOST:PORT")]
+    #[arg(long, env = "WFE_BRIDGE_SERVER", value_name = "https://HOST:PORT")]
     server: Option<ServerAddress>,
+    /// PEM file with the authorities of the execution service; read for each connection
+    #[arg(long, env = "WFE_BRIDGE_SERVER_CA", value_name = "FILE")]
+    server_ca: Option<PathBuf>,
+    /// File with the token for the execution service; read for each call
+    #[arg(long, env = "WFE_BRIDGE_SERVER_TOKEN_FILE", value_name = "FILE")]
+    server_token_file: Option<PathBuf>,
+    /// PEM file with a certificate for the execution service; read for each connection
+    #[arg(long, env = "WFE_BRIDGE_SERVER_CERTIFICATE", value_name = "FILE")]
+    server_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate
+    #[arg(long, env = "WFE_BRIDGE_SERVER_KEY", value_name = "FILE")]
+    server_key: Option<PathBuf>,
     /// Address of /health and /ready [default: 127.0.0.1:8081]
     #[arg(long, env = "WFE_BRIDGE_HEALTH_ADDRESS", value_name = "IP:PORT")]
     health_address: Option<SocketAddr>,
@@ -86,6 +98,14 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<ServerAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    server_ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_certificate: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     health_address: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics_address: Option<SocketAddr>,
@@ -125,6 +145,10 @@ impl Args {
             config: _,
             print_config: _,
             server,
+            server_ca,
+            server_token_file,
+            server_certificate,
+            server_key,
             health_address,
             metrics_address,
             kubeconfig,
@@ -145,6 +169,10 @@ impl Args {
         } = self.clone();
         Overrides {
             server,
+            server_ca,
+            server_token_file,
+            server_certificate,
+            server_key,
             health_address,
             metrics_address,
             kubeconfig,

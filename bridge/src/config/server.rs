@@ -3,9 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use tonic::transport::{Endpoint, Uri};
+use tonic::transport::Uri;
 
-/// Where the execution service listens: `http://host:port`. The name is looked up again for each new
+/// Where the execution service listens: `https://host:port` or `http://host:port`. The name is looked up again for each new
 /// connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -18,9 +18,9 @@ impl Default for ServerAddress {
 }
 
 impl ServerAddress {
-    /// For a connection to it.
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::from(self.0.clone())
+    /// The address.
+    pub(crate) const fn uri(&self) -> &Uri {
+        &self.0
     }
 }
 
@@ -41,12 +41,12 @@ impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = "is not the address of a server; expected http://host:port";
+        let expected =
+            "is not the address of a server; expected https://host:port or http://host:port";
         let uri: Uri = text.parse().map_err(|error| format!("{text:?} {expected} ({error})"))?;
         let plain = uri.path() == "/" && uri.query().is_none();
         match uri.scheme_str() {
-            Some("https") => Err("TLS is not available yet; use http://".to_owned()),
-            Some("http") if plain && uri.port_u16().is_some() => Ok(Self(uri)),
+            Some("https" | "http") if plain && uri.port_u16().is_some() => Ok(Self(uri)),
             _ => Err(format!("{text:?} {expected}")),
         }
     }

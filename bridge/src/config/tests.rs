@@ -45,14 +45,33 @@ fn an_unknown_key_is_named() {
 
 #[test]
 fn a_server_is_a_plain_host_and_port() {
+    let https = ["--server", "https://wfe:1", "--server-ca", "ca.crt"];
+    assert_eq!(load(&https).unwrap().server.to_string(), "https://wfe:1");
     for right in ["http://127.0.0.1:50051", "http://wfe.kubernaut-system:50051", "http://[::1]:9"] {
         assert_eq!(load(&["--server", right]).unwrap().server.to_string(), right);
     }
-    for wrong in ["", "host:1", "https://host:1", "http://host", "http://host:1/path", "ftp://h:1"]
-    {
+    for wrong in ["", "host:1", "https://host", "http://host", "http://host:1/path", "ftp://h:1"] {
         let error = load(&["--server", wrong]).unwrap_err();
         assert!(error.contains("--server"), "{error}");
     }
+}
+
+#[test]
+fn settings_about_the_server_that_do_not_go_together_are_refused() {
+    #[rustfmt::skip]
+    let table: [(&[&str], &str); 6] = [
+        (&["--server", "https://wfe:1"], "server_ca"),
+        (&["--server", "http://wfe:1", "--server-token-file", "t"], "https"),
+        (&["--server", "http://127.0.0.1:1", "--server-ca", "ca"], "https"),
+        (&["--server", "http://127.0.0.1:1", "--server-certificate", "c", "--server-key", "k"], "https"),
+        (&["--server-certificate", "c"], "server_key"),
+        (&["--server-key", "k"], "server_certificate"),
+    ];
+    for (flags, named) in table {
+        let error = load(flags).unwrap_err();
+        assert!(error.contains(named), "{flags:?}: {error}");
+    }
+    load(&["--server", "http://127.0.0.1:1", "--server-token-file", "t"]).unwrap();
 }
 
 #[test]

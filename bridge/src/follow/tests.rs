@@ -9,7 +9,11 @@ use wfe_runtime::{
 };
 
 use super::*;
-use crate::{config::ServerAddress, metrics::Released, object::RawObject};
+use crate::{
+    config::{Config, ServerAccess},
+    metrics::Released,
+    object::RawObject,
+};
 
 mod service;
 mod wishes;
@@ -58,15 +62,19 @@ fn mk_execution(state: State, revision: i64) -> Record {
 }
 
 /// A follower of an object, whose service is away, with what its watch of objects tells it.
+fn mk_access(address: &str) -> ServerAccess {
+    Config { server: address.parse().unwrap(), ..Config::default() }.access().unwrap()
+}
+
 fn mk_follower(api_server: &ApiServer, object: Object) -> (Follower, watch::Sender<Sight>) {
-    mk_follower_of(api_server, object, &"http://127.0.0.1:1".parse().unwrap())
+    mk_follower_of(api_server, object, &mk_access("http://127.0.0.1:1"))
 }
 
 /// The same, with a service.
 fn mk_follower_of(
     api_server: &ApiServer,
     object: Object,
-    server: &ServerAddress,
+    server: &ServerAccess,
 ) -> (Follower, watch::Sender<Sight>) {
     let metrics = Metrics::new().unwrap();
     let around = Surroundings {

@@ -27,6 +27,24 @@ impl fmt::Display for Span {
     }
 }
 
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Secret, Self::Err> {
+        Ok(Secret(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
 /// When an execution must be over: a span from now, or a point in time in RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {

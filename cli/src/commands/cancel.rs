@@ -19,7 +19,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Error> {
     let CancelArgs { which, reason, mode } = args;
     let request_id = which.request_id.unwrap_or_default();
-    let mut client = connect(&global.server, global.timeout.0)?;
+    let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     let message = CancelRequest {
         // The parser asks for one of the two.
         execution_id: which.id.unwrap_or_default(),

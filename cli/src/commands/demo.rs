@@ -7,7 +7,7 @@ mod story;
 use self::story::Story;
 use super::dev;
 use crate::{
-    args::{DemoArgs, Global, Output},
+    args::{AccessArgs, DemoArgs, Global, Output},
     client::connect,
     context::Context,
     error::Error,
@@ -31,7 +31,7 @@ pub(super) async fn run(
         LocalServer::start(directory.path(), Addresses::free(), Backend::Simulated(pace)).await?;
     let address = server.addresses().grpc.to_string();
     let address = address.parse().map_err(Error::Usage)?;
-    let told = match connect(&address, global.timeout.0) {
+    let told = match connect(&address, &AccessArgs::default(), global.timeout.0) {
         Ok(client) => Story::new(context, client, global.timeout.0).tell().await,
         Err(error) => Err(error),
     };

@@ -20,7 +20,7 @@ pub(super) async fn run(
     global: &Global,
     args: EventsArgs,
 ) -> Result<Exit, Error> {
-    let mut client = connect(&global.server, global.timeout.0)?;
+    let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     let mut all = ListEventsResponse::default();
     loop {
         let message = ListEventsRequest {

@@ -23,7 +23,7 @@ pub(super) async fn run(
         // The parser asks for one of the two.
         GetArgs { .. } => return Err(Error::Usage("neither an id nor --request-id".to_owned())),
     };
-    let mut client = connect(&global.server, global.timeout.0)?;
+    let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     let call = client.get(request(GetRequest { key: Some(key) }, global.timeout.0));
     let response = answered(context, call).await?;
     answer(context, global, &response, |response, context| {

@@ -17,7 +17,7 @@ pub(super) async fn run(
     global: &Global,
     args: ListArgs,
 ) -> Result<Exit, Error> {
-    let mut client = connect(&global.server, global.timeout.0)?;
+    let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     let call = client.list(request(to_request(args), global.timeout.0));
     let response = answered(context, call).await?;
     answer(context, global, &response, |response, context| {

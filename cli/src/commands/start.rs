@@ -29,7 +29,7 @@ pub(super) async fn run(
     let request_id = args.request_id.clone();
     let request_id = request_id.unwrap_or_else(|| (context.new_request_id)());
     let message = args.to_request(from_file, request_id, (context.now)()).map_err(Error::Usage)?;
-    let mut client = connect(&global.server, global.timeout.0)?;
+    let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     tell_request_id(context, global, &message.request_id);
     let response = call(context, global, &mut client, message).await?;
     let execution = response.execution.clone().unwrap_or_default();

@@ -17,7 +17,7 @@ pub(super) async fn run(
     global: &Global,
     args: TargetArgs,
 ) -> Result<Exit, Error> {
-    let mut client = connect(&global.server, global.timeout.0)?;
+    let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     let message =
         GetTargetRequest { target: args.target, cluster_id: args.cluster.unwrap_or_default() };
     let call = client.get_target(request(message, global.timeout.0));

@@ -14,7 +14,7 @@ pub(super) async fn run(
     global: &Global,
     args: WatchArgs,
 ) -> Result<Exit, Error> {
-    let client = connect(&global.server, global.timeout.0)?;
+    let client = connect(&global.server, &global.access, global.timeout.0)?;
     let wish = Follow {
         execution_id: args.id,
         after: args.after,

@@ -87,7 +87,9 @@ async fn followed(
     patience: Patience,
 ) -> (Vec<i64>, Result<State, crate::Error>) {
     let address = server.address().parse().unwrap();
-    let client = crate::connect(&address, Duration::from_secs(5)).unwrap();
+    let client =
+        crate::connect(&address, &crate::args::AccessArgs::default(), Duration::from_secs(5))
+            .unwrap();
     let wish = Follow {
         execution_id: "e-1".to_owned(),
         after,

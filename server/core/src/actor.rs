@@ -42,7 +42,7 @@ pub struct OnBehalfOf {
 pub enum AuthenticationMethod {
     /// No authentication.
     None,
-    /// A bearer token, checked by a TokenReview.
+    /// A bearer token, checked by a `TokenReview`.
     Token,
     /// A client certificate.
     Certificate,

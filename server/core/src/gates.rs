@@ -280,8 +280,8 @@ pub fn closed(
         ));
     }
     let any = policy.cooldown.scope == CooldownScope::AnyWorkflow;
-    let cooldowns = history.cooldowns(policy, now).into_iter();
-    let cooldown = cooldowns.filter(|(key, _, _)| any || *key == workflow).next_back();
+    let mut cooldowns = history.cooldowns(policy, now).into_iter();
+    let cooldown = cooldowns.rfind(|(key, _, _)| any || *key == workflow);
     if let Some((key, Success { execution, at }, until)) = cooldown {
         let message = format!(
             "workflow {key} succeeded here at {at} (execution {execution}); its cooldown ends at {until}"

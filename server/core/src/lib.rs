@@ -5,8 +5,10 @@
 //!
 //! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] and
 //! [`gates`] (what may hold it), [`admit`] (who may run on a target), [`start`], [`withdraw`], [`settle`]
-//! and [`clear`] (the decisions that a transaction takes), [`observe`] and [`failure`] (what a run tells).
+//! and [`clear`] (the decisions that a transaction takes), [`observe`] and [`failure`] (what a run tells),
+//! [`access`] (which right a call needs).
 
+pub mod access;
 pub mod actor;
 pub mod admit;
 pub mod clear;

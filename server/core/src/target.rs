@@ -24,6 +24,13 @@ pub struct Target {
     name: String,
 }
 
+impl Target {
+    /// Its namespace; `None` for what is in none.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+}
+
 impl FromStr for Target {
     type Err = Invalid;
 

@@ -6,7 +6,7 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{Engine, gates::GateOverrides};
+use super::{Authentication, Engine, gates::GateOverrides};
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -34,9 +34,33 @@ pub struct Args {
     /// Address of /metrics [default: 127.0.0.1:9090]
     #[arg(long, env = "WFE_METRICS_ADDRESS", value_name = "IP:PORT")]
     metrics_address: Option<SocketAddr>,
-    /// Serve callers without authentication also on an address that is not loopback
-    #[arg(long, env = "WFE_ALLOW_UNAUTHENTICATED", num_args = 0..=1, default_missing_value = "true")]
-    allow_unauthenticated: Option<bool>,
+    /// How callers are told apart [default: none]
+    #[arg(long, env = "WFE_AUTHENTICATION", value_enum)]
+    authentication: Option<Authentication>,
+    /// Tokens of callers must be for this audience [default: wfe]
+    #[arg(long, env = "WFE_AUDIENCE")]
+    audience: Option<String>,
+    /// User names whose word is believed for whom they act, with commas between them
+    #[arg(long, env = "WFE_TRUSTED_BRIDGES", value_delimiter = ',', value_name = "USER")]
+    trusted_bridges: Option<Vec<String>>,
+    /// How long it is believed who somebody is and what they may do [default: 10s]
+    #[arg(long, env = "WFE_AUTHORIZATION_CACHE", value_parser = humantime::parse_duration)]
+    authorization_cache: Option<Duration>,
+    /// PEM file with the certificate of the gRPC service; read again when it changes
+    #[arg(long, env = "WFE_TLS_CERTIFICATE", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate
+    #[arg(long, env = "WFE_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Secret with a certificate that the server makes and renews itself
+    #[arg(long, env = "WFE_TLS_SECRET", value_name = "NAMESPACE/NAME")]
+    tls_secret: Option<String>,
+    /// DNS names and IP addresses of that certificate, with commas between them
+    #[arg(long, env = "WFE_TLS_NAMES", value_delimiter = ',', value_name = "NAME")]
+    tls_names: Option<Vec<String>>,
+    /// PEM file with the authorities of client certificates
+    #[arg(long, env = "WFE_CLIENT_CA", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// SQLite database; created when missing [default: wfe.db]
     #[arg(long, env = "WFE_DATABASE", value_name = "FILE")]
     database: Option<PathBuf>,
@@ -84,7 +108,23 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics_address: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    allow_unauthenticated: Option<bool>,
+    authentication: Option<Authentication>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted_bridges: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    authorization_cache: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_certificate: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_names: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ca: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,7 +157,15 @@ impl Args {
             grpc_address,
             health_address,
             metrics_address,
-            allow_unauthenticated,
+            authentication,
+            audience,
+            trusted_bridges,
+            authorization_cache,
+            tls_certificate,
+            tls_key,
+            tls_secret,
+            tls_names,
+            client_ca,
             database,
             engine,
             namespace,
@@ -135,7 +183,15 @@ impl Args {
             grpc_address,
             health_address,
             metrics_address,
-            allow_unauthenticated,
+            authentication,
+            audience,
+            trusted_bridges,
+            authorization_cache,
+            tls_certificate,
+            tls_key,
+            tls_secret,
+            tls_names,
+            client_ca,
             database,
             engine,
             namespace,

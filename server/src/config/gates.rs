@@ -133,7 +133,7 @@ pub(super) struct GateOverrides {
     #[arg(long, env = "WFE_COOLDOWN_PERIOD", value_parser = humantime::parse_duration)]
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     cooldown_period: Option<Duration>,
-    /// Which workflows it holds [default: same_workflow]
+    /// Which workflows it holds [default: the one that succeeded]
     #[arg(long, env = "WFE_COOLDOWN_SCOPE", value_name = "SCOPE", value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown_scope: Option<CooldownScope>,

@@ -63,11 +63,51 @@ fn what_is_no_setting_is_refused_with_its_name() {
 }
 
 #[test]
-fn an_address_that_is_not_loopback_needs_a_word() {
-    let error = load(&["--grpc-address", "0.0.0.0:50051"]).unwrap_err();
-    assert!(error.contains("allow_unauthenticated"), "{error}");
-    assert!(load(&["--grpc-address", "0.0.0.0:50051", "--allow-unauthenticated"]).is_ok());
-    assert!(load(&["--grpc-address", "[::1]:50051"]).is_ok());
+fn an_address_that_is_not_loopback_needs_authentication_and_tls() {
+    const ALL: [&str; 2] = ["--grpc-address", "0.0.0.0:50051"];
+    const KUBERNETES: [&str; 2] = ["--authentication", "kubernetes"];
+    const FILES: [&str; 4] = ["--tls-certificate", "tls.crt", "--tls-key", "tls.key"];
+    const SECRET: [&str; 4] = ["--tls-secret", "n/s", "--tls-names", "wfe,127.0.0.1"];
+    let error = load(&ALL).unwrap_err();
+    assert!(error.contains("authentication: kubernetes"), "{error}");
+    let error = load(&[&ALL[..], &FILES].concat()).unwrap_err();
+    assert!(error.contains("authentication: kubernetes"), "{error}");
+    let error = load(&[&ALL[..], &KUBERNETES].concat()).unwrap_err();
+    assert!(error.contains("tls_certificate") && error.contains("tls_secret"), "{error}");
+    load(&[&ALL[..], &KUBERNETES, &FILES].concat()).unwrap();
+    load(&[&ALL[..], &KUBERNETES, &SECRET].concat()).unwrap();
+    load(&["--grpc-address", "[::1]:50051"]).unwrap();
+    load(&KUBERNETES).unwrap();
+}
+
+#[test]
+fn settings_about_the_door_that_do_not_go_together_are_refused() {
+    #[rustfmt::skip]
+    let table: [(&[&str], &str); 9] = [
+        (&["--tls-certificate", "c"], "tls_key"),
+        (&["--tls-key", "k"], "tls_certificate"),
+        (&["--tls-certificate", "c", "--tls-key", "k", "--tls-secret", "n/s"], "exclude"),
+        (&["--tls-secret", "n/s"], "tls_names"),
+        (&["--tls-secret", "no-namespace", "--tls-names", "wfe"], "namespace/name"),
+        (&["--client-ca", "ca", "--authentication", "kubernetes"], "tls_certificate"),
+        (&["--client-ca", "ca", "--tls-certificate", "c", "--tls-key", "k"], "authentication"),
+        (&["--audience", ""], "audience"),
+        (&["--authorization-cache", "10m"], "authorization_cache"),
+    ];
+    for (flags, named) in table {
+        let error = load(flags).unwrap_err();
+        assert!(error.contains(named), "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn lists_are_written_with_commas_in_a_flag() {
+    let config = load(&["--trusted-bridges", "system:serviceaccount:a:b,carol"]).unwrap();
+    let names: Vec<&str> = config.trusted_bridges.names().collect();
+    assert_eq!(names, ["carol", "system:serviceaccount:a:b"]);
+    let file = "trusted_bridges: [carol]\ntls_names: [wfe]\n";
+    let config = load_file(file, &[]).unwrap();
+    assert_eq!(config.trusted_bridges.names().collect::<Vec<_>>(), ["carol"]);
 }
 
 #[test]

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use tonic::{Request, transport::server::TcpConnectInfo};
 use wfe_core::{
-    actor::Actor,
     execution::StateCode,
     ids::{ClusterId, ExecutionId, RequestId, Revision, is_dns_subdomain},
     invalid::{Invalid, Violations},
@@ -28,18 +26,14 @@ use crate::{
 
 mod cancel;
 mod clear_block;
+mod on_behalf_of;
 
 pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
+pub(super) use on_behalf_of::on_behalf_of;
 
 fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
-}
-
-/// Who calls. Without authentication that is nobody in particular, from some address.
-pub(super) fn actor<T>(request: &Request<T>) -> Actor {
-    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    Actor::anonymous(peer.map(|address| address.ip().to_string()))
 }
 
 /// A Start.
@@ -59,7 +53,8 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
         when_cooling,
         when_blocked,
         validate_only,
-        on_behalf_of,
+        // Who calls, and for whom, is no part of what is asked for.
+        on_behalf_of: _,
         workflow_identity,
         source,
         sensitive_parameters,
@@ -84,15 +79,12 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
         wrong.take("correlation_id", optional(correlation_id, |text| text.parse()));
     let deadline = wrong.take("deadline", deadline.map(|time| timestamp(&time)).transpose());
     let when_locked = wrong.take("when_locked", locked(when_locked));
-    let when_cooling = wrong.take("when_cooling", cooling(when_cooling));
-    let when_blocked = wrong.take("when_blocked", blocked(when_blocked));
+    let at_cooldown = wrong.take("when_cooling", cooling(when_cooling));
+    let at_block = wrong.take("when_blocked", blocked(when_blocked));
     let identity = take_identity(&mut wrong, workflow_identity.unwrap_or_default());
     let source = take_source(&mut wrong, source);
     // Named first what is wrong, then what is not there yet: a wrong request stays wrong.
     wrong.into_result(())?;
-    if on_behalf_of.is_some() {
-        return Err(not_available("on_behalf_of"));
-    }
     if !sensitive_parameters.is_empty() {
         return Err(not_available("sensitive_parameters"));
     }
@@ -111,8 +103,8 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
             correlation_id: correlation_id?,
             deadline: deadline?,
             when_locked: when_locked?,
-            when_cooling: when_cooling?,
-            when_blocked: when_blocked?,
+            when_cooling: at_cooldown?,
+            when_blocked: at_block?,
             identity,
             source,
         })

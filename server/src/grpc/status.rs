@@ -13,13 +13,19 @@ use wfe_core::{
 use wfe_proto::ERROR_DOMAIN;
 use wfe_runtime::error::chain;
 
-use crate::error::{Code, ServiceError};
+use crate::{
+    auth::AccessError,
+    error::{Code, ServiceError},
+};
 
 /// When a client may try again after the service or what it stands on was away.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// At most this many characters of the reason that a caller gave are told in an error.
 const MAX_REASON_CHARS: usize = 200;
+
+/// At most this many characters of the name of a user.
+const MAX_USER_CHARS: usize = 300;
 
 /// At most this many wrong fields are told. Details and message travel in headers, and a client whose
 /// limit for these is exceeded sees no error but a broken connection.
@@ -105,7 +111,8 @@ pub fn to_status(error: &ServiceError) -> Status {
         }
         ServiceError::StoreUnavailable(_)
         | ServiceError::ClusterUnavailable
-        | ServiceError::Cluster(_) => {
+        | ServiceError::Cluster(_)
+        | ServiceError::Access(AccessError::Unavailable(_)) => {
             details.set_retry_info(Some(RETRY));
             Grpc::Unavailable
         }
@@ -113,6 +120,16 @@ pub fn to_status(error: &ServiceError) -> Status {
             metadata.insert("cursor".to_owned(), cursor.to_string());
             details.set_retry_info(Some(RETRY));
             Grpc::Unavailable
+        }
+        ServiceError::Access(AccessError::Unauthenticated(_)) => Grpc::Unauthenticated,
+        ServiceError::Access(AccessError::Denied { user, verb, .. }) => {
+            metadata.insert("user".to_owned(), cut(user, MAX_USER_CHARS));
+            metadata.insert("verb".to_owned(), verb.as_str().to_owned());
+            Grpc::PermissionDenied
+        }
+        ServiceError::Access(AccessError::NotTrusted { user, .. }) => {
+            metadata.insert("user".to_owned(), cut(user, MAX_USER_CHARS));
+            Grpc::PermissionDenied
         }
         ServiceError::Internal(_) => Grpc::Internal,
     };

@@ -9,12 +9,12 @@ use wfe_core::{
     },
     failure::{Failure, FailureReason},
     ids::{ExecutionId, Revision},
-    request::StartRequest,
+    request::{Source, StartRequest},
 };
 use wfe_proto::v1;
 
 use super::{from_proto::question, page};
-use crate::store::{Filter, Listed, Page};
+use crate::store::{Filter, Listed, Sequence};
 
 mod progress;
 mod target;
@@ -90,11 +90,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
             version: identity.version.clone(),
         })
         .filter(|identity| *identity != v1::WorkflowIdentity::default()),
-        source: source.as_ref().map(|source| v1::Source {
-            namespace: source.namespace.clone(),
-            name: source.name.clone(),
-            uid: source.uid.clone(),
-        }),
+        source: source.as_ref().map(asked_by),
         state: state_code(state.code()).into(),
         revision: revision(*number),
         waiting: match state {
@@ -204,16 +200,14 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
 /// A page of a list.
 pub(super) fn list(
     listed: &[Listed],
+    next: Option<Sequence>,
     filter: &Filter,
-    page: Page,
     namespace: &str,
 ) -> v1::ListResponse {
-    let full = listed.len() >= page.limit as usize;
-    let next = listed.last().filter(|_| full);
     v1::ListResponse {
         executions: listed.iter().map(|entry| execution(&entry.execution, namespace)).collect(),
         next_page_token: next
-            .map(|entry| page::encode(&question(filter), entry.sequence.0))
+            .map(|sequence| page::encode(&question(filter), sequence.0))
             .unwrap_or_default(),
     }
 }
@@ -243,6 +237,11 @@ fn state_code(code: StateCode) -> v1::State {
         StateCode::Failed => v1::State::Failed,
         StateCode::Cancelled => v1::State::Cancelled,
     }
+}
+
+fn asked_by(source: &Source) -> v1::Source {
+    let Source { namespace, name, uid } = source;
+    v1::Source { namespace: namespace.clone(), name: name.clone(), uid: uid.clone() }
 }
 
 fn observed(run: &PlannedRun) -> Vec<v1::Waiting> {

@@ -1,13 +1,19 @@
 //! The stream of a Watch, counted when it ends.
 
-use std::{pin::Pin, time::Instant};
+use std::{
+    pin::{Pin, pin},
+    time::Instant,
+};
 
+use async_stream::try_stream;
 use futures::{Stream, StreamExt as _};
 use tonic::Status;
+use wfe_core::access::Method;
 use wfe_proto::v1::{self, watch_response};
 
-use super::{status::to_status, to_proto};
+use super::{caller::tell_denial, status::to_status, to_proto};
 use crate::{
+    auth::Renewal,
     error::{Code, ServiceError},
     metrics::Metrics,
     service::{Service, Update},
@@ -16,20 +22,29 @@ use crate::{
 /// What tonic sends.
 pub(super) type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
-/// Turns updates into messages.
+/// Turns updates into messages. Before each one it is looked again whether the caller may still have
+/// it; when not, the stream ends.
 pub(super) fn stream(
     updates: impl Stream<Item = Result<Update, ServiceError>> + Send + 'static,
+    renewal: Renewal,
     service: &Service,
 ) -> WatchStream {
     let mut ended = Ended { metrics: service.metrics().clone(), begin: Instant::now(), code: None };
     let namespace = service.namespace().to_owned();
-    Box::pin(updates.map(move |update| match update {
-        Ok(update) => Ok(message(&update, &namespace)),
-        Err(error) => {
-            ended.end_with(error.code());
-            Err(to_status(&error))
+    Box::pin(try_stream! {
+        let mut updates = pin!(updates);
+        while let Some(update) = updates.next().await {
+            let allowed = match update {
+                Ok(update) => renewal.check().await.map(|()| update).map_err(ServiceError::from),
+                Err(error) => Err(error),
+            };
+            let update = allowed.map_err(|error| {
+                ended.end_with(&error);
+                to_status(&error)
+            })?;
+            yield message(&update, &namespace);
         }
-    }))
+    })
 }
 
 fn message(update: &Update, namespace: &str) -> v1::WatchResponse {
@@ -58,8 +73,9 @@ struct Ended {
 }
 
 impl Ended {
-    fn end_with(&mut self, code: Code) {
-        self.code = Some(code);
+    fn end_with(&mut self, error: &ServiceError) {
+        self.code = Some(error.code());
+        tell_denial(&self.metrics, Method::Watch, error);
     }
 }
 

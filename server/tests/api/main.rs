@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod bad_input;
 mod cancel;
+mod gates;
 mod locking;
 mod queries;
 mod requests;

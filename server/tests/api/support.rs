@@ -21,13 +21,14 @@ use wfe_proto::v1::{
     watch_response,
 };
 use wfe_server::{
+    auth::Guard,
     clock::{Clock, SystemClock},
     grpc,
     ledger::Ledger,
     metrics::Metrics,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
-    store::{Store, observer::Unobserved, sqlite::SqliteStore},
+    store::{Store, sqlite::SqliteStore},
     tekton::{
         Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
@@ -45,7 +46,9 @@ pub(crate) struct Stack {
     pub(crate) metrics: Metrics,
     directory: TempDir,
     heartbeat: Duration,
+    clock: Arc<dyn Clock>,
     gates: gates::Policy,
+    guard: Guard,
     running: Running,
 }
 
@@ -68,25 +71,49 @@ impl Stack {
 
     /// Only the lock of a target holds anybody.
     pub(crate) async fn with(config: SimulatorConfig) -> Self {
-        Self::with_gates(config, gates::Policy::all(gates::Mode::Off)).await
+        let gates = gates::Policy::all(gates::Mode::Off);
+        Self::with_gates(config, gates, Arc::new(SystemClock)).await
     }
 
-    pub(crate) async fn with_gates(config: SimulatorConfig, gates: gates::Policy) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cluster = SimulatedCluster::new(config, Arc::new(SystemClock));
-        let heartbeat = Duration::from_millis(50);
-        let started = Running::start(&cluster, &directory, heartbeat, gates.clone()).await;
-        let (running, metrics) = started;
-        let stack = Self { cluster, metrics, directory, heartbeat, gates, running };
+    /// Objects take their times from `clock`; how long a task takes does not depend on it.
+    pub(crate) async fn with_gates(
+        config: SimulatorConfig,
+        gates: gates::Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let stack = Self::build(config, Guard::open(), gates, clock).await;
         stack.until_synced().await;
         stack
+    }
+
+    /// A service that lets in whom `guard` lets in. Its watches on the cluster may not be complete yet.
+    pub(crate) async fn guarded(guard: Guard) -> Self {
+        let config =
+            SimulatorConfig { task_time: Duration::from_millis(40), ..SimulatorConfig::default() };
+        let gates = gates::Policy::all(gates::Mode::Off);
+        Self::build(config, guard, gates, Arc::new(SystemClock)).await
+    }
+
+    async fn build(
+        config: SimulatorConfig,
+        guard: Guard,
+        gates: gates::Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = SimulatedCluster::new(config, Arc::clone(&clock));
+        let heartbeat = Duration::from_millis(50);
+        let set = (Arc::clone(&clock), gates.clone(), guard.clone());
+        let started = Running::start(&cluster, &directory, heartbeat, set).await;
+        let (running, metrics) = started;
+        Self { cluster, metrics, directory, heartbeat, clock, gates, guard, running }
     }
 
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
     pub(crate) async fn crash_and_restart(&mut self) {
         self.running.kill().await;
-        let gates = self.gates.clone();
-        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, gates).await;
+        let set = (Arc::clone(&self.clock), self.gates.clone(), self.guard.clone());
+        let started = Running::start(&self.cluster, &self.directory, self.heartbeat, set).await;
         (self.running, self.metrics) = started;
     }
 
@@ -136,13 +163,12 @@ impl Running {
         cluster: &Arc<SimulatedCluster>,
         directory: &TempDir,
         heartbeat: Duration,
-        gates: gates::Policy,
+        (clock, gates, guard): (Arc<dyn Clock>, gates::Policy, Guard),
     ) -> (Self, Metrics) {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new().unwrap();
         let path = directory.path().join("wfe.db");
         let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap());
+            Arc::new(SqliteStore::open(&path, Arc::new(metrics.clone())).await.unwrap());
         let tekton: Arc<dyn Tekton> = Arc::new(Simulator::connect(Arc::clone(cluster)));
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
         let ledger = Ledger::new(
@@ -175,7 +201,7 @@ impl Running {
             tokio_stream::wrappers::ReceiverStream::new(connections).map(Ok::<_, std::io::Error>);
         let serve = tonic::transport::Server::builder()
             .layer(grpc::ExplainLayer)
-            .add_service(grpc::server(service))
+            .add_service(grpc::server(service, guard))
             .serve_with_incoming(incoming);
         let tasks = vec![
             tokio::spawn(async move { serve.await.unwrap() }),

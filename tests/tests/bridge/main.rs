@@ -5,6 +5,7 @@ mod bad_input;
 mod crash;
 mod deletion;
 mod finished;
+mod gates;
 mod lifecycle;
 mod locking;
 mod others;

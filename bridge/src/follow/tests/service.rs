@@ -18,7 +18,7 @@ use wfe_proto::{
     },
 };
 
-use crate::config::ServerAddress;
+use crate::config::{Config, ServerAccess};
 
 type Script<Q> = Box<dyn Fn(Q) -> Result<Option<Execution>, Status> + Send + Sync>;
 
@@ -47,7 +47,7 @@ pub(super) fn mk_error(code: Code, reason: &str, message: &str) -> Status {
 }
 
 /// Ends the service when it is dropped.
-pub(super) struct Serving(JoinHandle<()>, pub(super) ServerAddress);
+pub(super) struct Serving(JoinHandle<()>, pub(super) ServerAccess);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -63,7 +63,8 @@ pub(super) async fn serve(script: Answers) -> Serving {
         let incoming = TcpListenerStream::new(listener);
         Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
     });
-    Serving(serving, address.into())
+    let config = Config { server: address.into(), ..Config::default() };
+    Serving(serving, config.access().unwrap())
 }
 
 struct Service(Mutex<Answers>);

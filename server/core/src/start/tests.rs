@@ -178,7 +178,7 @@ fn each_gate_refuses_or_queues_as_asked_when_enforced_and_lets_pass_when_observe
             } else {
                 when_cooling == WhenCooling::Wait
             };
-            match decision {
+            match &decision {
                 StartDecision::Refuse(hold) if !waits => assert_eq!(hold.gate(), gate),
                 StartDecision::Refuse(hold) => {
                     assert_eq!((hold.gate(), when_cooling), (Gate::Backoff, WhenCooling::Reject));
@@ -187,7 +187,15 @@ fn each_gate_refuses_or_queues_as_asked_when_enforced_and_lets_pass_when_observe
                     let State::Waiting { hold } = &change.execution.state else { panic!() };
                     assert_eq!(hold.gate(), gate);
                 }
-                other => panic!("{gate:?} {when_cooling:?} {when_blocked:?}: {other:?}"),
+                StartDecision::Accept { .. }
+                | StartDecision::Repeat(_)
+                | StartDecision::Attach(_)
+                | StartDecision::Withdrawn(_)
+                | StartDecision::Reused { .. }
+                | StartDecision::DeadlinePassed
+                | StartDecision::ClusterUnknown => {
+                    panic!("{gate:?} {when_cooling:?} {when_blocked:?}: {decision:?}")
+                }
             }
         }
         for (mode, seen) in [(Mode::Observe, true), (Mode::Off, false)] {

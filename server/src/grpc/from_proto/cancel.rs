@@ -11,7 +11,7 @@ const MAX_REASON_CHARS: usize = 2_000;
 
 /// A Cancel.
 pub(in super::super) fn cancel(message: v1::CancelRequest) -> Result<(Key, String), ServiceError> {
-    let v1::CancelRequest { execution_id, reason, mode, on_behalf_of, request_id } = message;
+    let v1::CancelRequest { execution_id, reason, mode, on_behalf_of: _, request_id } = message;
     let mut wrong = Violations(Vec::new());
     let key = key(&mut wrong, &execution_id, &request_id);
     if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_CHARS {
@@ -29,9 +29,6 @@ pub(in super::super) fn cancel(message: v1::CancelRequest) -> Result<(Key, Strin
         v1::CancelMode::StopAndFinally => {
             return Err(not_available("the cancel mode STOP_AND_FINALLY"));
         }
-    }
-    if on_behalf_of.is_some() {
-        return Err(not_available("on_behalf_of"));
     }
     Ok((key, reason))
 }

@@ -152,7 +152,7 @@ async fn race(
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum First {
     Start(ExecutionId),
-    Withdrawal(Withdrawal),
+    Withdrawal(Box<Withdrawal>),
 }
 
 /// The one order that explains every answer.
@@ -167,10 +167,10 @@ fn first_of(starts: &[StartDecision], withdrawals: &[WithdrawDecision]) -> First
         }
         First::Withdrawal(first) => {
             let writes = |d: &&WithdrawDecision| matches!(d, WithdrawDecision::Withdraw(_));
-            let stands = WithdrawDecision::Withdrawn(first.clone());
+            let stands = WithdrawDecision::Withdrawn(Withdrawal::clone(first));
             withdrawals.iter().filter(writes).count() == 1
                 && withdrawals.iter().filter(|d| !writes(d)).all(|d| *d == stands)
-                && starts.iter().all(|d| *d == StartDecision::Withdrawn(first.clone()))
+                && starts.iter().all(|d| *d == StartDecision::Withdrawn(Withdrawal::clone(first)))
         }
     };
     let accepted = starts.iter().find_map(|decision| match decision {
@@ -184,7 +184,9 @@ fn first_of(starts: &[StartDecision], withdrawals: &[WithdrawDecision]) -> First
         | StartDecision::DeadlinePassed => None,
     });
     let withdrawn = withdrawals.iter().find_map(|decision| match decision {
-        WithdrawDecision::Withdraw(withdrawal) => Some(First::Withdrawal(withdrawal.clone())),
+        WithdrawDecision::Withdraw(withdrawal) => {
+            Some(First::Withdrawal(Box::new(withdrawal.clone())))
+        }
         WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_) => None,
     });
     match (accepted, withdrawn) {
@@ -204,8 +206,8 @@ async fn assert_kept(store: &dyn Store, request: u32, first: &First) {
     let expected = match first {
         First::Start(id) => (StartDecision::Repeat(*id), WithdrawDecision::Stop(*id), Some(*id)),
         First::Withdrawal(first) => (
-            StartDecision::Withdrawn(first.clone()),
-            WithdrawDecision::Withdrawn(first.clone()),
+            StartDecision::Withdrawn(Withdrawal::clone(first)),
+            WithdrawDecision::Withdrawn(Withdrawal::clone(first)),
             None,
         ),
     };

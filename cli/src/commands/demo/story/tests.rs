@@ -217,7 +217,12 @@ async fn told_on(service: Service) -> (Result<(), Error>, String) {
     let server = serve(service).await;
     let shell = Shell::at(&server.address());
     let limit = Duration::from_secs(5);
-    let client = crate::connect(&server.address().parse().unwrap(), limit).unwrap();
+    let client = crate::connect(
+        &server.address().parse().unwrap(),
+        &crate::args::AccessArgs::default(),
+        limit,
+    )
+    .unwrap();
     let mut context = shell.context();
     let told = Story::new(&mut context, client, limit).tell().await;
     (told, shell.stdout())

@@ -1,0 +1,195 @@
+//! Which right a call needs, and where: RBAC of Kubernetes on the resource `workflowexecutions`.
+//!
+//! A right in the whole cluster is enough for everything. Otherwise it is needed in the namespace of
+//! the target, and to see or to cancel what a bridge asked for also the namespace of the object is
+//! enough that the bridge acted for. Who has which right is for the API server to say.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::{Actor, AuthenticationMethod},
+    execution::Execution,
+    target::Target,
+};
+
+/// The API group of the resource.
+pub const GROUP: &str = "kubernaut.ai";
+
+/// The resource that rights are about.
+pub const RESOURCE: &str = "workflowexecutions";
+
+/// The calls of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Start.
+    Start,
+    /// Watch.
+    Watch,
+    /// Cancel.
+    Cancel,
+    /// ClearBlock.
+    ClearBlock,
+    /// Get.
+    Get,
+    /// List.
+    List,
+    /// GetTarget.
+    GetTarget,
+    /// ListEvents.
+    ListEvents,
+}
+
+impl Method {
+    /// Every call.
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Watch,
+        Self::Cancel,
+        Self::ClearBlock,
+        Self::Get,
+        Self::List,
+        Self::GetTarget,
+        Self::ListEvents,
+    ];
+
+    /// The name in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Watch => "Watch",
+            Self::Cancel => "Cancel",
+            Self::ClearBlock => "ClearBlock",
+            Self::Get => "Get",
+            Self::List => "List",
+            Self::GetTarget => "GetTarget",
+            Self::ListEvents => "ListEvents",
+        }
+    }
+
+    /// The right that the call needs.
+    pub const fn verb(self) -> Verb {
+        match self {
+            Self::Start => Verb::Create,
+            Self::Watch => Verb::Watch,
+            Self::Cancel => Verb::Cancel,
+            Self::ClearBlock => Verb::ClearBlock,
+            Self::Get | Self::GetTarget | Self::ListEvents => Verb::Get,
+            Self::List => Verb::List,
+        }
+    }
+}
+
+/// What somebody may do with executions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Start one.
+    Create,
+    /// See one, its events, and its target.
+    Get,
+    /// See it in a list.
+    List,
+    /// Follow one.
+    Watch,
+    /// Ask one to stop.
+    Cancel,
+    /// Open the block of a target.
+    ClearBlock,
+}
+
+impl Verb {
+    /// The verb as RBAC writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Cancel => "cancel",
+            Self::ClearBlock => "clearblock",
+        }
+    }
+}
+
+/// Where a right holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// In the whole cluster: in every namespace, and for what is in none.
+    Cluster,
+    /// In a namespace.
+    Namespace(String),
+}
+
+impl Scope {
+    /// The namespace as a review of access writes it; empty for the whole cluster.
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Cluster => "",
+            Self::Namespace(name) => name,
+        }
+    }
+
+    /// Where a right is needed to act on a target.
+    pub fn of_target(target: &Target) -> Self {
+        match target.namespace() {
+            None => Self::Cluster,
+            Some(namespace) => Self::Namespace(namespace.to_owned()),
+        }
+    }
+
+    /// Where a right is needed to see or to cancel an execution: in any of these.
+    pub fn of_execution(execution: &Execution, bridges: &TrustedBridges) -> Vec<Self> {
+        let mut scopes = vec![Self::of_target(&execution.request.target.target)];
+        if let Some(source) = &execution.request.source
+            && bridges.trust(&execution.actor)
+            && !source.namespace.is_empty()
+        {
+            let scope = Self::Namespace(source.namespace.clone());
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        scopes
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the whole cluster"),
+            Self::Namespace(name) => write!(f, "namespace {name}"),
+        }
+    }
+}
+
+/// Identities whose word is believed: for whom they act, and which object asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrustedBridges(BTreeSet<String>);
+
+impl TrustedBridges {
+    /// Whether the word of this actor is believed. A name that nobody checked is worth nothing.
+    pub fn trust(&self, actor: &Actor) -> bool {
+        match actor.method {
+            AuthenticationMethod::Token | AuthenticationMethod::Certificate => {
+                self.0.contains(&actor.user)
+            }
+            AuthenticationMethod::None | AuthenticationMethod::Service => false,
+        }
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl FromIterator<String> for TrustedBridges {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

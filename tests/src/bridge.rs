@@ -67,6 +67,7 @@ struct Running {
     child: Child,
     health: SocketAddr,
     metrics: SocketAddr,
+    webhook: Option<SocketAddr>,
 }
 
 impl BridgeProcess {
@@ -140,6 +141,12 @@ impl BridgeProcess {
         self.running.child.id()
     }
 
+    /// Where its webhook listens, when it has one.
+    #[must_use]
+    pub fn webhook(&self) -> Option<SocketAddr> {
+        self.running.webhook
+    }
+
     /// What it has written to its log since it was started the last time.
     ///
     /// # Errors
@@ -202,11 +209,12 @@ impl Running {
         let addresses =
             eventually(Duration::from_secs(20), "the bridge says where it listens", async || {
                 let address = |key| address_in_log(&path, "bridging", key);
-                Ok::<_, String>((address("health")?, address("metrics")?))
+                let webhook = address("webhook").ok();
+                Ok::<_, String>((address("health")?, address("metrics")?, webhook))
             })
             .await;
         match addresses {
-            Ok((health, metrics)) => Ok(Self { child, health, metrics }),
+            Ok((health, metrics, webhook)) => Ok(Self { child, health, metrics, webhook }),
             Err(error) => {
                 child.kill().await?;
                 bail!("{error}; its log:\n{}", std::fs::read_to_string(path)?)

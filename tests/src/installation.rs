@@ -7,6 +7,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, bail};
 use futures::FutureExt;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -26,6 +27,8 @@ const SYSTEM: &str = "kubernaut-system";
 const WORKFLOWS: &str = "kubernaut-workflows";
 const SERVER: &str = "wfe-server";
 const BRIDGE: &str = "wfe-bridge";
+/// The MutatingWebhookConfiguration in the manifests.
+const WEBHOOKS: &str = "wfe-bridge";
 
 // Custom resource definitions keep their names, and two who create the same one at the same time are refused.
 static APPLYING: Mutex<()> = Mutex::const_new(());
@@ -219,7 +222,10 @@ impl Installation {
             .to_string(),
         }));
         for object in original {
-            if let Some(kind @ ("ClusterRole" | "ClusterRoleBinding")) = object["kind"].as_str() {
+            if let Some(
+                kind @ ("ClusterRole" | "ClusterRoleBinding" | "MutatingWebhookConfiguration"),
+            ) = object["kind"].as_str()
+            {
                 patches.push(rename(kind, name(object)?));
             }
         }
@@ -240,12 +246,72 @@ impl Installation {
             })
             .to_string(),
         }));
+        patches.extend(self.webhook());
         Ok(json!({
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [utf8(&relative(overlay, &deploy())?)?],
             "patches": patches,
         }))
+    }
+
+    /// The webhook of the bridge, for the namespaces of this installation alone: nobody answers for it, unless a test
+    /// does.
+    fn webhook(&self) -> Vec<Value> {
+        let own = self.own(WEBHOOKS);
+        let change = |op: &str, path: &str, value: Value| json!({ "op": op, "path": format!("/webhooks/0/{path}"), "value": value });
+        let not_the_bridge = format!("request.userInfo.username != '{}'", self.bridge().username());
+        let only_here = json!({ "matchExpressions": [{
+            "key": "kubernetes.io/metadata.name",
+            "operator": "In",
+            "values": [self.system(), self.workflows()],
+        }] });
+        let configuration = json!([
+            change("replace", "clientConfig/service/namespace", json!(self.system())),
+            change("replace", "matchConditions/0/expression", json!(not_the_bridge)),
+            change("add", "namespaceSelector", only_here),
+        ]);
+        let variables = json!([
+            { "name": "WFE_BRIDGE_WEBHOOK_SECRET", "value": self.webhook_secret() },
+            {
+                "name": "WFE_BRIDGE_WEBHOOK_NAMES",
+                "value": format!("wfe-bridge-webhook.{}.svc", self.system()),
+            },
+            { "name": "WFE_BRIDGE_WEBHOOK_CONFIGURATION", "value": own },
+        ]);
+        let deployment = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": BRIDGE },
+            "spec": { "template": { "spec": { "containers": [{
+                "name": "bridge",
+                "env": variables,
+            }] } } },
+        });
+        let named = json!([{
+            "op": "replace", "path": "/rules/4/resourceNames/0", "value": own,
+        }]);
+        [
+            ("MutatingWebhookConfiguration", WEBHOOKS, configuration),
+            ("Deployment", BRIDGE, deployment),
+            ("ClusterRole", "kubernaut-wfe-bridge", named),
+        ]
+        .map(|(kind, name, patch)| {
+            json!({ "target": { "kind": kind, "name": name }, "patch": patch.to_string() })
+        })
+        .into()
+    }
+
+    /// The Secret of the bridge's webhook, as its settings name it.
+    #[must_use]
+    pub fn webhook_secret(&self) -> String {
+        format!("{}/wfe-bridge-webhook", self.system())
+    }
+
+    /// The configuration of the bridge's webhook.
+    #[must_use]
+    pub fn webhook_configuration(&self) -> String {
+        self.own(WEBHOOKS)
     }
 
     async fn remove(&self) -> Result<()> {
@@ -257,6 +323,10 @@ impl Installation {
         let bindings = Api::<ClusterRoleBinding>::all(self.client.clone());
         for binding in self.of_kind("ClusterRoleBinding") {
             gone(bindings.delete(name(binding)?, &background).await)?;
+        }
+        let webhooks = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
+        for configuration in self.of_kind("MutatingWebhookConfiguration") {
+            gone(webhooks.delete(name(configuration)?, &background).await)?;
         }
         let namespaces = Api::<v1::Namespace>::all(self.client.clone());
         for name in [self.workflows(), self.system()] {

@@ -32,12 +32,15 @@ pub struct Permission {
     pub group: String,
     /// `None` is all namespaces, and what is in none.
     pub namespace: Option<String>,
+    /// The name of the one object that it is about; `None` is all.
+    pub name: Option<String>,
 }
 
 impl Permission {
     fn covers(&self, other: &Self) -> bool {
         (&self.verb, &self.resource, &self.group) == (&other.verb, &other.resource, &other.group)
             && (self.namespace.is_none() || self.namespace == other.namespace)
+            && (self.name.is_none() || self.name == other.name)
     }
 }
 
@@ -48,7 +51,11 @@ impl fmt::Display for Permission {
             write!(f, " of {}", self.group)?;
         }
         match &self.namespace {
-            Some(namespace) => write!(f, " in {namespace}"),
+            Some(namespace) => write!(f, " in {namespace}")?,
+            None => {}
+        }
+        match &self.name {
+            Some(name) => write!(f, " named {name}"),
             None => Ok(()),
         }
     }
@@ -59,7 +66,7 @@ impl fmt::Display for Permission {
 /// # Errors
 ///
 /// When the API server does not answer, and when a role grants what an audit log cannot prove to be needed: everything
-/// (`*`), single names, paths.
+/// (`*`), paths.
 pub async fn granted(client: &Client, account: &Account) -> Result<BTreeSet<Permission>> {
     let everything = ListParams::default();
     let mut granted = BTreeSet::new();
@@ -101,6 +108,7 @@ pub async fn in_force(
             resource: Some(resource.to_owned()),
             subresource,
             namespace: permission.namespace.clone(),
+            name: permission.name.clone(),
             ..ResourceAttributes::default()
         };
         let spec = SubjectAccessReviewSpec {
@@ -145,15 +153,21 @@ fn expand(rules: &[PolicyRule], namespace: Option<&str>) -> Result<BTreeSet<Perm
         let (groups, resources) = (groups.unwrap_or_default(), resources.unwrap_or_default());
         let is_open =
             [groups, resources, &rule.verbs].iter().any(|words| words.contains(&"*".to_owned()));
-        if is_open || rule.resource_names.is_some() || rule.non_resource_urls.is_some() {
+        if is_open || rule.non_resource_urls.is_some() {
             bail!("a rule that cannot be compared with what was used: {rule:?}");
         }
+        let names: Vec<Option<String>> = match rule.resource_names.as_deref() {
+            None | Some([]) => vec![None],
+            Some(names) => names.iter().cloned().map(Some).collect(),
+        };
         for (group, resource) in groups.iter().flat_map(|g| resources.iter().map(move |r| (g, r))) {
-            permissions.extend(rule.verbs.iter().map(|verb| Permission {
+            let verbs = rule.verbs.iter().flat_map(|verb| names.iter().map(move |n| (verb, n)));
+            permissions.extend(verbs.map(|(verb, name)| Permission {
                 verb: verb.clone(),
                 resource: resource.clone(),
                 group: group.clone(),
                 namespace: namespace.map(str::to_owned),
+                name: name.clone(),
             }));
         }
     }
@@ -163,8 +177,10 @@ fn expand(rules: &[PolicyRule], namespace: Option<&str>) -> Result<BTreeSet<Perm
 /// What an account asked of the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// What its own roles allowed.
+    /// What its own roles allowed. Without the names of objects, as in `refused`.
     pub allowed: BTreeSet<Permission>,
+    /// The same, with them.
+    pub named: BTreeSet<Permission>,
     /// What it may not do.
     pub refused: BTreeSet<Permission>,
 }
@@ -205,7 +221,11 @@ impl Usage {
             let by_its_role =
                 || annotation("reason").is_some_and(|why| why.contains(" to ServiceAccount "));
             match annotation("decision") {
-                Some("allow") if by_its_role() => usage.allowed.insert(event.permission()),
+                Some("allow") if by_its_role() => {
+                    let name = event.object_ref.as_ref().and_then(|object| object.name.clone());
+                    usage.named.insert(Permission { name, ..event.permission() });
+                    usage.allowed.insert(event.permission())
+                }
                 Some("forbid") => usage.refused.insert(event.permission()),
                 Some(_) | None => false,
             };
@@ -216,7 +236,7 @@ impl Usage {
     /// What of `granted` was never used.
     #[must_use]
     pub fn unused(&self, granted: &BTreeSet<Permission>) -> BTreeSet<Permission> {
-        let is_used = |one: &Permission| self.allowed.iter().any(|used| one.covers(used));
+        let is_used = |one: &Permission| self.named.iter().any(|used| one.covers(used));
         granted.iter().filter(|one| !is_used(one)).cloned().collect()
     }
 }
@@ -256,6 +276,7 @@ struct Object {
     subresource: String,
     api_group: String,
     namespace: Option<String>,
+    name: Option<String>,
 }
 
 impl Event {
@@ -267,6 +288,7 @@ impl Event {
                 resource: path,
                 group: String::new(),
                 namespace: None,
+                name: None,
             };
         };
         let resource = match object.subresource.as_str() {
@@ -278,6 +300,7 @@ impl Event {
             resource,
             group: object.api_group.clone(),
             namespace: object.namespace.clone(),
+            name: None,
         }
     }
 }

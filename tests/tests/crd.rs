@@ -15,10 +15,10 @@ use kube::{Api, Resource as _, ResourceExt};
 use serde_json::{Value, json};
 use wfe_crds::names::{BRIDGE_FIELD_MANAGER, FINALIZER};
 use wfe_crds::workflow_execution::{
-    BlockClearance, BlockClearanceRequest, ClearMethod, ConditionStatus, ExecutionStatus,
-    FailureDetails, FailureReason, MAX_BUNDLE_CHARS, MAX_CLEAR_REASON_CHARS, MAX_DEPENDENCIES,
-    MAX_NAME_CHARS, MAX_PARAMETER_CHARS, MAX_PARAMETERS, MAX_TARGET_CHARS, Phase,
-    WorkflowExecution, WorkflowExecutionStatus, crd as definition,
+    BlockClearance, BlockClearanceRequest, CancelRequest, ClearMethod, ConditionStatus,
+    ExecutionStatus, FailureDetails, FailureReason, MAX_BUNDLE_CHARS, MAX_CLEAR_REASON_CHARS,
+    MAX_DEPENDENCIES, MAX_NAME_CHARS, MAX_PARAMETER_CHARS, MAX_PARAMETERS, MAX_TARGET_CHARS, Phase,
+    Requester, WorkflowExecution, WorkflowExecutionStatus, crd as definition,
 };
 use wfe_tests::wait::{PATIENCE, eventually};
 use wfe_tests::{ControlPlane, Kubectl, Namespace, crd};
@@ -480,6 +480,11 @@ async fn objects_are_found_by_the_remediation_request_on_whose_account_they_exis
 #[tokio::test]
 async fn a_full_status_is_accepted_and_read_back() -> Result<()> {
     let at = |text: &str| serde_json::from_value(json!(text));
+    let requester = Requester {
+        username: "system:serviceaccount:n:a".to_owned(),
+        uid: Some("1".to_owned()),
+        groups: vec!["sre".to_owned()],
+    };
     let status = WorkflowExecutionStatus {
         observed_generation: Some(1),
         phase: Some(Phase::Failed),
@@ -512,6 +517,15 @@ async fn a_full_status_is_accepted_and_read_back() -> Result<()> {
         block_clearance_request: Some(BlockClearanceRequest {
             clear_reason: text(MAX_CLEAR_REASON_CHARS),
             ticket: Some("OPS-1".to_owned()),
+            requested_by: Some(requester.clone()),
+            requested_at: Some(at("2026-11-21T05:59:59Z")?),
+            seal: Some("c2VhbA==".to_owned()),
+        }),
+        cancel_request: Some(CancelRequest {
+            reason: "parent ended".to_owned(),
+            requested_by: Some(requester),
+            requested_at: Some(at("2026-11-21T05:21:00Z")?),
+            seal: Some("c2VhbA==".to_owned()),
         }),
         cooldown_until: Some(at("2026-11-21T05:26:30Z")?),
         execution_id: Some("0198c0de-0000-7000-8000-000000000001".to_owned()),

@@ -9,6 +9,7 @@ fn permission(text: &str) -> Permission {
         resource: words[1].to_owned(),
         group: words[2].trim_matches('-').to_owned(),
         namespace: words.get(3).map(|namespace| (*namespace).to_owned()),
+        name: words.get(4).map(|name| (*name).to_owned()),
     }
 }
 
@@ -64,11 +65,24 @@ fn a_line_that_is_no_event_is_an_error() {
 fn what_was_granted_for_a_namespace_is_used_there_only() {
     let granted =
         permissions(&["get pods - a", "get pods - b", "get pods/log - a", "get secrets -"]);
-    let usage = Usage {
-        allowed: permissions(&["get pods - a", "get secrets - c"]),
-        refused: BTreeSet::new(),
-    };
+    let usage =
+        Usage { named: permissions(&["get pods - a", "get secrets - c"]), ..Usage::default() };
     assert_eq!(usage.unused(&granted), permissions(&["get pods - b", "get pods/log - a"]));
+}
+
+#[test]
+fn what_was_granted_for_one_object_is_used_on_that_one_only() -> Result<()> {
+    let granted = permissions(&["get secrets - a one", "get secrets - a other", "get pods - a"]);
+    let of = |name: &str| {
+        let object = format!(
+            r#""objectRef":{{"resource":"secrets","namespace":"a","name":"{name}","apiVersion":"v1"}},"#
+        );
+        line(ME, "get", &object, "allow", BY_ROLE)
+    };
+    let usage = Usage::in_log(&of("one"), ME)?;
+    assert_eq!(usage.unused(&granted), permissions(&["get secrets - a other", "get pods - a"]));
+    assert_eq!(usage.allowed, permissions(&["get secrets - a"]));
+    Ok(())
 }
 
 #[test]
@@ -89,11 +103,13 @@ fn a_rule_is_every_verb_on_every_resource() -> Result<()> {
     ]);
     assert_eq!(granted, wanted);
 
+    let named = PolicyRule { resource_names: Some(words(&["one", "two"])), ..rule.clone() };
+    assert_eq!(expand(&[named], Some("ns"))?.len(), 2 * wanted.len());
+
     for open in [
         PolicyRule { verbs: words(&["*"]), ..rule.clone() },
         PolicyRule { api_groups: Some(words(&["*"])), ..rule.clone() },
         PolicyRule { resources: Some(words(&["pods", "*"])), ..rule.clone() },
-        PolicyRule { resource_names: Some(words(&["one"])), ..rule.clone() },
         PolicyRule { non_resource_urls: Some(words(&["/metrics"])), ..rule },
     ] {
         assert!(expand(std::slice::from_ref(&open), None).is_err(), "{open:?}");

@@ -99,8 +99,10 @@ async fn what_others_write_in_the_middle_of_a_run_is_there_at_its_end() -> Resul
         let theirs =
             ("True".to_owned(), "LooksGood".to_owned(), "Somebody has checked it.".to_owned());
         assert_eq!(condition(&status, "example.com/Checked"), theirs);
-        let request = status.block_clearance_request.context("their request")?;
-        assert_eq!(request.clear_reason, "checked by hand");
+        // Nobody can say who asks, so the answer is no.
+        setup.until("x", "asks no more", |status| status.block_clearance_request.is_none()).await?;
+        let refused = setup.warnings("x").await?;
+        assert_eq!(refused, ["BlockClearanceRefused"]);
 
         let ended = objects.get("x").await?;
         assert_eq!(ended.annotations()["example.com/note"], "seen");

@@ -1,6 +1,8 @@
 //! The rights of the bridge are enough for what it does, and all of them are used.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -23,7 +25,19 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
         needs_its_rights_and_no_others(&plane, &account, async |kubeconfig| {
             let mut options = BridgeOptions::new(&plane, server.addresses().grpc, runs.name());
             options.kubeconfig = kubeconfig.to_owned();
-            let bridge = BridgeProcess::start(options).await?;
+            let secret = installation.webhook_secret();
+            let configuration = installation.webhook_configuration();
+            let bridge = BridgeProcess::start(options.with(&[
+                "--webhook-address",
+                "127.0.0.1:0",
+                "--webhook-names",
+                "127.0.0.1",
+                "--webhook-secret",
+                &secret,
+                "--webhook-configuration",
+                &configuration,
+            ]))
+            .await?;
             bridge.until_ready().await?;
             let objects = Api::<WorkflowExecution>::namespaced(runs.client().clone(), runs.name());
             let bundle = bundles::succeeds(plane.registry()).await?.reference;
@@ -38,6 +52,7 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
             looked?;
 
             until(&objects, "held", Phase::Completed).await?;
+            the_webhook_is_used(installation, &bridge, &runs, plane.registry()).await?;
             // Nothing may be left that only this bridge lets go.
             let all = (DeleteParams::default(), ListParams::default());
             objects.delete_collection(&all.0, &all.1).await?;
@@ -48,6 +63,54 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
             .await
         })
         .await
+    })
+    .await
+}
+
+/// Lets a block be cleared, and a certificate be renewed.
+async fn the_webhook_is_used(
+    installation: &Installation,
+    bridge: &BridgeProcess,
+    runs: &Namespace,
+    registry: &str,
+) -> Result<()> {
+    let client = installation.client().clone();
+    let configurations = Api::<MutatingWebhookConfiguration>::all(client.clone());
+    let address = bridge.webhook().context("a webhook")?;
+    let url = format!("https://{address}/mutate/kubernaut.ai/v1alpha1/workflowexecutions/status");
+    let here = json!([
+        { "op": "remove", "path": "/webhooks/0/clientConfig/service" },
+        { "op": "add", "path": "/webhooks/0/clientConfig/url", "value": url },
+    ]);
+    let here = Patch::Json::<()>(serde_json::from_value(here)?);
+    let (name, params) = (installation.webhook_configuration(), PatchParams::default());
+    configurations.patch(&name, &params, &here).await?;
+
+    let objects = Api::<WorkflowExecution>::namespaced(runs.client().clone(), runs.name());
+    let fails = bundles::step_exits_1(registry).await?.reference;
+    objects.create(&PostParams::default(), &mk_object("fails", &fails)?).await?;
+    until(&objects, "fails", Phase::Failed).await?;
+    let reason = "the rights of the bridge are enough";
+    let ask = Patch::Merge(json!({
+        "status": { "blockClearanceRequest": { "clearReason": reason } },
+    }));
+    // The webhook is called a moment after it is configured.
+    eventually(PATIENCE, "the block is cleared", async || {
+        let asked = objects.patch_status("fails", &params, &ask).await;
+        let object = objects.get("fails").await.map_err(|error| error.to_string())?;
+        let cleared = object.status.and_then(|status| status.block_clearance);
+        cleared.map(drop).ok_or_else(|| format!("{asked:?}"))
+    })
+    .await?;
+
+    // A Secret that lacks something is completed.
+    let secrets = Api::<Secret>::namespaced(client, &installation.system());
+    let incomplete = Patch::Merge(json!({ "data": { "seal.key": null } }));
+    secrets.patch("wfe-bridge-webhook", &params, &incomplete).await?;
+    eventually(PATIENCE, "the Secret is complete again", async || {
+        let secret = secrets.get("wfe-bridge-webhook").await.map_err(|error| error.to_string())?;
+        let data = secret.data.unwrap_or_default();
+        if data.contains_key("seal.key") { Ok(()) } else { Err("no key for seals".to_owned()) }
     })
     .await
 }

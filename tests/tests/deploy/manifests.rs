@@ -49,7 +49,7 @@ async fn whatever_selects_pods_selects_those_of_one_deployment_and_finds_its_por
             };
             selectors.push((name(object), selector, ports));
         }
-        assert_eq!(selectors.len(), 2 + 3 + 2 + 1, "{selectors:?}");
+        assert_eq!(selectors.len(), 2 + 4 + 2 + 1, "{selectors:?}");
         for (who, selector, ports) in selectors {
             let selected: Vec<&&Value> =
                 deployments.iter().filter(|one| selects(selector, one)).collect();
@@ -93,9 +93,14 @@ async fn the_settings_of_the_bridge_are_its_own_and_fit_the_rest() -> Result<()>
     Installation::with(&plane, async |installation| {
         let deployment = deployment(installation, "wfe-bridge")?;
         let settings = settings(deployment, "wfe-bridge").await?;
-        for (setting, port) in [("health_address", "health"), ("metrics_address", "metrics")] {
+        for (setting, port) in [
+            ("health_address", "health"),
+            ("metrics_address", "metrics"),
+            ("webhook_address", "webhook"),
+        ] {
             listens_for_all(deployment, &settings[setting], port)?;
         }
+        the_webhook_is_found(installation, &settings)?;
         let services = installation.of_kind("Service");
         let ports = services.flat_map(|service| {
             let ports = service["spec"]["ports"].as_array().into_iter().flatten();
@@ -107,6 +112,27 @@ async fn the_settings_of_the_bridge_are_its_own_and_fit_the_rest() -> Result<()>
         grace_is_longer_than(deployment, &settings, 1)
     })
     .await
+}
+
+/// The API server calls the webhook by a name of its certificate, at a path that it answers, and not for the bridge.
+fn the_webhook_is_found(installation: &Installation, settings: &Value) -> Result<()> {
+    let mut configurations = installation.of_kind("MutatingWebhookConfiguration");
+    let configuration = configurations.next().context("a configuration of webhooks")?;
+    assert_eq!(settings["webhook_configuration"], configuration["metadata"]["name"]);
+    assert_eq!(settings["webhook_secret"], installation.webhook_secret());
+    let webhook = &configuration["webhooks"][0];
+    let service = &webhook["clientConfig"]["service"];
+    let part = |name: &str| service[name].as_str().context("a Service");
+    let name = format!("{}.{}.svc", part("name")?, part("namespace")?);
+    assert_eq!(settings["webhook_names"], json!([name]));
+    let found =
+        installation.of_kind("Service").find(|one| one["metadata"]["name"] == service["name"]);
+    let found = found.context("the Service of the webhook")?;
+    assert_eq!(found["spec"]["ports"][0]["port"], service["port"]);
+    assert_eq!(found["metadata"]["namespace"], service["namespace"]);
+    let condition = webhook["matchConditions"][0]["expression"].as_str().context("a condition")?;
+    assert!(condition.contains(&format!("'{}'", installation.bridge().username())), "{condition}");
+    Ok(())
 }
 
 /// The settings that a program has with the environment of its Deployment. Every variable must be one of its own.

@@ -52,6 +52,7 @@ pub(crate) async fn looks(
         resource: resource.to_owned(),
         group: group.to_owned(),
         namespace: Some(namespace.name().to_owned()),
+        name: None,
     };
     eventually(PATIENCE, &look.to_string(), async || {
         let usage = Usage::of(plane, account).await.map_err(|error| format!("{error:#}"))?;

@@ -32,12 +32,17 @@ pub struct Permission {
     pub group: String,
     /// `None` is all namespaces, and what is in none.
     pub namespace: Option<String>,
+    /// `None` is every name, or a request that names none.
+    pub name: Option<String>,
 }
 
 impl Permission {
-    fn covers(&self, other: &Self) -> bool {
+    /// Whether whoever has this has the other one as well.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
         (&self.verb, &self.resource, &self.group) == (&other.verb, &other.resource, &other.group)
             && (self.namespace.is_none() || self.namespace == other.namespace)
+            && (self.name.is_none() || self.name == other.name)
     }
 }
 
@@ -47,8 +52,11 @@ impl fmt::Display for Permission {
         if !self.group.is_empty() {
             write!(f, " of {}", self.group)?;
         }
-        match &self.namespace {
-            Some(namespace) => write!(f, " in {namespace}"),
+        if let Some(namespace) = &self.namespace {
+            write!(f, " in {namespace}")?;
+        }
+        match &self.name {
+            Some(name) => write!(f, " named {name}"),
             None => Ok(()),
         }
     }
@@ -59,7 +67,7 @@ impl fmt::Display for Permission {
 /// # Errors
 ///
 /// When the API server does not answer, and when a role grants what an audit log cannot prove to be needed: everything
-/// (`*`), single names, paths.
+/// (`*`), paths.
 pub async fn granted(client: &Client, account: &Account) -> Result<BTreeSet<Permission>> {
     let everything = ListParams::default();
     let mut granted = BTreeSet::new();
@@ -101,6 +109,7 @@ pub async fn in_force(
             resource: Some(resource.to_owned()),
             subresource,
             namespace: permission.namespace.clone(),
+            name: permission.name.clone(),
             ..ResourceAttributes::default()
         };
         let spec = SubjectAccessReviewSpec {
@@ -145,16 +154,23 @@ fn expand(rules: &[PolicyRule], namespace: Option<&str>) -> Result<BTreeSet<Perm
         let (groups, resources) = (groups.unwrap_or_default(), resources.unwrap_or_default());
         let is_open =
             [groups, resources, &rule.verbs].iter().any(|words| words.contains(&"*".to_owned()));
-        if is_open || rule.resource_names.is_some() || rule.non_resource_urls.is_some() {
+        if is_open || rule.non_resource_urls.is_some() {
             bail!("a rule that cannot be compared with what was used: {rule:?}");
         }
+        let names: Vec<Option<&String>> = match &rule.resource_names {
+            None => vec![None],
+            Some(names) => names.iter().map(Some).collect(),
+        };
         for (group, resource) in groups.iter().flat_map(|g| resources.iter().map(move |r| (g, r))) {
-            permissions.extend(rule.verbs.iter().map(|verb| Permission {
-                verb: verb.clone(),
-                resource: resource.clone(),
-                group: group.clone(),
-                namespace: namespace.map(str::to_owned),
-            }));
+            for (verb, name) in rule.verbs.iter().flat_map(|v| names.iter().map(move |n| (v, n))) {
+                permissions.insert(Permission {
+                    verb: verb.clone(),
+                    resource: resource.clone(),
+                    group: group.clone(),
+                    namespace: namespace.map(str::to_owned),
+                    name: name.cloned(),
+                });
+            }
         }
     }
     Ok(permissions)
@@ -256,6 +272,7 @@ struct Object {
     subresource: String,
     api_group: String,
     namespace: Option<String>,
+    name: Option<String>,
 }
 
 impl Event {
@@ -267,6 +284,7 @@ impl Event {
                 resource: path,
                 group: String::new(),
                 namespace: None,
+                name: None,
             };
         };
         let resource = match object.subresource.as_str() {
@@ -278,6 +296,7 @@ impl Event {
             resource,
             group: object.api_group.clone(),
             namespace: object.namespace.clone(),
+            name: object.name.clone(),
         }
     }
 }

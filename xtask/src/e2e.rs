@@ -11,7 +11,8 @@ use crate::interrupt::Interrupts;
 use crate::lend::{Lend, environment, to_the_end};
 
 /// The cluster tests.
-const TESTS: [&str; 6] = ["bridge", "control_plane", "crd", "deploy", "engine", "service"];
+const TESTS: [&str; 7] =
+    ["access", "bridge", "control_plane", "crd", "deploy", "engine", "service"];
 
 /// What to test, and on what.
 #[derive(ClapArgs)]

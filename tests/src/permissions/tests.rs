@@ -9,6 +9,7 @@ fn permission(text: &str) -> Permission {
         resource: words[1].to_owned(),
         group: words[2].trim_matches('-').to_owned(),
         namespace: words.get(3).map(|namespace| (*namespace).to_owned()),
+        name: words.get(4).map(|name| (*name).to_owned()),
     }
 }
 
@@ -51,7 +52,7 @@ fn the_log_tells_what_was_allowed_by_a_role_and_what_was_refused() -> Result<()>
     ];
     let usage = Usage::in_log(&log.concat(), ME)?;
     assert_eq!(usage.allowed, permissions(&["list pipelineruns tekton.dev ns"]));
-    assert_eq!(usage.refused, permissions(&["patch pods/status - ns", "post /apis/g/v1 -"]));
+    assert_eq!(usage.refused, permissions(&["patch pods/status - ns p", "post /apis/g/v1 -"]));
     Ok(())
 }
 
@@ -72,6 +73,16 @@ fn what_was_granted_for_a_namespace_is_used_there_only() {
 }
 
 #[test]
+fn what_was_granted_for_a_name_is_used_with_that_name_only() {
+    let granted = permissions(&["get secrets - a mine", "get secrets - a other", "get pods - a"]);
+    let usage = Usage {
+        allowed: permissions(&["get secrets - a mine", "get secrets - a third", "get pods - a p"]),
+        refused: BTreeSet::new(),
+    };
+    assert_eq!(usage.unused(&granted), permissions(&["get secrets - a other"]));
+}
+
+#[test]
 fn a_rule_is_every_verb_on_every_resource() -> Result<()> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let rule = PolicyRule {
@@ -88,12 +99,19 @@ fn a_rule_is_every_verb_on_every_resource() -> Result<()> {
         "list taskruns tekton.dev ns",
     ]);
     assert_eq!(granted, wanted);
+    let named = PolicyRule {
+        resources: Some(words(&["taskruns"])),
+        resource_names: Some(words(&["one"])),
+        verbs: words(&["get"]),
+        ..rule.clone()
+    };
+    let named = expand(std::slice::from_ref(&named), Some("ns"))?;
+    assert_eq!(named, permissions(&["get taskruns tekton.dev ns one"]));
 
     for open in [
         PolicyRule { verbs: words(&["*"]), ..rule.clone() },
         PolicyRule { api_groups: Some(words(&["*"])), ..rule.clone() },
         PolicyRule { resources: Some(words(&["pods", "*"])), ..rule.clone() },
-        PolicyRule { resource_names: Some(words(&["one"])), ..rule.clone() },
         PolicyRule { non_resource_urls: Some(words(&["/metrics"])), ..rule },
     ] {
         assert!(expand(std::slice::from_ref(&open), None).is_err(), "{open:?}");

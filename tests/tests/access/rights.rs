@@ -35,7 +35,9 @@ async fn each_call_needs_its_verb_where_its_target_is() -> Result<()> {
                 let client = guarded.client_of(&root).await?;
                 let request = mk_start(&bundle, "held", &target);
                 let id = eventually(PATIENCE, "root may start", async || {
-                    start(&mut client.clone(), request.clone()).await.map_err(|error| error.to_string())
+                    start(&mut client.clone(), request.clone())
+                        .await
+                        .map_err(|error| error.to_string())
                 })
                 .await?
                 .id;
@@ -90,7 +92,9 @@ async fn a_right_does_not_reach_other_namespaces_nor_what_is_in_none() -> Result
                 {
                     let request = mk_start(&bundle, &format!("hidden-{n}"), target);
                     let id = eventually(PATIENCE, "root may start", async || {
-                        start(&mut root.clone(), request.clone()).await.map_err(|error| error.to_string())
+                        start(&mut root.clone(), request.clone())
+                            .await
+                            .map_err(|error| error.to_string())
                     })
                     .await?
                     .id;

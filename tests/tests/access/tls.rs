@@ -101,7 +101,7 @@ async fn a_client_certificate_says_who_calls_and_to_which_groups_they_belong() -
         let target = format!("{}/deployment/api", namespace.name());
         let probe = v1::StartRequest {
             validate_only: true,
-            ..mk_start("r.example/a:v1", "probe", &target)
+            ..mk_start("registry.example/any:v1", "probe", &target)
         };
         let with = |client: &ClientMaterial, name: &str| -> Result<Client> {
             let identity = identity(guarded.directory.path(), name, client)?;

@@ -13,6 +13,9 @@ use wfe_tests::{ControlPlane, Namespace};
 
 use crate::support::Guarded;
 
+/// The audience of the API server itself.
+const API_SERVER: &str = "https://kubernetes.default.svc";
+
 #[tokio::test]
 async fn only_a_token_that_is_good_and_for_the_server_is_accepted() -> Result<()> {
     let plane = ControlPlane::from_env()?;
@@ -27,12 +30,14 @@ async fn only_a_token_that_is_good_and_for_the_server_is_accepted() -> Result<()
         list(Bearer::text(&good)?).await??;
         list(Bearer::text(&alice.token_for(&plane, &["other", "wfe"]).await?)?).await??;
 
+        // Tokens that say nothing of audiences are for those of the API server, of which the server's is one here.
+        list(Bearer::text(&plane.token("alice")?)?).await??;
+
         let mut tampered = good.clone();
         tampered.replace_range(good.len() - 8.., "AAAAAAAA");
         for (what, token) in [
-            ("for the API server", alice.token_for(&plane, &[]).await?),
+            ("for the API server", alice.token_for(&plane, &[API_SERVER]).await?),
             ("for somebody else", alice.token_for(&plane, &["other"]).await?),
-            ("of a user of the API server", plane.token("alice")?),
             ("tampered with", tampered),
             ("made up", "made-up".to_owned()),
         ] {

@@ -74,9 +74,22 @@ impl Account {
     }
 
     async fn token(&self, plane: &ControlPlane) -> Result<String> {
+        self.token_for(plane, &[]).await
+    }
+
+    /// A token for these audiences; for the API server itself when there are none.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such account.
+    pub async fn token_for(&self, plane: &ControlPlane, audiences: &[&str]) -> Result<String> {
         let accounts = Api::<ServiceAccount>::namespaced(plane.client().await?, &self.namespace);
         let request = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(LIFETIME), ..Default::default() },
+            spec: TokenRequestSpec {
+                audiences: audiences.iter().map(ToString::to_string).collect(),
+                expiration_seconds: Some(LIFETIME),
+                ..Default::default()
+            },
             ..Default::default()
         };
         let answer =

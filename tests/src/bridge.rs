@@ -28,6 +28,8 @@ pub struct BridgeOptions {
     pub kubeconfig: PathBuf,
     /// Where the execution service listens.
     pub server: SocketAddr,
+    /// `http`, or `https` with arguments that say more.
+    pub scheme: &'static str,
     /// The namespace of its WorkflowExecutions.
     pub namespace: String,
     /// Which log lines it writes.
@@ -43,6 +45,7 @@ impl BridgeOptions {
         Self {
             kubeconfig: plane.kubeconfig().to_owned(),
             server,
+            scheme: "http",
             namespace: namespace.to_owned(),
             log: "info,wfe_bridge=debug".to_owned(),
             arguments: Vec::new(),
@@ -196,7 +199,7 @@ impl Running {
         let log = std::fs::File::create(&path)?;
         let mut child = Command::new(binary("wfe-bridge")?)
             .env("KUBECONFIG", &options.kubeconfig)
-            .args(["--server", &format!("http://{}", options.server)])
+            .args(["--server", &format!("{}://{}", options.scheme, options.server)])
             .args(["--namespace", &options.namespace])
             .args(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"])
             .args(["--log", &options.log, "--log-format", "json"])

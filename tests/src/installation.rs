@@ -110,6 +110,12 @@ impl Installation {
         Account::new(&self.system(), BRIDGE)
     }
 
+    /// The Secret with the server's certificate.
+    #[must_use]
+    pub fn tls_secret(&self) -> String {
+        format!("{}/{SERVER}-tls", self.system())
+    }
+
     /// What something cluster-wide is called here.
     #[must_use]
     pub fn own(&self, name: &str) -> String {
@@ -241,7 +247,11 @@ impl Installation {
                 "metadata": { "name": SERVER },
                 "spec": { "template": { "spec": { "containers": [{
                     "name": "server",
-                    "env": [{ "name": "WFE_NAMESPACE", "value": self.workflows() }],
+                    "env": [
+                        { "name": "WFE_NAMESPACE", "value": self.workflows() },
+                        { "name": "WFE_TRUSTED_BRIDGES", "value": self.bridge().username() },
+                        { "name": "WFE_TLS_SECRET", "value": self.tls_secret() },
+                    ],
                 }] } } },
             })
             .to_string(),

@@ -1,7 +1,8 @@
 //! What the cluster tests share: the control plane they run on, a namespace each, bundles with a known fate, server and
 //! bridge as processes, Tekton's objects as they see them, the WorkflowExecution resource, the manifests under names of
-//! their own, what service accounts may do and did, kubectl, and waiting. It asserts nothing; that is for the tests.
+//! their own, calls with tokens, what service accounts may do and did, kubectl, and waiting. It asserts nothing; that is for the tests.
 
+pub mod access;
 pub mod account;
 pub mod bridge;
 pub mod bundles;

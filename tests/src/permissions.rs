@@ -32,12 +32,14 @@ pub struct Permission {
     pub group: String,
     /// `None` is all namespaces, and what is in none.
     pub namespace: Option<String>,
-    /// The name of the one object that it is about; `None` is all.
+    /// `None` is every name, or a request that names none.
     pub name: Option<String>,
 }
 
 impl Permission {
-    fn covers(&self, other: &Self) -> bool {
+    /// Whether whoever has this has the other one as well.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
         (&self.verb, &self.resource, &self.group) == (&other.verb, &other.resource, &other.group)
             && (self.namespace.is_none() || self.namespace == other.namespace)
             && (self.name.is_none() || self.name == other.name)
@@ -50,9 +52,8 @@ impl fmt::Display for Permission {
         if !self.group.is_empty() {
             write!(f, " of {}", self.group)?;
         }
-        match &self.namespace {
-            Some(namespace) => write!(f, " in {namespace}")?,
-            None => {}
+        if let Some(namespace) = &self.namespace {
+            write!(f, " in {namespace}")?;
         }
         match &self.name {
             Some(name) => write!(f, " named {name}"),
@@ -156,19 +157,20 @@ fn expand(rules: &[PolicyRule], namespace: Option<&str>) -> Result<BTreeSet<Perm
         if is_open || rule.non_resource_urls.is_some() {
             bail!("a rule that cannot be compared with what was used: {rule:?}");
         }
-        let names: Vec<Option<String>> = match rule.resource_names.as_deref() {
-            None | Some([]) => vec![None],
-            Some(names) => names.iter().cloned().map(Some).collect(),
+        let names: Vec<Option<&String>> = match &rule.resource_names {
+            None => vec![None],
+            Some(names) => names.iter().map(Some).collect(),
         };
         for (group, resource) in groups.iter().flat_map(|g| resources.iter().map(move |r| (g, r))) {
-            let verbs = rule.verbs.iter().flat_map(|verb| names.iter().map(move |n| (verb, n)));
-            permissions.extend(verbs.map(|(verb, name)| Permission {
-                verb: verb.clone(),
-                resource: resource.clone(),
-                group: group.clone(),
-                namespace: namespace.map(str::to_owned),
-                name: name.clone(),
-            }));
+            for (verb, name) in rule.verbs.iter().flat_map(|v| names.iter().map(move |n| (v, n))) {
+                permissions.insert(Permission {
+                    verb: verb.clone(),
+                    resource: resource.clone(),
+                    group: group.clone(),
+                    namespace: namespace.map(str::to_owned),
+                    name: name.cloned(),
+                });
+            }
         }
     }
     Ok(permissions)
@@ -177,10 +179,8 @@ fn expand(rules: &[PolicyRule], namespace: Option<&str>) -> Result<BTreeSet<Perm
 /// What an account asked of the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// What its own roles allowed. Without the names of objects, as in `refused`.
+    /// What its own roles allowed.
     pub allowed: BTreeSet<Permission>,
-    /// The same, with them.
-    pub named: BTreeSet<Permission>,
     /// What it may not do.
     pub refused: BTreeSet<Permission>,
 }
@@ -221,11 +221,7 @@ impl Usage {
             let by_its_role =
                 || annotation("reason").is_some_and(|why| why.contains(" to ServiceAccount "));
             match annotation("decision") {
-                Some("allow") if by_its_role() => {
-                    let name = event.object_ref.as_ref().and_then(|object| object.name.clone());
-                    usage.named.insert(Permission { name, ..event.permission() });
-                    usage.allowed.insert(event.permission())
-                }
+                Some("allow") if by_its_role() => usage.allowed.insert(event.permission()),
                 Some("forbid") => usage.refused.insert(event.permission()),
                 Some(_) | None => false,
             };
@@ -236,7 +232,7 @@ impl Usage {
     /// What of `granted` was never used.
     #[must_use]
     pub fn unused(&self, granted: &BTreeSet<Permission>) -> BTreeSet<Permission> {
-        let is_used = |one: &Permission| self.named.iter().any(|used| one.covers(used));
+        let is_used = |one: &Permission| self.allowed.iter().any(|used| one.covers(used));
         granted.iter().filter(|one| !is_used(one)).cloned().collect()
     }
 }
@@ -300,7 +296,7 @@ impl Event {
             resource,
             group: object.api_group.clone(),
             namespace: object.namespace.clone(),
-            name: None,
+            name: object.name.clone(),
         }
     }
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use wfe_proto::v1::execution_service_client::ExecutionServiceClient;
+use wfe_runtime::grpc::{Bearer, channel};
+use wfe_runtime::tls::ClientFiles;
 
 use crate::ControlPlane;
 use crate::wait::{PATIENCE, eventually};
@@ -17,7 +20,7 @@ use crate::wait::{PATIENCE, eventually};
 const GATES: [&str; 3] = ["WFE_GATE_COOLDOWN", "WFE_GATE_BACKOFF", "WFE_GATE_BLOCK"];
 
 /// A client of the service.
-pub type Client = ExecutionServiceClient<Channel>;
+pub type Client = ExecutionServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// A server process with its database. Killed when dropped.
 pub struct ServerProcess {
@@ -153,7 +156,19 @@ impl ServerProcess {
     /// When nothing listens.
     pub async fn client(&self) -> Result<Client> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.running.addresses.grpc))?;
-        Ok(ExecutionServiceClient::new(endpoint.connect().await?))
+        let channel = endpoint.connect().await?;
+        Ok(ExecutionServiceClient::with_interceptor(channel, Bearer::nothing()))
+    }
+
+    /// A connection with TLS of its own, made at the first call.
+    ///
+    /// # Errors
+    ///
+    /// Never with an address that it listens on.
+    pub fn secure_client(&self, tls: ClientFiles, bearer: Bearer) -> Result<Client> {
+        let address = format!("https://{}", self.running.addresses.grpc).parse()?;
+        let channel = channel(&address, Some(tls), |endpoint| endpoint);
+        Ok(ExecutionServiceClient::with_interceptor(channel, bearer))
     }
 
     /// What `/ready` answers: whether it is, and the reasons.

@@ -331,7 +331,8 @@ async fn what_an_account_does_and_what_it_may_not_do_is_in_the_audit_log() -> Re
 
         let usage = Usage::of(&plane, &account).await?;
         assert_eq!(usage.allowed, [permission("list")].into());
-        assert_eq!(usage.refused, [permission("delete")].into());
+        let named = Permission { name: Some("any".to_owned()), ..permission("delete") };
+        assert_eq!(usage.refused, [named].into());
         assert_eq!(usage.unused(&granted), [permission("get")].into());
         Ok(())
     })

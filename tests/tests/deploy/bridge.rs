@@ -7,9 +7,11 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use wfe_crds::workflow_execution::{Phase, WorkflowExecution};
+use wfe_tests::permissions::Permission;
 use wfe_tests::wait::{PATIENCE, eventually};
 use wfe_tests::{
-    BridgeOptions, BridgeProcess, ControlPlane, Installation, Namespace, ServerProcess, bundles,
+    BridgeOptions, BridgeProcess, ControlPlane, Installation, Namespace, ServerProcess, access,
+    bundles,
 };
 
 use crate::permissions::{Refusal, looks, needs_its_rights_and_no_others};
@@ -21,9 +23,19 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
     let plane = ControlPlane::from_env()?;
     Installation::with(&plane, async |installation| {
         let (runs, account) = (installation.runs().await?, installation.bridge());
-        let server = ServerProcess::start(&plane, runs.name()).await?;
+        let (secret, username) = (installation.tls_secret(), account.username());
+        let flags = access::server_flags(&secret, &username);
+        let server = ServerProcess::start_as(plane.kubeconfig(), runs.name(), &flags).await?;
+        let directory = tempfile::tempdir()?;
+        let ca = access::authorities(installation.client(), &secret, directory.path()).await?;
+        let token = directory.path().join("token");
+        std::fs::write(&token, account.token_for(&plane, &[access::AUDIENCE]).await?)?;
         needs_its_rights_and_no_others(&plane, &account, async |kubeconfig| {
-            let mut options = BridgeOptions::new(&plane, server.addresses().grpc, runs.name());
+            let ca = format!("--server-ca={}", ca.display());
+            let token = format!("--server-token-file={}", token.display());
+            let mut options = BridgeOptions::new(&plane, server.addresses().grpc, runs.name())
+                .with(&[&ca, &token]);
+            options.scheme = "https";
             options.kubeconfig = kubeconfig.to_owned();
             let secret = installation.webhook_secret();
             let configuration = installation.webhook_configuration();
@@ -53,6 +65,11 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
 
             until(&objects, "held", Phase::Completed).await?;
             the_webhook_is_used(installation, &bridge, &runs, plane.registry()).await?;
+            // What still runs is cancelled.
+            let endless = bundles::never_ends(plane.registry()).await?.reference;
+            objects.create(&PostParams::default(), &mk_object("endless", &endless)?).await?;
+            until(&objects, "endless", Phase::Running).await?;
+
             // Nothing may be left that only this bridge lets go.
             let all = (DeleteParams::default(), ListParams::default());
             objects.delete_collection(&all.0, &all.1).await?;
@@ -60,7 +77,20 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
                 let left = objects.list(&all.1).await.map_err(|error| error.to_string())?;
                 if left.items.is_empty() { Ok(()) } else { Err(format!("{:?}", left.items)) }
             })
-            .await
+            .await?;
+            let metrics = server.metrics().await?;
+            assert!(!denied(&metrics), "{metrics}");
+            Ok([("Start", "create"), ("Cancel", "cancel"), ("ClearBlock", "clearblock")]
+                .into_iter()
+                .filter(|(call, _)| called(&metrics, call))
+                .map(|(_, verb)| Permission {
+                    verb: verb.to_owned(),
+                    resource: OBJECTS.1.to_owned(),
+                    group: OBJECTS.0.to_owned(),
+                    namespace: None,
+                    name: None,
+                })
+                .collect())
         })
         .await
     })
@@ -113,6 +143,17 @@ async fn the_webhook_is_used(
         if data.contains_key("seal.key") { Ok(()) } else { Err("no key for seals".to_owned()) }
     })
     .await
+}
+
+/// Whether the server has done this for the bridge, its only caller.
+fn called(metrics: &str, call: &str) -> bool {
+    metrics.contains(&format!("wfe_call_seconds_count{{code=\"OK\",method=\"{call}\"}}"))
+}
+
+/// Whether the server has denied something to the bridge.
+fn denied(metrics: &str) -> bool {
+    let counts = metrics.lines().filter(|line| line.starts_with("wfe_denials_total{"));
+    counts.filter_map(|line| line.rsplit_once(' ')).any(|(_, count)| count != "0")
 }
 
 /// Refuses finalizers to objects that have one less.

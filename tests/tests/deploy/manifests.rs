@@ -104,7 +104,7 @@ async fn the_settings_of_the_bridge_are_its_own_and_fit_the_rest() -> Result<()>
         let services = installation.of_kind("Service");
         let ports = services.flat_map(|service| {
             let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-            ports.map(move |port| format!("http://{}:{}", name(service), port["port"]))
+            ports.map(move |port| format!("https://{}:{}", name(service), port["port"]))
         });
         let server = settings["server"].as_str().context("a server")?.trim_end_matches('/');
         assert!(ports.into_iter().any(|port| port == server), "{server} is no Service");

@@ -1,5 +1,7 @@
 //! The rights of the server are enough for what it does, and all of them are used.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use kube::ResourceExt;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -8,7 +10,7 @@ use wfe_proto::v1::{self, State, get_request, start_request};
 use wfe_tests::server::Client;
 use wfe_tests::tekton::{condition, ended};
 use wfe_tests::wait::{PATIENCE, RECOVERY, eventually};
-use wfe_tests::{Account, ControlPlane, Installation, Namespace, ServerProcess, bundles};
+use wfe_tests::{Account, ControlPlane, Installation, Namespace, ServerProcess, access, bundles};
 
 use crate::permissions::{Refusal, looks, needs_its_rights_and_no_others};
 
@@ -18,17 +20,28 @@ async fn the_server_needs_its_rights_and_no_others() -> Result<()> {
     Installation::with(&plane, async |installation| {
         let (runs, account) = (installation.runs().await?, installation.server());
         needs_its_rights_and_no_others(&plane, &account, async |kubeconfig| {
-            let forever = ["--run-retention", "0s"];
+            let (secret, bridge) = (installation.tls_secret(), installation.bridge());
+            let username = bridge.username();
+            let flags = access::server_flags(&secret, &username);
+            let directory = tempfile::tempdir()?;
+            let connect = async |server: &ServerProcess| {
+                let client = installation.client();
+                let ca = access::authorities(client, &secret, directory.path()).await?;
+                server.secure_client(access::trusting(&ca), access::bearer(&plane, &bridge).await?)
+            };
+            let forever = [&flags[..], &["--run-retention", "0s"]].concat();
             let server = ServerProcess::start_as(kubeconfig, runs.name(), &forever).await?;
-            let mut client = server.client().await?;
+            let mut client = connect(&server).await?;
             let succeeded = an_execution_succeeds(&plane, &mut client).await?;
             an_execution_is_cancelled(&plane, &runs, &mut client).await?;
             a_stray_is_stopped(&plane, &account, &runs, &succeeded).await?;
             drop(server);
-            let at_once = ["--run-retention", "1ms"];
+            let at_once = [&flags[..], &["--run-retention", "1ms"]].concat();
             let server = ServerProcess::start_as(kubeconfig, runs.name(), &at_once).await?;
-            let succeeded = an_execution_succeeds(&plane, &mut server.client().await?).await?;
-            is_deleted(&runs, &succeeded).await
+            let mut client = connect(&server).await?;
+            let succeeded = an_execution_succeeds(&plane, &mut client).await?;
+            is_deleted(&runs, &succeeded).await?;
+            Ok(BTreeSet::new())
         })
         .await
     })

@@ -257,7 +257,7 @@ fn no_right(user: &str, request: &AdmissionRequest<DynamicObject>) -> Denial {
     let message = format!(
         "{user} may not clear blocks in the namespace {namespace}: the verb {VERB} on \
          workflowexecutions of kubernaut.ai is needed. The ClusterRole \
-         kubernaut-workflowexecutions-clearblock has it."
+         kubernaut-workflowexecutions-clear has it."
     );
     Denial { kind: DenialKind::Forbidden, message }
 }

@@ -77,8 +77,8 @@ async fn play(
 ) -> Result<()> {
     let (client, name) = (namespace.client().clone(), namespace.name());
     let bridge = accounts(namespace).await?;
-    // Cooldowns would hold up tests that are not about them.
-    let gates = ["--gate-cooldown", "off", "--gate-backoff", "off"];
+    // The others would hold up tests that are not about them.
+    let gates = ["--gate-block=enforce"];
     let server = ServerProcess::start_with_arguments(plane, name, &gates).await?;
     let service = Forward::start().await?;
     service.point_to(Some(server.addresses().grpc));

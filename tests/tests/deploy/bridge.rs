@@ -80,7 +80,7 @@ async fn the_bridge_needs_its_rights_and_no_others() -> Result<()> {
             .await?;
             let metrics = server.metrics().await?;
             assert!(!denied(&metrics), "{metrics}");
-            Ok([("Start", "create"), ("Cancel", "cancel")]
+            Ok([("Start", "create"), ("Cancel", "cancel"), ("ClearBlock", "clearblock")]
                 .into_iter()
                 .filter(|(call, _)| called(&metrics, call))
                 .map(|(_, verb)| Permission {

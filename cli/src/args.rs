@@ -118,6 +118,9 @@ Without it, the last part of a bundle's repository chooses how a simulated run e
   succeeds, three-tasks-in-order, step-exits-1, oom-killed, image-cannot-be-pulled, never-ends,
   missing; for example registry.example/demo/step-exits-1:v1
 
+After a success a target rests for 10 seconds instead of 5 minutes. After a step that failed it is
+blocked until `wfe clear-block`.
+
 The log on stderr is chosen by RUST_LOG, for example RUST_LOG=debug. Ctrl-C ends it in order.
 What was stored stays in the directory and is found again at the next start.")]
 pub struct DevArgs {

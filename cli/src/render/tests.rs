@@ -225,12 +225,12 @@ fn a_list_tells_the_gate_the_time_that_is_left_and_the_cause() {
         by(Gate::Block, None),
         cleared,
     ];
-    expect![[r#"
+    expect![[r"
         ID   STATE    TARGET                  WORKFLOW    AGE     DURATION  REASON
         e-4  WAITING  default/deployment/api  restart:v1  10m 0s  -         COOLDOWN 49m 59s left after 01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc
         e-4  WAITING  default/deployment/api  restart:v1  10m 0s  -         BACKOFF 9.0s left after 01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc
         e-4  WAITING  default/deployment/api  restart:v1  10m 0s  -         BLOCK by failure of 01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc
-        e-2  FAILED   default/deployment/api  restart:v1  10m 0s  3.0s      TASK_FAILED in task restart, cleared"#]].assert_eq(&list::table(&executions, now(), Colour::Off));
+        e-2  FAILED   default/deployment/api  restart:v1  10m 0s  3.0s      TASK_FAILED in task restart, cleared"]].assert_eq(&list::table(&executions, now(), Colour::Off));
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn an_event_tells_how_long_its_gate_lasts_from_then_on_and_which_let_it_pass() {
     let mut admitted = mk_event(3, State::Starting, EventType::Admitted);
     admitted.observed = vec![mk_waiting(Gate::Block, None)];
     let lines = [held, admitted].map(|event| event::line(&event, Colour::Off));
-    expect![[r#"
+    expect![[r"
         2026-11-21T10:00:02.000Z     2  WAITING     message 2 (5m 0s left)
-        2026-11-21T10:00:03.000Z     3  STARTING    message 3; let pass by BLOCK: execution e-1 closed it"#]].assert_eq(&lines.join("\n"));
+        2026-11-21T10:00:03.000Z     3  STARTING    message 3; let pass by BLOCK: execution e-1 closed it"]].assert_eq(&lines.join("\n"));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_clearance_tells_what_is_kept_and_who_is_next() {
         let response = ClearBlockResponse { target: Some(target), execution: Some(execution) };
         clearance::cleared(&response, now())
     });
-    expect![[r#"
+    expect![[r"
         cleared: execution e-2 does not block default/deployment/api any more
         on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711); it stays FAILED
         next: nothing waits for the target
@@ -290,7 +290,7 @@ fn a_clearance_tells_what_is_kept_and_who_is_next() {
 
         cleared: execution e-2 does not block default/deployment/api any more
         on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711); it stays FAILED
-        next: execution e-4 still waits: COOLDOWN: execution e-1 closed it (4m 3s left)"#]].assert_eq(&texts.join("\n\n"));
+        next: execution e-4 still waits: COOLDOWN: execution e-1 closed it (4m 3s left)"]].assert_eq(&texts.join("\n\n"));
 }
 
 #[test]
@@ -302,12 +302,12 @@ fn a_list_is_a_table() {
         end_time: Some(at("10:00:02.25")),
         ..mk_execution("e-1", State::Succeeded, 5)
     };
-    expect![[r#"
+    expect![[r"
         ID   STATE      TARGET                                  WORKFLOW        AGE     DURATION  REASON
         e-4  WAITING    default/deployment/api                  restart:v1      10m 0s  -         LOCK held by e-2
         e-3  CANCELLED  default/deployment/api in cluster prod  restart-pods 2  10m 0s  1m 13s    started by mistake, and then some more words that do not fit in a t...
         e-2  FAILED     default/deployment/api                  restart:v1      10m 0s  3.0s      TASK_FAILED in task restart
-        e-1  SUCCEEDED  default/deployment/api                  restart:v1      10m 0s  1.2s"#]]
+        e-1  SUCCEEDED  default/deployment/api                  restart:v1      10m 0s  1.2s"]]
     .assert_eq(&list::table(
         &[waits, cancelled(), failed(), succeeded],
         now(),
@@ -542,7 +542,7 @@ fn a_target_may_be_free_or_held_by_a_stranger() {
         ..free.clone()
     };
     let both = [free, foreign].map(|target| target::sentences(&target, now(), ""));
-    expect![[r#"
+    expect![[r"
         node/worker-1 is free: nothing holds it.
         Nothing waits for it.
         No other gate is closed.
@@ -552,7 +552,7 @@ fn a_target_may_be_free_or_held_by_a_stranger() {
             kubectl get pipelinerun --all-namespaces --field-selector metadata.name=by-hand
         1 execution waits for it:
           1. e-3 since 2026-11-21T10:09:59.000Z (1.0s ago)
-        No other gate is closed."#]]
+        No other gate is closed."]]
     .assert_eq(&both.join("\n\n"));
 }
 

@@ -378,7 +378,7 @@ async fn clear_block_sends_what_it_was_told_and_tells_what_was_cleared() {
     assert_eq!(shell.run(words).await, Exit::Ok, "{}", shell.stderr());
     assert_eq!(
         shell.stdout(),
-        "cleared: execution e-1 does not block node/n any more\n\
+        "cleared: execution e-1, which stays FAILED, does not block node/n any more\n\
          next: nothing waits for the target\n"
     );
     let shell = Shell::at(&server.address());

@@ -13,11 +13,11 @@ pub(crate) fn cleared(response: &ClearBlockResponse, now: Timestamp) -> String {
     let execution = response.execution.clone().unwrap_or_default();
     let id = plain(&execution.id);
     let name = target_name(&target.target, &target.cluster_id);
-    let mut lines = vec![format!("cleared: execution {id} does not block {name} any more")];
-    if let Some(clearance) = &execution.clearance {
-        let state = state_name(execution.state());
-        lines.push(format!("on record: {}; it stays {state}", record(clearance)));
-    }
+    let state = state_name(execution.state());
+    let mut lines = vec![format!(
+        "cleared: execution {id}, which stays {state}, does not block {name} any more"
+    )];
+    lines.extend(execution.clearance.iter().map(|by| format!("on record: {}", record(by))));
     lines.push(next(&target, now));
     lines.join("\n")
 }

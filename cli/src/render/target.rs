@@ -9,12 +9,17 @@ use super::{clearance, plain, state_name, target_name, time, waiting};
 /// do, and who cleared what. `server` is the option that reaches the server, for commands.
 pub(crate) fn sentences(target: &Target, now: Timestamp, server: &str) -> String {
     let name = target_name(&target.target, &target.cluster_id);
+    let gates = gates(target, now, server);
     let mut lines = match &target.lock {
         Some(lock) => held(&name, lock, now),
-        None => vec![format!("{name} is free: nothing holds it.")],
+        None if gates.is_empty() => vec![format!("{name} is free: nothing holds it.")],
+        None => vec![format!("Nothing holds {name}, but gates are closed; see below.")],
     };
     lines.extend(queue(&target.queue, now));
-    lines.extend(gates(target, now, server));
+    lines.extend(match gates.as_slice() {
+        [] => vec!["No other gate is closed.".to_owned()],
+        gates => [&["Gates:".to_owned()], gates].concat(),
+    });
     lines.extend(clearances(target));
     lines.join("\n")
 }
@@ -64,7 +69,7 @@ pub(super) fn why(entry: &QueueEntry, now: Timestamp) -> String {
     })
 }
 
-/// The gates that the past of the target has closed, each with its mode.
+/// The gates that the past of the target has closed, each with its mode. Empty when there is none.
 fn gates(target: &Target, now: Timestamp, server: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(gate) = &target.block {
@@ -77,10 +82,6 @@ fn gates(target: &Target, now: Timestamp, server: &str) -> Vec<String> {
         all => all,
     };
     lines.extend(cooldowns.iter().map(|gate| cooldown(gate, now)));
-    if lines.is_empty() {
-        return vec!["No other gate is closed.".to_owned()];
-    }
-    lines.insert(0, "Gates:".to_owned());
     lines
 }
 

@@ -276,21 +276,22 @@ fn a_clearance_tells_what_is_kept_and_who_is_next() {
         clearance::cleared(&response, now())
     });
     expect![[r"
-        cleared: execution e-2 does not block default/deployment/api any more
-        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711); it stays FAILED
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
         next: nothing waits for the target
 
-        cleared: execution e-2 does not block default/deployment/api any more
-        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711); it stays FAILED
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
         next: execution e-4 starts
 
-        cleared: execution e-2 does not block default/deployment/api any more
-        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711); it stays FAILED
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
         next: PipelineRun by-hand, which is not on record here, acts on it
 
-        cleared: execution e-2 does not block default/deployment/api any more
-        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711); it stays FAILED
-        next: execution e-4 still waits: COOLDOWN: execution e-1 closed it (4m 3s left)"]].assert_eq(&texts.join("\n\n"));
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
+        next: execution e-4 still waits: COOLDOWN: execution e-1 closed it (4m 3s left)"]]
+    .assert_eq(&texts.join("\n\n"));
 }
 
 #[test]
@@ -502,7 +503,6 @@ fn a_target_tells_its_holder_its_queue_and_its_gates() {
             since: Some(at("09:10:00")),
             mode: GateMode::Enforce.into(),
         }),
-        ..Target::default()
     };
     expect![[r#"
         default/deployment/api in cluster prod is held by execution e-2 (RUNNING) since 2026-11-21T10:06:55.000Z (3m 5s ago). Its run is wfe-0123456789abcdef-4 (hold 4).

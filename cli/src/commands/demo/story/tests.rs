@@ -334,7 +334,7 @@ async fn the_story_is_told_to_its_end() {
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/statefulset/db --when-blocked wait
         accepted: e-3  default/statefulset/db  WAITING: execution e-2 failed; a person must look
         $ wfe target default/statefulset/db
-        default/statefulset/db is free: nothing holds it.
+        Nothing holds default/statefulset/db, but gates are closed; see below.
         1 execution waits for it:
           1. e-3 since 2026-11-21T10:09:59.000Z (1.0s ago): BLOCK: execution e-2 failed; a person must look
         Gates:
@@ -343,8 +343,8 @@ async fn the_story_is_told_to_its_end() {
               wfe get e-2
               wfe clear-block default/statefulset/db --execution e-2 --reason "..."
         $ wfe clear-block default/statefulset/db --execution e-2 --reason "looked at the database: nothing was changed"
-        cleared: execution e-2 does not block default/statefulset/db any more
-        on record: 2026-11-21T10:10:00.000Z: looked at the database: nothing was changed; it stays FAILED
+        cleared: execution e-2, which stays FAILED, does not block default/statefulset/db any more
+        on record: 2026-11-21T10:10:00.000Z: looked at the database: nothing was changed
         next: execution e-3 starts
 
         It waited for that, and runs:

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
-    start::{StartArgs, WhenLockedArg},
+    start::{StartArgs, WhenBlockedArg, WhenCoolingArg, WhenLockedArg},
     values::{Deadline, Parameter, Secret, Span},
 };
 use crate::client::ServerAddress;
@@ -122,6 +122,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Ask an execution to stop, or make sure that nothing of a request runs
     Cancel(CancelArgs),
+    /// Open the block of a target after somebody looked at the failure; who and why are kept
+    ClearBlock(ClearBlockArgs),
     /// Tell why something waits on a target: its holder, its queue, its gates
     Target(TargetArgs),
     /// List the history of an execution, the oldest event first
@@ -143,6 +145,9 @@ WorkflowExecution and the namespace of the runs.
 Without it, the last part of a bundle's repository chooses how a simulated run ends:
   succeeds, three-tasks-in-order, step-exits-1, oom-killed, image-cannot-be-pulled, never-ends,
   missing; for example registry.example/demo/step-exits-1:v1
+
+After a success a target rests for 10 seconds instead of 5 minutes. After a step that failed it is
+blocked until `wfe clear-block`.
 
 The log on stderr is chosen by RUST_LOG, for example RUST_LOG=debug. Ctrl-C ends it in order.
 What was stored stays in the directory and is found again at the next start.")]
@@ -334,6 +339,37 @@ pub enum CancelModeArg {
     RunFinally,
     /// Let running tasks end, start no others, then run the finally tasks
     StopAndFinally,
+}
+
+/// Arguments of `wfe clear-block`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wfe clear-block default/deployment/api --reason \"rolled back by hand, 3 of 3 pods ready\"
+  wfe clear-block node/worker-1 --reason \"the image is in the registry now\" --ticket OPS-4711
+  wfe clear-block node/worker-1 --execution ID --reason \"it had changed nothing yet\"
+
+`wfe target` names the execution that blocks, and prints this command with --execution: when another
+one has failed since you looked, nothing is cleared. The failed execution stays FAILED, with the
+clearance attached. Who waits first starts at once. Every attempt is kept with your name.
+
+A cooldown and a backoff are no blocks: they end by themselves.")]
+pub struct ClearBlockArgs {
+    /// `kind/name` or `namespace/kind/name`
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The cluster of the target; the local one when absent
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Why it is safe to go on, in at least 10 characters that are not space; kept on record
+    #[arg(long)]
+    pub reason: String,
+    /// Reference of a ticket; kept on record
+    #[arg(long)]
+    pub ticket: Option<String>,
+    /// Id of the failed execution that was looked at; clear nothing when another one blocks
+    #[arg(long, value_name = "ID")]
+    pub execution: Option<String>,
 }
 
 /// Arguments of `wfe target`.

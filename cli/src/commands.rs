@@ -1,6 +1,7 @@
 //! One module per command. A command calls the service, shows the answer, and ends with an exit code.
 
 mod cancel;
+mod clear_block;
 mod demo;
 mod dev;
 mod events;
@@ -34,6 +35,7 @@ pub(crate) async fn dispatch(cli: Cli, context: &mut Context) -> Result<Exit, Er
         Command::Get(args) => get::run(context, global, args).await,
         Command::List(args) => list::run(context, global, args).await,
         Command::Cancel(args) => cancel::run(context, global, args).await,
+        Command::ClearBlock(args) => clear_block::run(context, global, args).await,
         Command::Target(args) => target::run(context, global, args).await,
         Command::Events(args) => events::run(context, global, args).await,
     }

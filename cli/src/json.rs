@@ -57,6 +57,7 @@ documents!(
     ListResponse,
     WatchResponse,
     CancelResponse,
+    ClearBlockResponse,
     GetTargetResponse,
     ListEventsResponse
 );
@@ -163,6 +164,7 @@ mod tests {
         check::<v1::ListResponse>();
         check::<v1::WatchResponse>();
         check::<v1::CancelResponse>();
+        check::<v1::ClearBlockResponse>();
         check::<v1::GetTargetResponse>();
         check::<v1::ListEventsResponse>();
         check::<tonic_types::Status>();

@@ -11,7 +11,7 @@ use wfe_bridge::{Bridge, bridge};
 use wfe_runtime::process::Serving as _;
 use wfe_server::{
     Config, Server,
-    config::Engine,
+    config::{Engine, Gates},
     server::{StartError, StopError},
 };
 
@@ -116,17 +116,19 @@ pub(crate) struct LocalServer {
 }
 
 impl LocalServer {
-    /// Starts a server with its database in `directory`. Returns when it takes calls.
+    /// Starts a server with its database in `directory` and these gates. Returns when it takes calls.
     pub(crate) async fn start(
         directory: &Path,
         addresses: Addresses,
         backend: Backend<'_>,
+        gates: Gates,
     ) -> Result<LocalServer, LocalError> {
         let mut config = Config {
             grpc_address: addresses.grpc,
             health_address: addresses.health,
             metrics_address: addresses.metrics,
             shutdown_timeout: Duration::from_secs(5),
+            gates,
             ..Config::dev(directory)
         };
         match backend {

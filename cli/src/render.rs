@@ -1,16 +1,18 @@
 //! Answers as text for people. Pure: the time of now and the wish for colours are arguments, and
 //! nothing is written from here.
 
+pub(crate) mod clearance;
 pub(crate) mod event;
 pub(crate) mod execution;
 pub(crate) mod list;
 pub(crate) mod progress;
 pub(crate) mod target;
 pub(crate) mod time;
+pub(crate) mod waiting;
 
 use anstyle::{AnsiColor, Style};
 use tonic::Code;
-use wfe_proto::v1::{FailureReason, Gate, State, TaskState};
+use wfe_proto::v1::{Actor, FailureReason, Gate, State, TaskState};
 
 use crate::context::Colour;
 
@@ -142,6 +144,19 @@ fn paint(text: &str, style: Style, colour: Colour) -> String {
     match colour {
         Colour::On => format!("{style}{text}{style:#}"),
         Colour::Off => text.to_owned(),
+    }
+}
+
+/// ` by <name>`, and through whom when somebody else called for that person. Empty without a name.
+fn by(actor: Option<&Actor>) -> String {
+    let Some(actor) = actor.filter(|actor| !actor.user.is_empty()) else {
+        return String::new();
+    };
+    match &actor.on_behalf_of {
+        Some(person) if !person.user.is_empty() => {
+            format!(" by {} (through {})", plain(&person.user), plain(&actor.user))
+        }
+        Some(_) | None => format!(" by {}", plain(&actor.user)),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, causes},
     exit::Exit,
     json,
-    render::{code_name, plain, time},
+    render::{code_name, plain, time, waiting},
 };
 
 /// Writes why a command ended without its answer.
@@ -55,7 +55,11 @@ fn document(error: &Error) -> Value {
 /// An error as lines.
 fn lines(error: &Error, global: &Global) -> Vec<String> {
     let mut lines = match error.status() {
-        Some(status) => status_lines(status, &global.server.to_string()),
+        Some(status) => {
+            let mut lines = status_lines(status, &global.server.to_string());
+            lines.extend(advice(status, &global.server.as_option()));
+            lines
+        }
         None => vec![format!("error: {}", chain(error))],
     };
     if let Error::WatchLost { execution_id, after, .. } = error {
@@ -80,8 +84,36 @@ fn status_lines(status: &Status, server: &str) -> Vec<String> {
         None => lines.extend(unexplained(status, server)),
     }
     lines.extend(fields_and_preconditions(&details));
-    lines.extend(whom_and_when(status.code(), &details));
+    lines.extend(whom_and_when(status.message(), &details));
     lines
+}
+
+/// What to type to get past a closed gate.
+fn advice(status: &Status, server: &str) -> Vec<String> {
+    let Some(info) = status.get_details_error_info() else { return Vec::new() };
+    let known = |key: &str| info.metadata.get(key).map(String::as_str).unwrap_or_default();
+    let (target, cluster) = (known("target"), known("cluster_id"));
+    match info.reason.as_str() {
+        "COOLDOWN_ACTIVE" | "BACKOFF_ACTIVE" => {
+            vec!["hint: with --when-cooling wait it starts by itself then".to_owned()]
+        }
+        "PREVIOUS_EXECUTION_FAILED" | "RETRIES_EXHAUSTED" | "BLOCK_CHANGED" => {
+            let execution = known("execution");
+            let clear = waiting::clear_command(target, cluster, execution, server);
+            vec![
+                format!("look first: wfe get {}{server}", plain(execution)),
+                format!("then: {clear}"),
+            ]
+        }
+        "TARGET_LOCKED" | "NOT_BLOCKED" if !target.is_empty() => {
+            let cluster = match cluster {
+                "" => String::new(),
+                cluster => format!(" --cluster {}", plain(cluster)),
+            };
+            vec![format!("look: wfe target {}{cluster}{server}", plain(target))]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The message of a status, with the causes that the transport knows.
@@ -130,11 +162,16 @@ fn fields_and_preconditions(details: &ErrorDetails) -> Vec<String> {
     fields.chain(preconditions).chain(quotas).collect()
 }
 
-fn whom_and_when(code: Code, details: &ErrorDetails) -> Vec<String> {
+fn whom_and_when(message: &str, details: &ErrorDetails) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(resource) = details.resource_info() {
-        // A refusal by the lock names who holds the target.
-        let label = if code == Code::Aborted { "holder" } else { "resource" };
+        let reason = details.error_info().map(|info| info.reason.as_str()).unwrap_or_default();
+        let label = match reason {
+            "TARGET_LOCKED" => "holder",
+            "COOLDOWN_ACTIVE" | "BACKOFF_ACTIVE" => "cause",
+            "PREVIOUS_EXECUTION_FAILED" | "RETRIES_EXHAUSTED" | "BLOCK_CHANGED" => "blocked by",
+            _ => "resource",
+        };
         let mut line = format!(
             "{label}: {} {}",
             plain(&resource.resource_type),
@@ -143,7 +180,8 @@ fn whom_and_when(code: Code, details: &ErrorDetails) -> Vec<String> {
         if !resource.owner.is_empty() {
             line = format!("{line}, owner {}", plain(&resource.owner));
         }
-        if !resource.description.is_empty() {
+        // The message of a closed gate ends with the same sentence.
+        if !resource.description.is_empty() && !message.ends_with(&resource.description) {
             line = format!("{line}: {}", plain(&resource.description));
         }
         lines.push(line);

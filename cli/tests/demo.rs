@@ -19,6 +19,15 @@ fn the_demo_ends_well_and_shows_an_execution_going_through_its_states() {
         "SUCCEEDED", // it runs
         "FAILED",
         "exited with code 1", // it fails
+        "WAITING: execution",
+        "a person must look at the target",
+        "BLOCK (enforced) since",
+        "cleared: execution",
+        "next: execution",
+        "SUCCEEDED", // after a person cleared the block
+        "its cooldown ends at",
+        "s left)",
+        "SUCCEEDED", // after the cooldown
         "TARGET_LOCKED",
         "WAITING",
         "SUCCEEDED", // one per target

@@ -153,9 +153,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The development server: simulated Tekton, and a database in `directory`.
+    /// The development server: simulated Tekton, a database in `directory`, and a short cooldown.
     pub fn dev(directory: &Path) -> Self {
-        Self { engine: Engine::Simulator, database: directory.join("wfe.db"), ..Self::default() }
+        Self {
+            engine: Engine::Simulator,
+            database: directory.join("wfe.db"),
+            gates: Gates::dev(),
+            ..Self::default()
+        }
     }
 
     /// Puts the settings together.

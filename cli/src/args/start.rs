@@ -4,7 +4,10 @@ use std::{collections::HashMap, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use wfe_proto::v1::{BundleWorkflow, DeclaredParameters, StartRequest, WhenLocked, start_request};
+use wfe_proto::v1::{
+    BundleWorkflow, DeclaredParameters, StartRequest, WhenBlocked, WhenCooling, WhenLocked,
+    start_request,
+};
 
 use super::RetryArgs;
 use super::values::{Deadline, Parameter};
@@ -16,6 +19,7 @@ Examples:
   wfe start --bundle registry.example/restart:v1 --target default/deployment/api --wait
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 -p GRACE=30s -p FORCE=no
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 --when-locked wait
+  wfe start --bundle registry.example/restart:v1 --target node/worker-1 --when-cooling wait
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 --deadline 10m
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 --validate-only
 
@@ -68,6 +72,12 @@ pub struct StartArgs {
     /// What to do when another execution holds the target
     #[arg(long, value_enum, default_value_t = WhenLockedArg::Reject)]
     pub when_locked: WhenLockedArg,
+    /// What to do while the target rests after a success or after failures
+    #[arg(long, value_enum, default_value_t = WhenCoolingArg::Reject)]
+    pub when_cooling: WhenCoolingArg,
+    /// What to do when the target is blocked until a person clears it
+    #[arg(long, value_enum, default_value_t = WhenBlockedArg::Reject)]
+    pub when_blocked: WhenBlockedArg,
     /// Identifies this request, so that it can be repeated; a new one when absent
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
@@ -91,6 +101,24 @@ pub enum WhenLockedArg {
     Wait,
     /// Answer with the execution that holds the target, and follow that one
     Attach,
+}
+
+/// What a start does while the target rests, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WhenCoolingArg {
+    /// Refuse, and say how long it lasts
+    Reject,
+    /// Queue, and run when it is over
+    Wait,
+}
+
+/// What a start does when the target is blocked, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WhenBlockedArg {
+    /// Refuse, and name the execution that blocks it
+    Reject,
+    /// Queue, and run when a person has cleared the block
+    Wait,
 }
 
 impl StartArgs {
@@ -120,6 +148,8 @@ impl StartArgs {
             correlation_id: self.correlation_id.clone().unwrap_or_default(),
             deadline: self.deadline(now)?,
             when_locked: when_locked(self.when_locked).into(),
+            when_cooling: when_cooling(self.when_cooling).into(),
+            when_blocked: when_blocked(self.when_blocked).into(),
             validate_only: self.validate_only,
             ..StartRequest::default()
         })
@@ -147,6 +177,20 @@ fn when_locked(arg: WhenLockedArg) -> WhenLocked {
         WhenLockedArg::Reject => WhenLocked::Reject,
         WhenLockedArg::Wait => WhenLocked::Wait,
         WhenLockedArg::Attach => WhenLocked::Attach,
+    }
+}
+
+fn when_cooling(arg: WhenCoolingArg) -> WhenCooling {
+    match arg {
+        WhenCoolingArg::Reject => WhenCooling::Reject,
+        WhenCoolingArg::Wait => WhenCooling::Wait,
+    }
+}
+
+fn when_blocked(arg: WhenBlockedArg) -> WhenBlocked {
+    match arg {
+        WhenBlockedArg::Reject => WhenBlocked::Reject,
+        WhenBlockedArg::Wait => WhenBlocked::Wait,
     }
 }
 

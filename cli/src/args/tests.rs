@@ -1,7 +1,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use wfe_proto::v1::{DeclaredParameters, StartRequest, WhenLocked, start_request};
+use wfe_proto::v1::{
+    DeclaredParameters, StartRequest, WhenBlocked, WhenCooling, WhenLocked, start_request,
+};
 
 use super::*;
 
@@ -105,7 +107,8 @@ fn a_start_becomes_the_request_that_it_says() {
     let request = request_of(
         "wfe start --bundle r.example/w:v1 --digest sha256:ab --pipeline fix --target ns/deploy/api \
          --cluster prod -p A=1 -p BOTH=c --declared A,BOTH --service-account runner --secret s1 \
-         --secret s2 --config-map c1 --correlation-id rr-1 --deadline 10m --when-locked wait",
+         --secret s2 --config-map c1 --correlation-id rr-1 --deadline 10m --when-locked wait \
+         --when-cooling wait --when-blocked wait",
     )
     .unwrap();
     assert_eq!(
@@ -133,6 +136,8 @@ fn a_start_becomes_the_request_that_it_says() {
             correlation_id: "rr-1".to_owned(),
             deadline: Some(prost_types::Timestamp { seconds: 1_795_255_800, nanos: 0 }),
             when_locked: WhenLocked::Wait.into(),
+            when_cooling: WhenCooling::Wait.into(),
+            when_blocked: WhenBlocked::Wait.into(),
             ..StartRequest::default()
         }
     );
@@ -167,6 +172,10 @@ fn wrong_command_lines_are_refused() {
         ("wfe cancel --request-id r-1", ErrorKind::MissingRequiredArgument),
         ("wfe cancel --reason why", ErrorKind::MissingRequiredArgument),
         ("wfe cancel e-1 --request-id r-1 --reason why", ErrorKind::ArgumentConflict),
+        ("wfe clear-block node/n", ErrorKind::MissingRequiredArgument),
+        ("wfe clear-block --reason 'it is safe now'", ErrorKind::MissingRequiredArgument),
+        ("wfe start --bundle b --target node/n --when-cooling attach", ErrorKind::InvalidValue),
+        ("wfe start --bundle b --target node/n --when-blocked attach", ErrorKind::InvalidValue),
         ("wfe start --target node/n", ErrorKind::MissingRequiredArgument),
         ("wfe list --cluster prod", ErrorKind::MissingRequiredArgument),
         ("wfe list --limit 0", ErrorKind::ValueValidation),
@@ -174,7 +183,7 @@ fn wrong_command_lines_are_refused() {
         ("wfe watch e-1 --after -1", ErrorKind::UnknownArgument),
         ("wfe watch e-1 --after=-1", ErrorKind::ValueValidation),
         ("wfe list --timeout 0s", ErrorKind::ValueValidation),
-        ("wfe list --server https://host:1", ErrorKind::ValueValidation),
+        ("wfe list --server https://host", ErrorKind::ValueValidation),
         (
             "wfe start --bundle b --target node/n --wait --validate-only",
             ErrorKind::ArgumentConflict,

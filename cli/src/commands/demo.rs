@@ -4,6 +4,10 @@
 
 mod story;
 
+use std::time::Duration;
+
+use wfe_server::config::Gates;
+
 use self::story::Story;
 use super::dev;
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
     exit::Exit,
     local::{Addresses, Backend, LocalError, LocalServer, Pace},
 };
+
+/// Short enough to be waited for, long enough to be met by a start that comes right after a success.
+const COOLDOWN: Duration = Duration::from_millis(2_500);
 
 pub(super) async fn run(
     context: &mut Context,
@@ -27,12 +34,13 @@ pub(super) async fn run(
     dev::log("off");
     let directory = tempfile::tempdir().map_err(LocalError::Directory)?;
     let pace = if args.fast { Pace::Fast } else { Pace::Readable };
-    let server =
-        LocalServer::start(directory.path(), Addresses::free(), Backend::Simulated(pace)).await?;
+    let gates = Gates { cooldown_period: COOLDOWN, ..Gates::default() };
+    let backend = Backend::Simulated(pace);
+    let server = LocalServer::start(directory.path(), Addresses::free(), backend, gates).await?;
     let address = server.addresses().grpc.to_string();
     let address = address.parse().map_err(Error::Usage)?;
     let told = match connect(&address, &AccessArgs::default(), global.timeout.0) {
-        Ok(client) => Story::new(context, client, global.timeout.0).tell().await,
+        Ok(client) => Box::pin(Story::new(context, client, global.timeout.0).tell()).await,
         Err(error) => Err(error),
     };
     // The server ends in order also when the story broke off; the story's error says more.

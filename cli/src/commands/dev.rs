@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
+use wfe_server::config::Gates;
 
 use crate::{
     args::{DevArgs, Global, Output},
@@ -17,6 +18,7 @@ use crate::{
         self, Addresses, Backend, BridgeAddresses, LocalBridge, LocalError, LocalServer, Pace,
         Prepared,
     },
+    render,
 };
 
 pub(super) async fn run(
@@ -28,10 +30,11 @@ pub(super) async fn run(
     fs::create_dir_all(&args.dir).map_err(LocalError::Directory)?;
     let addresses =
         Addresses { grpc: args.grpc_addr, health: args.health_addr, metrics: args.metrics_addr };
+    let gates = Gates::dev();
     match &args.kubeconfig {
         None => {
             let backend = Backend::Simulated(Pace::Readable);
-            let server = LocalServer::start(&args.dir, addresses, backend).await?;
+            let server = LocalServer::start(&args.dir, addresses, backend, gates).await?;
             let told = tell(context, global, server.addresses(), &args);
             until_interrupted(context, &told).await;
             server.stop().await?;
@@ -41,7 +44,7 @@ pub(super) async fn run(
             let prepared =
                 local::prepare(kubeconfig, &args.namespace).await.map_err(LocalError::from)?;
             let backend = Backend::Cluster { kubeconfig, namespace: &args.namespace };
-            let server = LocalServer::start(&args.dir, addresses, backend).await?;
+            let server = LocalServer::start(&args.dir, addresses, backend, gates).await?;
             let bridge = BridgeAddresses {
                 health: args.bridge_health_addr,
                 metrics: args.bridge_metrics_addr,
@@ -76,6 +79,12 @@ pub(super) fn log(default: &str) {
         .try_init();
 }
 
+/// How long a target rests after a success.
+fn rest() -> String {
+    let Gates { cooldown_period, .. } = Gates::dev();
+    render::time::span(cooldown_period)
+}
+
 fn tell(
     context: &mut Context,
     global: &Global,
@@ -96,10 +105,11 @@ fn tell(
         Output::Text => {
             let server: crate::ServerAddress = grpc.to_string().parse().map_err(Error::Usage)?;
             let option = server.as_option();
-            let directory = args.dir.display();
+            let (directory, rest) = (args.dir.display(), rest());
             context.say(&format!(
                 "\
 Serving with a simulated Tekton, without authentication; the database is in {directory}.
+After a success a target rests for {rest}.
   gRPC     {grpc}
   health   http://{health}/health  http://{health}/ready
   metrics  http://{metrics}/metrics
@@ -140,7 +150,7 @@ fn tell_cluster(
         Output::Text => {
             let server: crate::ServerAddress = grpc.to_string().parse().map_err(Error::Usage)?;
             let (option, directory) = (server.as_option(), args.dir.display());
-            let namespace = &args.namespace;
+            let (namespace, rest) = (&args.namespace, rest());
             let created = match prepared.created.as_slice() {
                 [] => String::new(),
                 created => format!("Created in the cluster: {}.\n", created.join(", ")),
@@ -149,6 +159,7 @@ fn tell_cluster(
             context.say(&format!(
                 "\
 {created}Serving the cluster, without authentication; runs are in namespace {namespace}, the database is in {directory}.
+After a success a target rests for {rest}.
   gRPC     {grpc}
   health   http://{health}/ready  http://{bridge_health}/ready (bridge)
   metrics  http://{metrics}/metrics  http://{bridge_metrics}/metrics (bridge)

@@ -28,7 +28,8 @@ pub(super) async fn run(
     let response = answered(context, call).await?;
     answer(context, global, &response, |response, context| {
         let execution = response.execution.clone().unwrap_or_default();
-        render::execution::describe(&execution, (context.now)(), context.colour)
+        let server = global.server.as_option();
+        render::execution::describe(&execution, (context.now)(), &server, context.colour)
     })?;
     Ok(Exit::Ok)
 }

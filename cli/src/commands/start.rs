@@ -41,6 +41,9 @@ pub(super) async fn run(
             let server = global.server.as_option();
             let id = render::plain(&execution.id);
             context.note(&format!("follow it: wfe watch {id}{server}"));
+            if let Some(command) = render::waiting::to_do(&execution, &server) {
+                context.note(&format!("it waits for a person: {command}"));
+            }
         }
         return Ok(Exit::Ok);
     }

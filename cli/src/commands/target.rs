@@ -24,7 +24,7 @@ pub(super) async fn run(
     let response = answered(context, call).await?;
     answer(context, global, &response, |response, context| {
         let target = response.target.clone().unwrap_or_default();
-        render::target::sentences(&target, (context.now)())
+        render::target::sentences(&target, (context.now)(), &global.server.as_option())
     })?;
     Ok(Exit::Ok)
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wfe_proto::v1::{
-    CancelMode, CancelResponse, EventType, Execution, GetResponse, GetTargetResponse,
-    ListEventsResponse, ListResponse, StartOutcome, StartRequest, StartResponse, State, Target,
-    get_request::Key, start_request::Workflow,
+    CancelMode, CancelResponse, ClearBlockRequest, ClearBlockResponse, EventType, Execution, Gate,
+    GetResponse, GetTargetResponse, ListEventsResponse, ListResponse, StartOutcome, StartRequest,
+    StartResponse, State, Target, Waiting, get_request::Key, start_request::Workflow,
 };
 
 use crate::{
@@ -355,8 +355,90 @@ async fn target_tells_who_holds_it() {
     assert_eq!(shell.run("target node/n --cluster prod").await, Exit::Ok);
     assert_eq!(
         shell.stdout(),
-        "node/n in cluster prod is free: nothing holds it.\nNothing waits for it.\n"
+        "node/n in cluster prod is free: nothing holds it.\nNothing waits for it.\n\
+         No other gate is closed.\n"
     );
+}
+
+#[tokio::test]
+async fn clear_block_sends_what_it_was_told_and_tells_what_was_cleared() {
+    let asked = Asked::<ClearBlockRequest>::nothing();
+    let mut note = asked.pen();
+    let server = serve(Service::default().clear_block(move |request| {
+        note(request.clone());
+        Ok(ClearBlockResponse {
+            target: Some(Target { target: request.target, ..Target::default() }),
+            execution: Some(mk_execution("e-1", State::Failed, 9)),
+        })
+    }))
+    .await;
+    let shell = Shell::at(&server.address());
+    let words = "clear-block node/n --cluster prod --reason 'rolled back by hand' --ticket OPS-1 \
+                 --execution e-1";
+    assert_eq!(shell.run(words).await, Exit::Ok, "{}", shell.stderr());
+    assert_eq!(
+        shell.stdout(),
+        "cleared: execution e-1, which stays FAILED, does not block node/n any more\n\
+         next: nothing waits for the target\n"
+    );
+    let shell = Shell::at(&server.address());
+    let words = "clear-block node/n --reason 'rolled back by hand' -o json";
+    assert_eq!(shell.run(words).await, Exit::Ok);
+    let answer: Value = serde_json::from_str(&shell.stdout()).unwrap();
+    assert_eq!(answer["execution"]["state"], "STATE_FAILED");
+    let sent = |cluster: &str, ticket: &str, expected: &str| ClearBlockRequest {
+        target: "node/n".to_owned(),
+        cluster_id: cluster.to_owned(),
+        reason: "rolled back by hand".to_owned(),
+        ticket: ticket.to_owned(),
+        expected_execution_id: expected.to_owned(),
+        on_behalf_of: None,
+    };
+    assert_eq!(asked.take(), [sent("prod", "OPS-1", "e-1"), sent("", "", "")]);
+}
+
+#[tokio::test]
+async fn a_clearance_that_is_refused_ends_as_refusals_do() {
+    for (code, reason, exit) in [
+        (Code::FailedPrecondition, "NOT_BLOCKED", Exit::Refused),
+        (Code::Aborted, "BLOCK_CHANGED", Exit::Refused),
+        (Code::InvalidArgument, "INVALID_REQUEST", Exit::Usage),
+        (Code::PermissionDenied, "PERMISSION_DENIED", Exit::Unavailable),
+    ] {
+        let service = Service::default().clear_block(move |_| Err(refusal(code, reason, "no")));
+        let server = serve(service).await;
+        let shell = Shell::at(&server.address());
+        assert_eq!(shell.run("clear-block node/n --reason 'rolled back'").await, exit);
+        assert_eq!(shell.stdout(), "");
+        assert!(shell.stderr().contains(&format!("reason: {reason}")), "{}", shell.stderr());
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_a_person_tells_the_command() {
+    let service = Service::default().start(|_| {
+        let waiting = Waiting {
+            gate: Gate::Block.into(),
+            message: "execution e-0 failed; a person must look".to_owned(),
+            cause_execution_id: "e-0".to_owned(),
+            ..Waiting::default()
+        };
+        Ok(StartResponse {
+            execution: Some(Execution {
+                waiting: Some(waiting),
+                ..mk_execution("e-1", State::Waiting, 1)
+            }),
+            outcome: StartOutcome::Accepted.into(),
+        })
+    });
+    let server = serve(service).await;
+    let shell = Shell::at(&server.address());
+    assert_eq!(shell.run(&format!("{START} --when-blocked wait")).await, Exit::Ok);
+    expect![[r#"
+        request id: new-id
+        follow it: wfe watch e-1 --server SERVER
+        it waits for a person: wfe clear-block default/deployment/api --execution e-0 --reason "..." --server SERVER
+    "#]].assert_eq(&shell.stderr());
 }
 
 #[tokio::test]

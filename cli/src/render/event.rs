@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use wfe_proto::v1::{EventType, Execution, ExecutionEvent, State};
 
-use super::{execution, paint_state, plain, progress, time};
+use super::{execution, gate_name, paint_state, plain, progress, time, waiting};
 use crate::context::Colour;
 
 /// Longest name of a state.
@@ -51,11 +51,27 @@ fn message(event: &ExecutionEvent) -> String {
     } else {
         plain(&event.message)
     };
+    let said = format!("{said}{}", gates(event));
     let seen = event.progress.as_ref().map(progress::summary);
     match seen.filter(|seen| !seen.is_empty() && !said.contains(seen)) {
         Some(seen) => format!("{said} ({seen})"),
         None => said,
     }
+}
+
+/// How long the closed gate lasts from then on, and which gates let it pass.
+fn gates(event: &ExecutionEvent) -> String {
+    let then = time::from_proto(event.time.as_ref());
+    let until = event.waiting.as_ref().and_then(|waits| waits.until.as_ref());
+    let mut text = match then.and_then(|then| waiting::left(until, then)) {
+        Some(left) => format!(" ({left} left)"),
+        None => String::new(),
+    };
+    for waits in &event.observed {
+        text =
+            format!("{text}; let pass by {}: {}", gate_name(waits.gate()), plain(&waits.message));
+    }
+    text
 }
 
 fn type_sentence(kind: EventType) -> &'static str {

@@ -1,19 +1,28 @@
 //! One execution: all that is known of it, where it stands in a sentence, and how it ended.
 
 use jiff::Timestamp;
-use wfe_proto::v1::{Actor, Execution, Failure, State, execution::Workflow};
+use wfe_proto::v1::{Execution, Failure, State, Waiting, execution::Workflow};
 
 use super::{
-    failure_name, gate_name, paint_state, plain, plain_lines, progress, target_name, time,
+    by, clearance, failure_name, gate_name, paint_state, plain, plain_lines, progress, target_name,
+    time, waiting,
 };
 use crate::context::Colour;
 
-/// All that is known of an execution, for `wfe get`.
-pub(crate) fn describe(execution: &Execution, now: Timestamp, colour: Colour) -> String {
+/// All that is known of an execution, for `wfe get`. `server` is the option that reaches the server, for
+/// commands.
+pub(crate) fn describe(
+    execution: &Execution,
+    now: Timestamp,
+    server: &str,
+    colour: Colour,
+) -> String {
     let mut fields = Fields::default();
     identity(&mut fields, execution);
     workflow(&mut fields, execution);
     times(&mut fields, execution, now);
+    fields.add("revision", &execution.revision.to_string());
+    gates(&mut fields, execution, now, server);
     standing_fields(&mut fields, execution, now, colour);
     format!(
         "{}  {}\n{}",
@@ -84,17 +93,27 @@ fn times(fields: &mut Fields, execution: &Execution, now: Timestamp) {
     }
 }
 
+/// The gate that it waits at, what a person must do, and the gates that let it pass.
+fn gates(fields: &mut Fields, execution: &Execution, now: Timestamp, server: &str) {
+    let told =
+        |waits: &Waiting| format!("{}: {}", gate_name(waits.gate()), waiting::sentence(waits, now));
+    if let Some(waits) = &execution.waiting {
+        fields.add("waits", &told(waits));
+        fields.add("because of", &waits.cause_execution_id);
+        if waits.until.is_some() {
+            fields.add("until", &time::stamp(waits.until.as_ref()));
+        }
+        if let Some(command) = waiting::to_do(execution, server) {
+            let look = format!("wfe get {}{server}", plain(&waits.cause_execution_id));
+            fields.add_lines("to do", vec![look, command]);
+        }
+    }
+    fields.add_lines("let pass by", execution.observed.iter().map(told).collect());
+}
+
 fn standing_fields(fields: &mut Fields, execution: &Execution, now: Timestamp, colour: Colour) {
-    fields.add("revision", &execution.revision.to_string());
     if let Some(run) = &execution.run {
         fields.add("run", &format!("{}/{} (hold {})", run.namespace, run.name, run.epoch));
-    }
-    if let Some(waiting) = &execution.waiting {
-        let gate = gate_name(waiting.gate());
-        fields.add("waits", &format!("{gate}: {}", waiting.message));
-        if waiting.until.is_some() {
-            fields.add("until", &time::stamp(waiting.until.as_ref()));
-        }
     }
     fields.add("obstacle", &execution.obstacle);
     if let Some(seen) = &execution.progress {
@@ -113,11 +132,8 @@ fn standing_fields(fields: &mut Fields, execution: &Execution, now: Timestamp, c
         let at = time::stamp(cancellation.request_time.as_ref());
         fields.add("cancelled", &format!("{at}{by}: {}", cancellation.reason));
     }
-    if let Some(clearance) = &execution.clearance {
-        let by = by(clearance.actor.as_ref());
-        let at = time::stamp(clearance.clear_time.as_ref());
-        let reason = [clearance.reason.as_str(), clearance.ticket.as_str()].join(" ");
-        fields.add("cleared", format!("{at}{by}: {reason}").trim_end());
+    if let Some(cleared) = &execution.clearance {
+        fields.add("cleared", &clearance::record(cleared));
     }
 }
 
@@ -160,7 +176,7 @@ pub(crate) fn standing(execution: &Execution, now: Timestamp) -> String {
         State::Unspecified => "in a state that this version does not know".to_owned(),
         State::Waiting => execution.waiting.as_ref().map_or_else(
             || "a gate of its target is closed".to_owned(),
-            |waiting| plain(&waiting.message),
+            |waits| waiting::sentence(waits, now),
         ),
         State::Starting => or(&execution.obstacle, "its run is being created"),
         State::Running => {
@@ -179,6 +195,9 @@ fn ending(execution: &Execution, now: Timestamp) -> String {
         (Some(failure), _) => {
             let lines = failure_lines(failure);
             text = format!("{text}: {}", lines.join("\n  "));
+            if let Some(cleared) = &execution.clearance {
+                text = format!("{text}\n  Its block was cleared {}", clearance::record(cleared));
+            }
         }
         // A run may win the race against its cancellation.
         (None, Some(cancellation)) if execution.state() == State::Cancelled => {
@@ -237,13 +256,6 @@ fn after(execution: &Execution, now: Timestamp) -> String {
     let start = execution.start_time.as_ref().or(execution.create_time.as_ref());
     time::between(start, execution.end_time.as_ref(), now)
         .map_or_else(String::new, |took| format!(" after {}", time::span(took)))
-}
-
-fn by(actor: Option<&Actor>) -> String {
-    match actor {
-        Some(actor) if !actor.user.is_empty() => format!(" by {}", plain(&actor.user)),
-        Some(_) | None => String::new(),
-    }
 }
 
 fn or(text: &str, otherwise: &str) -> String {

@@ -4,11 +4,11 @@ use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use wfe_proto::v1::{Execution, State, execution::Workflow};
 
-use super::{Tone, failure_name, gate_name, plain, short, state_name, target_name, time};
+use super::{Tone, failure_name, plain, short, state_name, target_name, time, waiting};
 use crate::context::Colour;
 
 /// Longest text in the last column.
-const REASON_WIDTH: usize = 60;
+const REASON_WIDTH: usize = 70;
 
 /// One row per execution, under a header.
 pub(crate) fn table(executions: &[Execution], now: Timestamp, colour: Colour) -> String {
@@ -30,7 +30,7 @@ pub(crate) fn table(executions: &[Execution], now: Timestamp, colour: Colour) ->
             Cell::new(workflow(execution)),
             Cell::new(time::span_or_dash(age)),
             Cell::new(time::span_or_dash(took)),
-            Cell::new(reason(execution)),
+            Cell::new(reason(execution, now)),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -79,27 +79,21 @@ fn short_digest(reference: &str) -> String {
     }
 }
 
-fn reason(execution: &Execution) -> String {
+fn reason(execution: &Execution, now: Timestamp) -> String {
     match execution.state() {
-        State::Waiting => execution.waiting.as_ref().map(|waiting| {
-            let gate = gate_name(waiting.gate());
-            if waiting.holder_execution_id.is_empty() {
-                gate.to_owned()
-            } else {
-                format!("{gate} held by {}", plain(&waiting.holder_execution_id))
-            }
-        }),
+        State::Waiting => execution.waiting.as_ref().map(|waits| waiting::short(waits, now)),
         State::Starting => Some(execution.obstacle.clone()),
         State::Cancelling | State::Cancelled => {
             execution.cancellation.as_ref().map(|cancellation| cancellation.reason.clone())
         }
         State::Failed => execution.failure.as_ref().map(|failure| {
             let name = failure_name(failure.reason());
-            if failure.task.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{name} in task {}", failure.task)
-            }
+            let task = match failure.task.as_str() {
+                "" => String::new(),
+                task => format!(" in task {task}"),
+            };
+            let cleared = if execution.clearance.is_some() { ", cleared" } else { "" };
+            format!("{name}{task}{cleared}")
         }),
         State::Unspecified | State::Running | State::Succeeded => None,
     }

@@ -1,39 +1,52 @@
 //! Why something waits on a target, in sentences.
 
 use jiff::Timestamp;
-use wfe_proto::v1::{Backoff, Block, BlockReason, Cooldown, Lock, QueueEntry, Target};
+use wfe_proto::v1::{Backoff, Block, BlockReason, Cooldown, GateMode, Lock, QueueEntry, Target};
 
-use super::{plain, state_name, target_name, time};
+use super::{clearance, plain, state_name, target_name, time, waiting};
 
-/// All that is known of a target: its holder, its queue, and the gates that are closed.
-pub(crate) fn sentences(target: &Target, now: Timestamp) -> String {
+/// All that is known of a target: its holder, its queue, the gates that are closed, what a person must
+/// do, and who cleared what. `server` is the option that reaches the server, for commands.
+pub(crate) fn sentences(target: &Target, now: Timestamp, server: &str) -> String {
     let name = target_name(&target.target, &target.cluster_id);
-    let mut lines = vec![match &target.lock {
+    let gates = gates(target, now, server);
+    let mut lines = match &target.lock {
         Some(lock) => held(&name, lock, now),
-        None => format!("{name} is free: nothing holds it."),
-    }];
+        None if gates.is_empty() => vec![format!("{name} is free: nothing holds it.")],
+        None => vec![format!("Nothing holds {name}, but gates are closed; see below.")],
+    };
     lines.extend(queue(&target.queue, now));
-    lines.extend(target.cooldown.as_ref().map(|gate| cooldown(gate, now)));
-    lines.extend(target.backoff.as_ref().map(|gate| backoff(gate, now)));
-    lines.extend(target.block.as_ref().map(|gate| block(gate, now)));
+    lines.extend(match gates.as_slice() {
+        [] => vec!["No other gate is closed.".to_owned()],
+        gates => [&["Gates:".to_owned()], gates].concat(),
+    });
+    lines.extend(clearances(target));
     lines.join("\n")
 }
 
-fn held(name: &str, lock: &Lock, now: Timestamp) -> String {
+fn held(name: &str, lock: &Lock, now: Timestamp) -> Vec<String> {
     let since = since(lock.since.as_ref(), now);
-    let run = if lock.run.is_empty() {
-        String::new()
-    } else {
-        format!(" Its run is {}.", plain(&lock.run))
-    };
     if lock.execution_id.is_empty() {
-        return format!("{name} is held by a run that is not of this service{since}.{run}");
+        let run = plain(&lock.run);
+        return vec![
+            format!("{name} is held{since}: {}.", foreign(&run)),
+            "  Find out whose it is before you end it:".to_owned(),
+            format!(
+                "    kubectl get pipelinerun --all-namespaces --field-selector metadata.name={run}"
+            ),
+        ];
     }
-    format!(
-        "{name} is held by execution {} ({}){since}.{run}",
-        plain(&lock.execution_id),
-        state_name(lock.state()),
-    )
+    let run = match lock.run.as_str() {
+        "" => String::new(),
+        run => format!(" Its run is {} (hold {}).", plain(run), lock.epoch),
+    };
+    let (id, state) = (plain(&lock.execution_id), state_name(lock.state()));
+    vec![format!("{name} is held by execution {id} ({state}){since}.{run}")]
+}
+
+/// What holds a target when no execution on record does.
+pub(super) fn foreign(run: &str) -> String {
+    format!("PipelineRun {}, which is not on record here, acts on it", plain(run))
 }
 
 fn queue(entries: &[QueueEntry], now: Timestamp) -> Vec<String> {
@@ -43,46 +56,92 @@ fn queue(entries: &[QueueEntry], now: Timestamp) -> Vec<String> {
         many => format!("{many} executions wait for it, in this order:"),
     }];
     lines.extend(entries.iter().map(|entry| {
-        let why = entry
-            .waiting
-            .as_ref()
-            .filter(|waiting| !waiting.message.is_empty())
-            .map(|waiting| format!(": {}", plain(&waiting.message)))
-            .unwrap_or_default();
-        format!(
-            "  {}. {}{}{why}",
-            entry.position,
-            plain(&entry.execution_id),
-            since(entry.create_time.as_ref(), now),
-        )
+        let (id, since) = (plain(&entry.execution_id), since(entry.create_time.as_ref(), now));
+        format!("  {}. {id}{since}{}", entry.position, why(entry, now))
     }));
     lines
 }
 
+/// `: <gate>: <sentence>` of one that waits. Empty when that is not told.
+pub(super) fn why(entry: &QueueEntry, now: Timestamp) -> String {
+    entry.waiting.as_ref().map_or_else(String::new, |waits| {
+        format!(": {}: {}", super::gate_name(waits.gate()), waiting::sentence(waits, now))
+    })
+}
+
+/// The gates that the past of the target has closed, each with its mode. Empty when there is none.
+fn gates(target: &Target, now: Timestamp, server: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(gate) = &target.block {
+        lines.extend(block(target, gate, now, server));
+    }
+    lines.extend(target.backoff.as_ref().map(|gate| backoff(gate, now)));
+    // An older server tells only the one that lasts longest.
+    let cooldowns = match target.cooldowns.as_slice() {
+        [] => target.cooldown.as_slice(),
+        all => all,
+    };
+    lines.extend(cooldowns.iter().map(|gate| cooldown(gate, now)));
+    lines
+}
+
 fn cooldown(gate: &Cooldown, now: Timestamp) -> String {
-    format!("It cools down after {}{}.", plain(&gate.workflow), until(gate.end_time.as_ref(), now))
+    format!(
+        "  COOLDOWN ({}){}: execution {} of {} succeeded.",
+        mode(gate.mode()),
+        until(gate.end_time.as_ref(), now),
+        plain(&gate.execution_id),
+        plain(&gate.workflow),
+    )
 }
 
 fn backoff(gate: &Backoff, now: Timestamp) -> String {
+    let failures = match gate.failures {
+        1 => "1 failed before it did anything".to_owned(),
+        many => format!("{many} in a row failed before they did anything"),
+    };
     format!(
-        "It backs off after {} {} in a row{}.",
-        gate.failures,
-        if gate.failures == 1 { "failure" } else { "failures" },
+        "  BACKOFF ({}){}: {failures}, the last is {}.",
+        mode(gate.mode()),
         until(gate.end_time.as_ref(), now),
+        plain(&gate.execution_id),
     )
 }
 
-fn block(gate: &Block, now: Timestamp) -> String {
+fn block(target: &Target, gate: &Block, now: Timestamp, server: &str) -> Vec<String> {
     let why = match gate.reason() {
-        BlockReason::PreviousExecutionFailed => "an execution failed after it had started to act",
-        BlockReason::RetriesExhausted => "too many runs in a row failed before they did anything",
-        BlockReason::Unspecified => "of a reason that this version does not know",
+        BlockReason::PreviousExecutionFailed => "failed after it had begun to act",
+        BlockReason::RetriesExhausted => {
+            "is the last of too many that failed before they did anything"
+        }
+        BlockReason::Unspecified => "closed it, for a reason that this version does not know",
     };
-    format!(
-        "It is blocked{} by execution {}: {why}. A person must look at it and clear the block.",
-        since(gate.since.as_ref(), now),
-        plain(&gate.execution_id),
-    )
+    let id = plain(&gate.execution_id);
+    let since = since(gate.since.as_ref(), now);
+    let clear = waiting::clear_command(&target.target, &target.cluster_id, &id, server);
+    vec![
+        format!("  BLOCK ({}){since}: execution {id} {why}.", mode(gate.mode())),
+        "    Look at it and at the target itself, then say why it is safe to go on:".to_owned(),
+        format!("      wfe get {id}{server}"),
+        format!("      {clear}"),
+    ]
+}
+
+/// The mode, and what it means when the gate holds nobody.
+fn mode(mode: GateMode) -> String {
+    let name = waiting::mode_name(mode);
+    match mode {
+        GateMode::Observe => format!("{name}, holds nobody"),
+        GateMode::Enforce | GateMode::Unspecified => name.to_owned(),
+    }
+}
+
+fn clearances(target: &Target) -> Vec<String> {
+    let attempts = &target.clearances;
+    let title =
+        (!attempts.is_empty()).then(|| "Attempts to clear a block, the newest first:".to_owned());
+    let lines = attempts.iter().map(|attempt| format!("  {}", clearance::attempt(attempt)));
+    title.into_iter().chain(lines).collect()
 }
 
 /// ` since <time> (<span> ago)`.
@@ -93,11 +152,13 @@ fn since(start: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
     }
 }
 
-/// ` until <time> (in <span>)`.
+/// ` until <time> (<span> left)`, or that it is over.
 fn until(end: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
-    let start = time::to_proto(now);
-    match time::from_proto(end).and(time::between(Some(&start), end, now)) {
-        Some(left) => format!(" until {} (in {})", time::stamp(end), time::span(left)),
-        None => String::new(),
+    if time::from_proto(end).is_none() {
+        return String::new();
+    }
+    match waiting::left(end, now) {
+        Some(left) => format!(" until {} ({left} left)", time::stamp(end)),
+        None => format!(", over since {}", time::stamp(end)),
     }
 }

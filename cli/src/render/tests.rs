@@ -1,6 +1,7 @@
 use expect_test::expect;
 use wfe_proto::v1::{
-    Actor, Backoff, Block, BlockReason, Cancellation, Cooldown, EventType, Execution, Lock,
+    Actor, Backoff, Block, BlockReason, Cancellation, ClearBlockResponse, Clearance,
+    ClearanceAttempt, ClearanceOutcome, Cooldown, EventType, Execution, GateMode, Lock, OnBehalfOf,
     QueueEntry, Run, State, StepProgress, Target, TaskState, Waiting, WorkflowIdentity,
 };
 
@@ -84,6 +85,215 @@ fn cancelled() -> Execution {
     }
 }
 
+fn mk_attempt(user: &str, outcome: ClearanceOutcome, execution: &str) -> ClearanceAttempt {
+    ClearanceAttempt {
+        clearance: Some(mk_clearance(user)),
+        outcome: outcome.into(),
+        execution_id: execution.to_owned(),
+    }
+}
+
+fn mk_clearance(user: &str) -> Clearance {
+    Clearance {
+        actor: Some(Actor { user: user.to_owned(), ..Actor::default() }),
+        clear_time: Some(at("10:09:30")),
+        reason: "rolled back\nby hand".to_owned(),
+        ticket: "OPS-4711".to_owned(),
+    }
+}
+
+/// At a gate that the past of the target closed.
+fn mk_waiting(gate: Gate, until: Option<&str>) -> Waiting {
+    Waiting {
+        gate: gate.into(),
+        message: "execution e-1 closed it".to_owned(),
+        until: until.map(at),
+        cause_execution_id: "e-1".to_owned(),
+        ..Waiting::default()
+    }
+}
+
+fn mk_waits(gate: Gate, until: Option<&str>) -> Execution {
+    Execution { waiting: Some(mk_waiting(gate, until)), ..mk_execution("e-4", State::Waiting, 2) }
+}
+
+#[test]
+fn what_waits_is_described_with_its_gate_its_cause_and_what_to_do() {
+    let blocked = mk_waits(Gate::Block, None);
+    let cools =
+        Execution { cluster_id: "prod".to_owned(), ..mk_waits(Gate::Cooldown, Some("10:14:03")) };
+    let texts = [blocked, cools]
+        .map(|waits| execution::describe(&waits, now(), " --server http://host:7", Colour::Off));
+    expect![[r#"
+        e-4  WAITING
+          target      default/deployment/api
+          request id  r-e-4
+          workflow    registry.example/workflows/restart:v1
+          pipeline    workflow
+          accepted    2026-11-21T10:00:00.000Z, 10m 0s ago by anonymous
+          revision    2
+          waits       BLOCK: execution e-1 closed it
+          because of  e-1
+          to do       wfe get e-1 --server http://host:7
+                      wfe clear-block default/deployment/api --execution e-1 --reason "..." --server http://host:7
+        e-4  WAITING
+          target      default/deployment/api in cluster prod
+          request id  r-e-4
+          workflow    registry.example/workflows/restart:v1
+          pipeline    workflow
+          accepted    2026-11-21T10:00:00.000Z, 10m 0s ago by anonymous
+          revision    2
+          waits       COOLDOWN: execution e-1 closed it (4m 3s left)
+          because of  e-1
+          until       2026-11-21T10:14:03.000Z
+    "#]].assert_eq(&texts.join(""));
+}
+
+#[test]
+fn a_gate_that_let_pass_and_a_clearance_are_described() {
+    let observed = Execution {
+        observed: vec![mk_waiting(Gate::Backoff, Some("10:00:30")), mk_waiting(Gate::Block, None)],
+        ..mk_execution("e-5", State::Running, 3)
+    };
+    let cleared = Execution {
+        clearance: Some(Clearance {
+            actor: Some(Actor {
+                user: "system:serviceaccount:kubernaut:bridge".to_owned(),
+                on_behalf_of: Some(OnBehalfOf {
+                    user: "alice".to_owned(),
+                    ..OnBehalfOf::default()
+                }),
+                ..Actor::default()
+            }),
+            ..mk_clearance("")
+        }),
+        failure: Some(mk_failure()),
+        ..mk_execution("e-2", State::Failed, 9)
+    };
+    let texts = [
+        execution::describe(&observed, now(), "", Colour::Off),
+        execution::describe(&cleared, now(), "", Colour::Off),
+        execution::headline(&cleared, now(), Colour::Off),
+    ];
+    expect![[r#"
+        e-5  RUNNING
+          target      default/deployment/api
+          request id  r-e-5
+          workflow    registry.example/workflows/restart:v1
+          pipeline    workflow
+          accepted    2026-11-21T10:00:00.000Z, 10m 0s ago by anonymous
+          revision    3
+          let pass by BACKOFF: execution e-1 closed it
+                      BLOCK: execution e-1 closed it
+
+        e-2  FAILED
+          target      default/deployment/api
+          request id  r-e-2
+          workflow    registry.example/workflows/restart:v1
+          pipeline    workflow
+          accepted    2026-11-21T10:00:00.000Z, 10m 0s ago by anonymous
+          revision    9
+          failure     TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
+                      task restart, step apply, TaskRun wfe-1-restart, exit code 1
+                      Failed: "step-apply" exited with code 1
+                      A step had started: side effects may have happened.
+          log         line one
+                      line  [31mtwo
+          cleared     2026-11-21T10:09:30.000Z by alice (through system:serviceaccount:kubernaut:bridge): rolled back by hand (ticket OPS-4711)
+
+        e-2  default/deployment/api  FAILED after 10m 0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
+          task restart, step apply, TaskRun wfe-1-restart, exit code 1
+          Failed: "step-apply" exited with code 1
+          A step had started: side effects may have happened.
+          Its block was cleared 2026-11-21T10:09:30.000Z by alice (through system:serviceaccount:kubernaut:bridge): rolled back by hand (ticket OPS-4711)"#]].assert_eq(&texts.join("\n"));
+}
+
+#[test]
+fn a_list_tells_the_gate_the_time_that_is_left_and_the_cause() {
+    let id = "01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc";
+    let by = |gate, until| {
+        let mut waits = mk_waits(gate, until);
+        if let Some(waiting) = &mut waits.waiting {
+            waiting.cause_execution_id = id.to_owned();
+        }
+        waits
+    };
+    let cleared = Execution { clearance: Some(mk_clearance("alice")), ..failed() };
+    let executions = [
+        by(Gate::Cooldown, Some("10:59:59")),
+        by(Gate::Backoff, Some("10:10:09")),
+        by(Gate::Block, None),
+        cleared,
+    ];
+    expect![[r"
+        ID   STATE    TARGET                  WORKFLOW    AGE     DURATION  REASON
+        e-4  WAITING  default/deployment/api  restart:v1  10m 0s  -         COOLDOWN 49m 59s left after 01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc
+        e-4  WAITING  default/deployment/api  restart:v1  10m 0s  -         BACKOFF 9.0s left after 01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc
+        e-4  WAITING  default/deployment/api  restart:v1  10m 0s  -         BLOCK by failure of 01a1fc00-9ee3-77e6-ae87-4d4f1d6de3bc
+        e-2  FAILED   default/deployment/api  restart:v1  10m 0s  3.0s      TASK_FAILED in task restart, cleared"]].assert_eq(&list::table(&executions, now(), Colour::Off));
+}
+
+#[test]
+fn an_event_tells_how_long_its_gate_lasts_from_then_on_and_which_let_it_pass() {
+    let mut held = mk_event(2, State::Waiting, EventType::Held);
+    held.waiting = Some(mk_waiting(Gate::Cooldown, Some("10:05:02")));
+    let mut admitted = mk_event(3, State::Starting, EventType::Admitted);
+    admitted.observed = vec![mk_waiting(Gate::Block, None)];
+    let lines = [held, admitted].map(|event| event::line(&event, Colour::Off));
+    expect![[r"
+        2026-11-21T10:00:02.000Z     2  WAITING     message 2 (5m 0s left)
+        2026-11-21T10:00:03.000Z     3  STARTING    message 3; let pass by BLOCK: execution e-1 closed it"]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_clearance_tells_what_is_kept_and_who_is_next() {
+    let target = Target { target: "default/deployment/api".to_owned(), ..Target::default() };
+    let starts = Target {
+        lock: Some(Lock {
+            execution_id: "e-4".to_owned(),
+            state: State::Starting.into(),
+            ..Lock::default()
+        }),
+        ..target.clone()
+    };
+    let foreign = Target {
+        lock: Some(Lock { run: "by-hand".to_owned(), ..Lock::default() }),
+        ..target.clone()
+    };
+    let queue = vec![QueueEntry {
+        execution_id: "e-4".to_owned(),
+        position: 1,
+        waiting: Some(mk_waiting(Gate::Cooldown, Some("10:14:03"))),
+        ..QueueEntry::default()
+    }];
+    let waits = Target { queue, ..target.clone() };
+    let texts = [target, starts, foreign, waits].map(|target| {
+        let execution = Execution {
+            clearance: Some(mk_clearance("alice")),
+            ..mk_execution("e-2", State::Failed, 9)
+        };
+        let response = ClearBlockResponse { target: Some(target), execution: Some(execution) };
+        clearance::cleared(&response, now())
+    });
+    expect![[r"
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
+        next: nothing waits for the target
+
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
+        next: execution e-4 starts
+
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
+        next: PipelineRun by-hand, which is not on record here, acts on it
+
+        cleared: execution e-2, which stays FAILED, does not block default/deployment/api any more
+        on record: 2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711)
+        next: execution e-4 still waits: COOLDOWN: execution e-1 closed it (4m 3s left)"]]
+    .assert_eq(&texts.join("\n\n"));
+}
+
 #[test]
 fn a_list_is_a_table() {
     let waits =
@@ -94,11 +304,11 @@ fn a_list_is_a_table() {
         ..mk_execution("e-1", State::Succeeded, 5)
     };
     expect![[r"
-         ID   STATE      TARGET                                  WORKFLOW        AGE     DURATION  REASON
-         e-4  WAITING    default/deployment/api                  restart:v1      10m 0s  -         LOCK held by e-2
-         e-3  CANCELLED  default/deployment/api in cluster prod  restart-pods 2  10m 0s  1m 13s    started by mistake, and then some more words that do not ...
-         e-2  FAILED     default/deployment/api                  restart:v1      10m 0s  3.0s      TASK_FAILED in task restart
-         e-1  SUCCEEDED  default/deployment/api                  restart:v1      10m 0s  1.2s"]]
+        ID   STATE      TARGET                                  WORKFLOW        AGE     DURATION  REASON
+        e-4  WAITING    default/deployment/api                  restart:v1      10m 0s  -         LOCK held by e-2
+        e-3  CANCELLED  default/deployment/api in cluster prod  restart-pods 2  10m 0s  1m 13s    started by mistake, and then some more words that do not fit in a t...
+        e-2  FAILED     default/deployment/api                  restart:v1      10m 0s  3.0s      TASK_FAILED in task restart
+        e-1  SUCCEEDED  default/deployment/api                  restart:v1      10m 0s  1.2s"]]
     .assert_eq(&list::table(
         &[waits, cancelled(), failed(), succeeded],
         now(),
@@ -160,7 +370,7 @@ fn an_execution_is_described_with_its_failure() {
           log         line one
                       line  [31mtwo
     "#]]
-    .assert_eq(&execution::describe(&failed(), now(), Colour::Off));
+    .assert_eq(&execution::describe(&failed(), now(), "", Colour::Off));
 }
 
 #[test]
@@ -178,7 +388,7 @@ fn a_cancelled_execution_says_who_and_why() {
           revision    6
           cancelled   2026-11-21T10:01:00.000Z by alice: started by mistake, and then some more words that do not fit in a table at all
     "]]
-    .assert_eq(&execution::describe(&cancelled(), now(), Colour::Off));
+    .assert_eq(&execution::describe(&cancelled(), now(), "", Colour::Off));
 }
 
 #[test]
@@ -259,30 +469,59 @@ fn a_target_tells_its_holder_its_queue_and_its_gates() {
         cooldown: Some(Cooldown {
             workflow: "registry.example/workflows/restart:v1".to_owned(),
             end_time: Some(at("10:14:03")),
-            ..Cooldown::default()
+            execution_id: "e-0".to_owned(),
+            mode: GateMode::Enforce.into(),
         }),
+        cooldowns: vec![
+            Cooldown {
+                workflow: "flush".to_owned(),
+                end_time: Some(at("10:11:00")),
+                execution_id: "e-8".to_owned(),
+                mode: GateMode::Observe.into(),
+            },
+            Cooldown {
+                workflow: "registry.example/workflows/restart#workflow".to_owned(),
+                end_time: Some(at("10:14:03")),
+                execution_id: "e-0".to_owned(),
+                mode: GateMode::Enforce.into(),
+            },
+        ],
+        clearances: vec![
+            mk_attempt("bob", ClearanceOutcome::Stale, "e-1"),
+            mk_attempt("alice", ClearanceOutcome::Cleared, "e-0"),
+            mk_attempt("bob", ClearanceOutcome::NotBlocked, ""),
+        ],
         backoff: Some(Backoff {
             failures: 3,
             end_time: Some(at("10:10:40")),
-            ..Backoff::default()
+            execution_id: "e-9".to_owned(),
+            mode: GateMode::Enforce.into(),
         }),
         block: Some(Block {
             reason: BlockReason::PreviousExecutionFailed.into(),
             execution_id: "e-1".to_owned(),
             since: Some(at("09:10:00")),
-            ..Block::default()
+            mode: GateMode::Enforce.into(),
         }),
-        ..Target::default()
     };
-    expect![[r"
-        default/deployment/api in cluster prod is held by execution e-2 (RUNNING) since 2026-11-21T10:06:55.000Z (3m 5s ago). Its run is wfe-0123456789abcdef-4.
+    expect![[r#"
+        default/deployment/api in cluster prod is held by execution e-2 (RUNNING) since 2026-11-21T10:06:55.000Z (3m 5s ago). Its run is wfe-0123456789abcdef-4 (hold 4).
         2 executions wait for it, in this order:
-          1. e-3 since 2026-11-21T10:08:00.000Z (2m 0s ago): execution e-2 holds the target
+          1. e-3 since 2026-11-21T10:08:00.000Z (2m 0s ago): LOCK: execution e-2 holds the target
           2. e-4 since 2026-11-21T10:09:00.000Z (1m 0s ago)
-        It cools down after registry.example/workflows/restart:v1 until 2026-11-21T10:14:03.000Z (in 4m 3s).
-        It backs off after 3 failures in a row until 2026-11-21T10:10:40.000Z (in 40s).
-        It is blocked since 2026-11-21T09:10:00.000Z (1h 0m ago) by execution e-1: an execution failed after it had started to act. A person must look at it and clear the block."]]
-    .assert_eq(&target::sentences(&target, now()));
+        Gates:
+          BLOCK (enforced) since 2026-11-21T09:10:00.000Z (1h 0m ago): execution e-1 failed after it had begun to act.
+            Look at it and at the target itself, then say why it is safe to go on:
+              wfe get e-1
+              wfe clear-block default/deployment/api --cluster prod --execution e-1 --reason "..."
+          BACKOFF (enforced) until 2026-11-21T10:10:40.000Z (40s left): 3 in a row failed before they did anything, the last is e-9.
+          COOLDOWN (only observed, holds nobody) until 2026-11-21T10:11:00.000Z (1m 0s left): execution e-8 of flush succeeded.
+          COOLDOWN (enforced) until 2026-11-21T10:14:03.000Z (4m 3s left): execution e-0 of registry.example/workflows/restart#workflow succeeded.
+        Attempts to clear a block, the newest first:
+          2026-11-21T10:09:30.000Z by bob: rolled back by hand (ticket OPS-4711) -> refused, by then e-1 blocked
+          2026-11-21T10:09:30.000Z by alice: rolled back by hand (ticket OPS-4711) -> cleared the failure of e-0
+          2026-11-21T10:09:30.000Z by bob: rolled back by hand (ticket OPS-4711) -> refused, nothing was blocked"#]]
+    .assert_eq(&target::sentences(&target, now(), ""));
 }
 
 #[test]
@@ -302,14 +541,18 @@ fn a_target_may_be_free_or_held_by_a_stranger() {
         }],
         ..free.clone()
     };
-    let both = [free, foreign].map(|target| target::sentences(&target, now()));
+    let both = [free, foreign].map(|target| target::sentences(&target, now(), ""));
     expect![[r"
         node/worker-1 is free: nothing holds it.
         Nothing waits for it.
+        No other gate is closed.
 
-        node/worker-1 is held by a run that is not of this service since 2026-11-21T10:09:58.500Z (1.5s ago). Its run is by-hand.
+        node/worker-1 is held since 2026-11-21T10:09:58.500Z (1.5s ago): PipelineRun by-hand, which is not on record here, acts on it.
+          Find out whose it is before you end it:
+            kubectl get pipelinerun --all-namespaces --field-selector metadata.name=by-hand
         1 execution waits for it:
-          1. e-3 since 2026-11-21T10:09:59.000Z (1.0s ago)"]]
+          1. e-3 since 2026-11-21T10:09:59.000Z (1.0s ago)
+        No other gate is closed."]]
     .assert_eq(&both.join("\n\n"));
 }
 

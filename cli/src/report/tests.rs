@@ -44,6 +44,54 @@ fn a_refusal_names_reason_holder_delay_and_help() {
     .assert_eq(&text(&locked().into()));
 }
 
+/// A refusal at a gate, as the service sends it.
+fn gate(code: Code, reason: &str, message: &str, delay: Option<Duration>) -> Status {
+    let metadata = [("target", "node/n"), ("cluster_id", "prod"), ("execution", "e-1")];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mut details = ErrorDetails::with_error_info(reason, wfe_proto::ERROR_DOMAIN, metadata);
+    details.set_resource_info("execution", "e-1", "", "execution e-1 did it").set_retry_info(delay);
+    Status::with_error_details(code, format!("{message}: execution e-1 did it"), details)
+}
+
+#[test]
+fn a_refusal_at_a_gate_says_what_to_type() {
+    let failed = Code::FailedPrecondition;
+    let refusals = [
+        gate(failed, "COOLDOWN_ACTIVE", "node/n cools down", Some(Duration::from_secs(243))),
+        gate(failed, "PREVIOUS_EXECUTION_FAILED", "node/n is blocked", None),
+        gate(Code::Aborted, "BLOCK_CHANGED", "another one blocks node/n", None),
+        gate(failed, "NOT_BLOCKED", "node/n is not blocked", None),
+    ];
+    let texts = refusals.map(|status| text(&status.into()));
+    expect![[r#"
+        error: node/n cools down: execution e-1 did it
+        code: FAILED_PRECONDITION
+        reason: COOLDOWN_ACTIVE
+        cause: execution e-1
+        retry after: 4m 3s
+        hint: with --when-cooling wait it starts by itself then
+
+        error: node/n is blocked: execution e-1 did it
+        code: FAILED_PRECONDITION
+        reason: PREVIOUS_EXECUTION_FAILED
+        blocked by: execution e-1
+        look first: wfe get e-1 --server http://host:1
+        then: wfe clear-block node/n --cluster prod --execution e-1 --reason "..." --server http://host:1
+
+        error: another one blocks node/n: execution e-1 did it
+        code: ABORTED
+        reason: BLOCK_CHANGED
+        blocked by: execution e-1
+        look first: wfe get e-1 --server http://host:1
+        then: wfe clear-block node/n --cluster prod --execution e-1 --reason "..." --server http://host:1
+
+        error: node/n is not blocked: execution e-1 did it
+        code: FAILED_PRECONDITION
+        reason: NOT_BLOCKED
+        resource: execution e-1
+        look: wfe target node/n --cluster prod --server http://host:1"#]].assert_eq(&texts.join("\n\n"));
+}
+
 #[test]
 fn every_wrong_field_is_named() {
     let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", wfe_proto::ERROR_DOMAIN, []);

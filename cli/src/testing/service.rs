@@ -70,6 +70,7 @@ pub(crate) struct Service {
     start: Scripted<StartRequest, StartResponse>,
     watch: Scripted<WatchRequest, Vec<Act>>,
     cancel: Scripted<CancelRequest, CancelResponse>,
+    clear_block: Scripted<ClearBlockRequest, ClearBlockResponse>,
     get: Scripted<GetRequest, GetResponse>,
     list: Scripted<ListRequest, ListResponse>,
     get_target: Scripted<GetTargetRequest, GetTargetResponse>,
@@ -94,6 +95,7 @@ setters! {
     start: StartRequest => StartResponse,
     watch: WatchRequest => Vec<Act>,
     cancel: CancelRequest => CancelResponse,
+    clear_block: ClearBlockRequest => ClearBlockResponse,
     get: GetRequest => GetResponse,
     list: ListRequest => ListResponse,
     get_target: GetTargetRequest => GetTargetResponse,
@@ -137,9 +139,9 @@ impl ExecutionService for Service {
 
     async fn clear_block(
         &self,
-        _: Request<ClearBlockRequest>,
+        q: Request<ClearBlockRequest>,
     ) -> Result<Response<ClearBlockResponse>, Status> {
-        Err(Status::unimplemented("not in the script"))
+        self.clear_block.play(q.into_inner()).map(Response::new)
     }
 
     async fn get(&self, q: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {

@@ -72,6 +72,11 @@ impl Default for Gates {
 }
 
 impl Gates {
+    /// Those of a development server: a person who tries things does not wait minutes for a cooldown.
+    pub fn dev() -> Self {
+        Self { cooldown_period: Duration::from_secs(10), ..Self::default() }
+    }
+
     /// The same as decisions take it.
     pub fn policy(&self) -> gates::Policy {
         let Self {

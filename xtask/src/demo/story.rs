@@ -8,7 +8,9 @@ use serde_json::Value;
 use wfe_control_plane::env as variables;
 
 use super::stage::{NAMESPACE, Stage};
-use super::workflows::{API, Bundle, DATABASE, EXIT_CODE, FIRST, NODE, Object, SECOND, push_all};
+use super::workflows::{
+    API, Bundle, CACHE, CACHE_AGAIN, DATABASE, EXIT_CODE, FIRST, NODE, Object, SECOND, push_all,
+};
 
 /// The story on a stage.
 pub(crate) struct Story<'a> {
@@ -45,6 +47,8 @@ impl<'a> Story<'a> {
     pub(crate) async fn tell(&self) -> Result<()> {
         self.success().await?;
         self.failure().await?;
+        self.block().await?;
+        self.cooldown().await?;
         self.one_at_a_time().await?;
         let cancelled = self.deletion().await?;
         self.record(&cancelled).await
@@ -112,9 +116,61 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    async fn block(&self) -> Result<()> {
+        chapter(
+            "3. A failure blocks its target until a person has looked",
+            "A step had started, so something may have been changed. The next one waits and says why.",
+        );
+        let failed = self.status(&DATABASE).await?;
+        let failed = failed["executionID"].as_str().context("no executionID")?;
+        self.write(&CACHE)?;
+        self.apply(&CACHE).await?;
+        let why = self.waits(&CACHE, "PreviousExecutionFailed").await?;
+        ensure!(
+            why.contains(DATABASE.name) || why.contains(failed),
+            "{} does not say that it waits because of {}",
+            CACHE.name,
+            DATABASE.name
+        );
+        self.stage.run(&["wfe", "target", DATABASE.target]).await?;
+        let clear = ["--execution", failed, "--reason", "looked at it: nothing was migrated"];
+        self.stage.run(&[&["wfe", "clear-block", DATABASE.target][..], &clear].concat()).await?;
+        self.succeeds(&CACHE).await
+    }
+
+    async fn cooldown(&self) -> Result<()> {
+        chapter(
+            "4. A target rests after a success",
+            "The same workflow again waits until the cooldown is over, and then starts by itself.",
+        );
+        self.write(&CACHE_AGAIN)?;
+        self.apply(&CACHE_AGAIN).await?;
+        self.waits(&CACHE_AGAIN, "RecentlyRemediated").await?;
+        let until = self.status(&CACHE_AGAIN).await?["cooldownUntil"].clone();
+        ensure!(until.is_string(), "{} does not know how long it waits", CACHE_AGAIN.name);
+        self.succeeds(&CACHE_AGAIN).await
+    }
+
+    /// Shows that a WorkflowExecution waits at a gate, which must be so; why it says it does.
+    async fn waits(&self, waits: &Object, gate: &str) -> Result<String> {
+        let blocked = |object: &Value| condition(object, "Blocked")["status"] == "True";
+        let seen = self.stage.until(waits.name, "waits", blocked).await?;
+        self.stage.run(&["kubectl", "get", &object(waits)]).await?;
+        let why = r#"jsonpath={range .status.conditions[?(@.type=="Blocked")]}{.reason}{": "}{.message}{"\n"}{end}"#;
+        let why = self.stage.run(&["kubectl", "get", &object(waits), "--output", why]).await?;
+        let reason = condition(&seen, "Blocked")["reason"].as_str();
+        ensure!(reason == Some(gate), "{} waits for {reason:?}, not {gate}", waits.name);
+        Ok(why)
+    }
+
+    async fn succeeds(&self, waits: &Object) -> Result<()> {
+        let wait = ["--for=condition=Succeeded", "--timeout=50s"];
+        self.stage.run(&["kubectl", "wait", &object(waits), wait[0], wait[1]]).await.map(drop)
+    }
+
     async fn one_at_a_time(&self) -> Result<()> {
         chapter(
-            "3. One execution per target",
+            "5. One execution per target",
             "A second WorkflowExecution for the same target waits, says for whom, and then runs.",
         );
         for object in [&FIRST, &SECOND] {
@@ -154,7 +210,7 @@ impl<'a> Story<'a> {
     /// The id of the execution that was cancelled.
     async fn deletion(&self) -> Result<String> {
         chapter(
-            "4. Deleting a WorkflowExecution cancels what runs",
+            "6. Deleting a WorkflowExecution cancels what runs",
             "The workflow never ends. kubectl returns when nothing of it is alive any more.",
         );
         self.write(&NODE)?;
@@ -178,7 +234,7 @@ impl<'a> Story<'a> {
 
     async fn record(&self, cancelled: &str) -> Result<()> {
         chapter(
-            "5. Everything is on record",
+            "7. Everything is on record",
             "The service remembers what it ran, also when the object is gone. Kubernetes events tell the rest.",
         );
         self.stage.run(&["wfe", "list"]).await?;
@@ -189,17 +245,17 @@ impl<'a> Story<'a> {
         let list = self.stage.look(&["wfe", "list", "--output", "json"]).await?;
         let listed = list["executions"].as_array().context("no executions")?;
         let states: Vec<&str> = listed.iter().filter_map(|one| one["state"].as_str()).collect();
-        for (state, expected) in [("SUCCEEDED", 3), ("FAILED", 1), ("CANCELLED", 1)] {
+        for (state, expected) in [("SUCCEEDED", 5), ("FAILED", 1), ("CANCELLED", 1)] {
             let count = states.iter().filter(|one| one.ends_with(state)).count();
             ensure!(count == expected, "{count} executions are {state}, not {expected}");
         }
-        ensure!(states.len() == 5, "{} executions are listed, not 5", states.len());
+        ensure!(states.len() == 7, "{} executions are listed, not 7", states.len());
         Ok(())
     }
 
     /// Leaves nothing behind, however far the story came.
     pub(crate) async fn close(&self) -> Result<()> {
-        chapter("6. Nothing stays", "The namespace goes, with all that is in it.");
+        chapter("8. Nothing stays", "The namespace goes, with all that is in it.");
         self.stage.run(&["kubectl", "delete", "namespace", NAMESPACE]).await?;
         Ok(())
     }

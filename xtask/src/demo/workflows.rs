@@ -42,6 +42,15 @@ pub(crate) const DATABASE: Object = Object {
     workflow: "migrate-schema",
     action: "MigrateSchema",
 };
+/// Waits until a person has looked at what failed there.
+pub(crate) const CACHE: Object = Object {
+    name: "flush-db",
+    target: "default/statefulset/db",
+    workflow: "flush-cache",
+    action: "FlushCache",
+};
+/// The same again, a short time later.
+pub(crate) const CACHE_AGAIN: Object = Object { name: "flush-db-again", ..CACHE };
 /// Is the first on its target.
 pub(crate) const FIRST: Object = Object {
     name: "restart-checkout",

@@ -9,7 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use wfe_proto::v1::{
     BundleWorkflow, CancelRequest, Execution, FailureReason, ListRequest, StartRequest,
-    StartResponse, State, WatchResponse, WhenLocked, start_request, watch_response,
+    StartResponse, State, WatchResponse, WhenBlocked, WhenCooling, WhenLocked, start_request,
+    watch_response,
 };
 
 use crate::{
@@ -24,8 +25,34 @@ use crate::{
 /// Longer than any chapter may take.
 const CHAPTER_LIMIT: Duration = Duration::from_secs(30);
 
+/// The target on which a workflow fails.
+const DATABASE: &str = "default/statefulset/db";
+
 /// The target that two executions want at once.
 const CONTESTED: &str = "default/deployment/checkout";
+
+mod gates;
+
+/// What a start of the demo waits for, instead of being refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitsFor {
+    Nothing,
+    Lock,
+    Cooldown,
+    Clearance,
+}
+
+impl WaitsFor {
+    /// The option of `wfe start` that says so.
+    fn option(self) -> &'static str {
+        match self {
+            WaitsFor::Nothing => "",
+            WaitsFor::Lock => " --when-locked wait",
+            WaitsFor::Cooldown => " --when-cooling wait",
+            WaitsFor::Clearance => " --when-blocked wait",
+        }
+    }
+}
 
 /// Tells the story on a server.
 pub(super) struct Story<'a> {
@@ -44,7 +71,11 @@ impl<'a> Story<'a> {
         self.say("wfe demo: a server in this process, on a simulated Tekton.")?;
         let mut ids = BTreeSet::new();
         ids.insert(self.success().await?);
-        ids.insert(self.failure().await?);
+        let failed = self.failure().await?;
+        ids.insert(failed.id.clone());
+        let cleared = self.block(&failed).await?;
+        ids.insert(cleared.clone());
+        ids.insert(self.cooldown(&cleared).await?);
         ids.extend(self.one_at_a_time().await?);
         ids.insert(self.cancellation().await?);
         self.record(&ids).await?;
@@ -63,7 +94,7 @@ All of this went as it says. Next:
             "Three tasks in order. Every change of the execution comes in on one stream.",
         )?;
         let target = "default/deployment/api";
-        let started = self.start("three-tasks-in-order", target, WhenLocked::Reject);
+        let started = self.start("three-tasks-in-order", target, WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
         let mut running = false;
         let execution = self
@@ -80,17 +111,16 @@ All of this went as it says. Next:
         Ok(id)
     }
 
-    async fn failure(&mut self) -> Result<String, Error> {
+    async fn failure(&mut self) -> Result<Execution, Error> {
         self.chapter(
             "2. A workflow fails",
             "A step exits with 1. The answer says what failed, and whether anything was changed.",
         )?;
-        let target = "default/statefulset/db";
-        let started = self.start("step-exits-1", target, WhenLocked::Reject);
+        let started = self.start("step-exits-1", DATABASE, WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
         let execution = self.follow_to_end(&id, None, |_| {}).await?;
         expect_state(&execution, State::Failed)?;
-        let failure = execution.failure.unwrap_or_default();
+        let failure = execution.failure.clone().unwrap_or_default();
         expect(failure.reason() == FailureReason::TaskFailed, || {
             let reason = render::failure_name(failure.reason());
             format!("{id} failed with {reason} instead of TASK_FAILED")
@@ -101,24 +131,24 @@ All of this went as it says. Next:
         expect(!failure.summary.is_empty(), || {
             format!("the failure of {id} has no sentence for a person")
         })?;
-        Ok(id)
+        Ok(execution)
     }
 
     async fn one_at_a_time(&mut self) -> Result<[String; 2], Error> {
         self.chapter(
-            "3. One execution per target",
+            "5. One execution per target",
             "While one runs, a second waits for the same target, and a third does not want to wait.",
         )?;
-        let first = self.start("three-tasks-in-order", CONTESTED, WhenLocked::Reject);
+        let first = self.start("three-tasks-in-order", CONTESTED, WaitsFor::Nothing);
         let first = accepted(first.await?)?.id;
-        let second = self.start("succeeds", CONTESTED, WhenLocked::Wait);
+        let second = self.start("succeeds", CONTESTED, WaitsFor::Lock);
         let second = accepted(second.await?)?;
         expect_state(&second, State::Waiting)?;
         let holder = second.waiting.unwrap_or_default().holder_execution_id;
         expect(holder == first, || {
             format!("{} waits for {holder:?} instead of {first}", second.id)
         })?;
-        let refusal = match self.start("succeeds", CONTESTED, WhenLocked::Reject).await {
+        let refusal = match self.start("succeeds", CONTESTED, WaitsFor::Nothing).await {
             Err(Error::Call(status)) => status,
             Err(error) => return Err(error),
             Ok(response) => {
@@ -142,10 +172,10 @@ All of this went as it says. Next:
 
     async fn cancellation(&mut self) -> Result<String, Error> {
         self.chapter(
-            "4. A workflow that never ends is cancelled",
+            "6. A workflow that never ends is cancelled",
             "CANCELLED is said when nothing of its run is alive any more.",
         )?;
-        let started = self.start("never-ends", "node/worker-1", WhenLocked::Reject);
+        let started = self.start("never-ends", "node/worker-1", WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
         let seen =
             self.follow(&id, None, |message| state_after(message) == Some(State::Running)).await?;
@@ -172,7 +202,7 @@ All of this went as it says. Next:
 
     async fn record(&mut self, ids: &BTreeSet<String>) -> Result<(), Error> {
         self.chapter(
-            "5. Everything is on record",
+            "7. Everything is on record",
             "What was accepted is listed, with how it ended. What was refused was never accepted.",
         )?;
         self.say("$ wfe list")?;
@@ -201,26 +231,27 @@ All of this went as it says. Next:
         &mut self,
         fate: &str,
         target: &str,
-        when_locked: WhenLocked,
+        waits_for: WaitsFor,
     ) -> Result<StartResponse, Error> {
         let reference = format!("registry.example/demo/{fate}:v1");
-        let option = match when_locked {
-            WhenLocked::Wait => " --when-locked wait",
-            WhenLocked::Attach => " --when-locked attach",
-            WhenLocked::Reject | WhenLocked::Unspecified => "",
-        };
+        let option = waits_for.option();
         self.say(&format!("$ wfe start --bundle {reference} --target {target}{option}"))?;
-        let message = StartRequest {
+        let mut message = StartRequest {
             request_id: (self.context.new_request_id)(),
             workflow: Some(start_request::Workflow::Bundle(BundleWorkflow {
                 reference,
                 ..BundleWorkflow::default()
             })),
             target: target.to_owned(),
-            when_locked: when_locked.into(),
             correlation_id: "demo".to_owned(),
             ..StartRequest::default()
         };
+        match waits_for {
+            WaitsFor::Nothing => {}
+            WaitsFor::Lock => message.set_when_locked(WhenLocked::Wait),
+            WaitsFor::Cooldown => message.set_when_cooling(WhenCooling::Wait),
+            WaitsFor::Clearance => message.set_when_blocked(WhenBlocked::Wait),
+        }
         let call = self.client.start(request(message, self.call_limit));
         answered(self.context, call).await
     }

@@ -10,8 +10,10 @@ use expect_test::expect;
 use wfe_proto::{
     apply,
     v1::{
-        CancelResponse, Cancellation, EventType, ExecutionEvent, Failure, Gate, ListResponse,
-        Progress, StartOutcome, TaskState, Waiting, WatchRequest, execution,
+        Block, BlockReason, CancelResponse, Cancellation, ClearBlockRequest, ClearBlockResponse,
+        Clearance, EventType, ExecutionEvent, Failure, Gate, GateMode, GetTargetResponse,
+        ListResponse, Lock, Progress, QueueEntry, StartOutcome, Target, TaskState, Waiting,
+        WatchRequest, execution,
     },
 };
 
@@ -74,10 +76,8 @@ impl World {
         other_fate: fn(&str) -> Option<&'static str>,
     ) -> Result<StartResponse, Status> {
         let mut executions = self.executions();
-        let holder = executions
-            .values()
-            .find(|kept| kept.first.target == request.target)
-            .map(|kept| kept.first.id.clone());
+        let last = executions.values().rfind(|kept| kept.first.target == request.target);
+        let last = last.map(Kept::now);
         let Some(start_request::Workflow::Bundle(bundle)) = &request.workflow else {
             return Err(Status::invalid_argument("no bundle"));
         };
@@ -90,18 +90,14 @@ impl World {
             target: request.target.clone(),
             ..mk_execution(&id, State::Starting, 1)
         };
-        if let Some(holder) = holder {
-            if request.when_locked() == WhenLocked::Reject {
-                let message = format!("{} is held by {holder}", request.target);
+        if let Some(last) = last {
+            let waiting = closed(&last, request);
+            if waiting.gate() == Gate::Lock && request.when_locked() != WhenLocked::Wait {
+                let message = format!("{} is held by {}", request.target, last.id);
                 return Err(refusal(Code::Aborted, "TARGET_LOCKED", &message));
             }
             first.state = State::Waiting.into();
-            first.waiting = Some(Waiting {
-                gate: Gate::Lock.into(),
-                message: format!("execution {holder} holds the target"),
-                holder_execution_id: holder,
-                ..Waiting::default()
-            });
+            first.waiting = Some(waiting);
         }
         let mut kept = Kept { first: first.clone(), events: Vec::new() };
         live(&mut kept, other_fate(name).unwrap_or(name));
@@ -148,6 +144,49 @@ impl World {
         CancelResponse { execution: Some(kept.now()) }
     }
 
+    /// The target on which a workflow failed, and who waits there.
+    fn target(&self, name: String) -> Target {
+        let executions = self.executions();
+        let failed = executions.values().find(|kept| kept.now().state() == State::Failed).unwrap();
+        let waits = executions.values().rfind(|kept| kept.first.target == name).unwrap();
+        Target {
+            target: name,
+            queue: vec![QueueEntry {
+                execution_id: waits.first.id.clone(),
+                position: 1,
+                create_time: Some(at("10:09:59")),
+                waiting: waits.first.waiting.clone(),
+            }],
+            block: Some(Block {
+                reason: BlockReason::PreviousExecutionFailed.into(),
+                execution_id: failed.first.id.clone(),
+                since: Some(at("10:09:58")),
+                mode: GateMode::Enforce.into(),
+            }),
+            ..Target::default()
+        }
+    }
+
+    fn clear(&self, request: ClearBlockRequest) -> ClearBlockResponse {
+        let clearance = Clearance {
+            reason: request.reason,
+            clear_time: Some(at("10:10:00")),
+            ..Clearance::default()
+        };
+        let mut executions = self.executions();
+        let failed = executions.get_mut(&request.expected_execution_id).unwrap();
+        failed.first.clearance = Some(clearance);
+        let execution = failed.now();
+        let next = executions.values().rfind(|kept| kept.first.target == request.target).unwrap();
+        let lock = Lock {
+            execution_id: next.first.id.clone(),
+            state: State::Starting.into(),
+            ..Lock::default()
+        };
+        let target = Target { target: request.target, lock: Some(lock), ..Target::default() };
+        ClearBlockResponse { target: Some(target), execution: Some(execution) }
+    }
+
     fn list(&self) -> ListResponse {
         ListResponse {
             executions: self.executions().values().rev().map(Kept::now).collect(),
@@ -156,12 +195,50 @@ impl World {
     }
 
     fn service(&self, other_fate: fn(&str) -> Option<&'static str>) -> Service {
-        let [start, watch, cancel, list] = std::array::from_fn(|_| self.clone());
+        let [start, watch, cancel, list, target, clear] = std::array::from_fn(|_| self.clone());
         Service::default()
             .start(move |request| start.start(&request, other_fate))
             .watch(move |request| watch.watch(&request))
             .cancel(move |request| Ok(cancel.cancel(request)))
             .list(move |_| Ok(list.list()))
+            .get_target(move |request| {
+                Ok(GetTargetResponse { target: Some(target.target(request.target)) })
+            })
+            .clear_block(move |request| Ok(clear.clear(request)))
+    }
+}
+
+/// The gate that the last execution on the target has closed: as if it still ran, unless it failed or the
+/// request wants to wait for its cooldown.
+fn closed(last: &Execution, request: &StartRequest) -> Waiting {
+    let cools = request.when_cooling() == WhenCooling::Wait;
+    let id = last.id.clone();
+    match last.state() {
+        State::Failed => Waiting {
+            gate: Gate::Block.into(),
+            message: format!("execution {id} failed; a person must look"),
+            cause_execution_id: id,
+            ..Waiting::default()
+        },
+        State::Succeeded if cools => Waiting {
+            gate: Gate::Cooldown.into(),
+            message: format!("execution {id} succeeded"),
+            cause_execution_id: id,
+            until: Some(at("10:10:02")),
+            ..Waiting::default()
+        },
+        State::Succeeded
+        | State::Unspecified
+        | State::Waiting
+        | State::Starting
+        | State::Running
+        | State::Cancelling
+        | State::Cancelled => Waiting {
+            gate: Gate::Lock.into(),
+            message: format!("execution {id} holds the target"),
+            holder_execution_id: id,
+            ..Waiting::default()
+        },
     }
 }
 
@@ -224,7 +301,7 @@ async fn told_on(service: Service) -> (Result<(), Error>, String) {
     )
     .unwrap();
     let mut context = shell.context();
-    let told = Story::new(&mut context, client, limit).tell().await;
+    let told = Box::pin(Story::new(&mut context, client, limit).tell()).await;
     (told, shell.stdout())
 }
 
@@ -257,37 +334,72 @@ async fn the_story_is_told_to_its_end() {
           Failed: "step-apply" exited with code 1
           A step had started: side effects may have happened.
 
-        3. One execution per target
+        3. A failure blocks its target until a person has looked
+        The next one waits and says why. A person says why it is safe to go on, and it runs.
+        $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/statefulset/db --when-blocked wait
+        accepted: e-3  default/statefulset/db  WAITING: execution e-2 failed; a person must look
+        $ wfe target default/statefulset/db
+        Nothing holds default/statefulset/db, but gates are closed; see below.
+        1 execution waits for it:
+          1. e-3 since 2026-11-21T10:09:59.000Z (1.0s ago): BLOCK: execution e-2 failed; a person must look
+        Gates:
+          BLOCK (enforced) since 2026-11-21T10:09:58.000Z (2.0s ago): execution e-2 failed after it had begun to act.
+            Look at it and at the target itself, then say why it is safe to go on:
+              wfe get e-2
+              wfe clear-block default/statefulset/db --execution e-2 --reason "..."
+        $ wfe clear-block default/statefulset/db --execution e-2 --reason "looked at the database: nothing was changed"
+        cleared: execution e-2, which stays FAILED, does not block default/statefulset/db any more
+        on record: 2026-11-21T10:10:00.000Z: looked at the database: nothing was changed
+        next: execution e-3 starts
+
+        It waited for that, and runs:
+        2026-11-21T10:00:01.000Z     1  WAITING     message 1
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
+        e-3  default/statefulset/db  SUCCEEDED after 1.0s
+
+        4. A target rests after a success
+        The same workflow again waits for the end of the cooldown, and then starts by itself.
+        $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/statefulset/db --when-cooling wait
+        accepted: e-4  default/statefulset/db  WAITING: execution e-3 succeeded (2.0s left)
+        2026-11-21T10:00:01.000Z     1  WAITING     message 1
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
+        e-4  default/statefulset/db  SUCCEEDED after 1.0s
+
+        5. One execution per target
         While one runs, a second waits for the same target, and a third does not want to wait.
         $ wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/checkout
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/checkout --when-locked wait
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/checkout
-        refused: ABORTED TARGET_LOCKED: default/deployment/checkout is held by e-3
+        refused: ABORTED TARGET_LOCKED: default/deployment/checkout is held by e-6
 
-        The second waits for e-3, then runs:
+        The second waits for e-5, then runs:
         2026-11-21T10:00:01.000Z     1  WAITING     message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
-        e-4  default/deployment/checkout  SUCCEEDED after 1.0s
+        e-6  default/deployment/checkout  SUCCEEDED after 1.0s
 
-        4. A workflow that never ends is cancelled
+        6. A workflow that never ends is cancelled
         CANCELLED is said when nothing of its run is alive any more.
         $ wfe start --bundle registry.example/demo/never-ends:v1 --target node/worker-1
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
-        $ wfe cancel e-5 --reason "it takes too long"
+        $ wfe cancel e-7 --reason "it takes too long"
         2026-11-21T10:00:03.000Z     3  CANCELLING  message 3
         2026-11-21T10:00:04.000Z     4  CANCELLED   message 4
-        e-5  node/worker-1  CANCELLED after 2.0s: it takes too long
+        e-7  node/worker-1  CANCELLED after 2.0s: it takes too long
 
-        5. Everything is on record
+        7. Everything is on record
         What was accepted is listed, with how it ended. What was refused was never accepted.
         $ wfe list
         ID   STATE      TARGET                       WORKFLOW                 AGE     DURATION  REASON
-        e-5  CANCELLED  node/worker-1                never-ends:v1            10m 0s  2.0s      it takes too long
-        e-4  SUCCEEDED  default/deployment/checkout  succeeds:v1              10m 0s  1.0s
-        e-3  SUCCEEDED  default/deployment/checkout  three-tasks-in-order:v1  10m 0s  4.0s
-        e-2  FAILED     default/statefulset/db       step-exits-1:v1          10m 0s  1.0s      TASK_FAILED in task restart
+        e-7  CANCELLED  node/worker-1                never-ends:v1            10m 0s  2.0s      it takes too long
+        e-6  SUCCEEDED  default/deployment/checkout  succeeds:v1              10m 0s  1.0s
+        e-5  SUCCEEDED  default/deployment/checkout  three-tasks-in-order:v1  10m 0s  4.0s
+        e-4  SUCCEEDED  default/statefulset/db       succeeds:v1              10m 0s  1.0s
+        e-3  SUCCEEDED  default/statefulset/db       succeeds:v1              10m 0s  1.0s
+        e-2  FAILED     default/statefulset/db       step-exits-1:v1          10m 0s  1.0s      TASK_FAILED in task restart, cleared
         e-1  SUCCEEDED  default/deployment/api       three-tasks-in-order:v1  10m 0s  4.0s
 
         All of this went as it says. Next:
@@ -313,8 +425,8 @@ async fn a_service_that_does_something_else_is_found_out() {
             |name| (name == "step-exits-1").then_some("says-nothing"),
             "the failure of e-2 has no sentence for a person",
         ),
-        (|name| (name == "succeeds").then_some("dies-early"), "e-4 is FAILED instead of SUCCEEDED"),
-        (|name| (name == "never-ends").then_some("dies-early"), "e-5 was never seen RUNNING"),
+        (|name| (name == "succeeds").then_some("dies-early"), "e-3 is FAILED instead of SUCCEEDED"),
+        (|name| (name == "never-ends").then_some("dies-early"), "e-7 was never seen RUNNING"),
     ];
     for (other_fate, sentence) in lies {
         let (told, _) = told_on(World::default().service(other_fate)).await;
@@ -329,14 +441,14 @@ async fn a_service_without_a_lock_is_found_out() {
     let world = World::default();
     let start = world.clone();
     let service = world.service(|_| None).start(move |mut request| {
-        if start.executions().len() == 4 && request.target == CONTESTED {
+        if start.executions().len() == 6 && request.target == CONTESTED {
             request.target = "node/other".to_owned();
         }
         start.start(&request, |_| None)
     });
     let (told, _) = told_on(service).await;
     let error = told.unwrap_err().to_string();
-    assert_eq!(error, "the demo is not as it says: e-5 was not refused");
+    assert_eq!(error, "the demo is not as it says: e-7 was not refused");
 }
 
 #[tokio::test]
@@ -344,5 +456,42 @@ async fn a_service_that_forgets_is_found_out() {
     let service = World::default().service(|_| None).list(|_| Ok(ListResponse::default()));
     let (told, _) = told_on(service).await;
     let error = told.unwrap_err().to_string();
-    assert_eq!(error, "the demo is not as it says: 0 executions are listed instead of 5");
+    assert_eq!(error, "the demo is not as it says: 0 executions are listed instead of 7");
+}
+
+#[tokio::test]
+async fn a_service_without_gates_is_found_out() {
+    for (before, sentence) in
+        [(2, "e-3 is STARTING instead of WAITING"), (3, "e-4 is STARTING instead of WAITING")]
+    {
+        let world = World::default();
+        let start = world.clone();
+        let service = world.service(|_| None).start(move |mut request| {
+            if start.executions().len() == before {
+                request.target = "node/other".to_owned();
+            }
+            start.start(&request, |_| None)
+        });
+        let (told, _) = told_on(service).await;
+        let error = told.unwrap_err().to_string();
+        assert_eq!(error, format!("the demo is not as it says: {sentence}"));
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_keep_why_a_block_was_cleared_is_found_out() {
+    let world = World::default();
+    let clear = world.clone();
+    let service = world.service(|_| None).clear_block(move |request| {
+        Ok(clear.clear(ClearBlockRequest { reason: "because".to_owned(), ..request }))
+    });
+    let (told, _) = told_on(service).await;
+    let error = told.unwrap_err().to_string();
+    let reason = "looked at the database: nothing was changed";
+    assert_eq!(
+        error,
+        format!(
+            "the demo is not as it says: the reason on record is \"because\" instead of {reason:?}"
+        )
+    );
 }

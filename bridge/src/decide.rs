@@ -36,13 +36,8 @@ mod wishes;
 
 pub use wishes::{Outcome, Refused, Wish};
 
-use signs::{is_ahead, is_final, is_finished, is_over, may_run, was_started};
+use signs::{is_ahead, is_final, is_finished, is_over, may_run, progress_interval, was_started};
 
-/// Between two writes of the status that only tell how far a run is lies at least this time, and at
-/// least a fourth of the time that the run has taken: whoever watches a long one is not in a hurry.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest time between two such writes.
-const MAX_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// A run is created within milliseconds; a status that says that it will be is worth a write only
 /// when it takes longer.
 const START_GRACE: Duration = Duration::from_secs(1);
@@ -382,13 +377,6 @@ impl Decision<'_> {
         let timeout = self.policy.delete_timeout?;
         since.map(|since| since + timeout)
     }
-}
-
-/// How long after `shown` the progress of a run is worth a write again.
-fn progress_interval(current: Option<&WorkflowExecutionStatus>, shown: Timestamp) -> Duration {
-    let started = current.and_then(|status| status.start_time.as_ref());
-    let age = started.map_or(Duration::ZERO, |start| shown.duration_since(start.0).unsigned_abs());
-    (age / 4).clamp(PROGRESS_INTERVAL, MAX_PROGRESS_INTERVAL)
 }
 
 /// The same step, but no rest beyond `end`.

@@ -6,7 +6,7 @@
 //!
 //! A reader's order: [`decide`] (what to do next), [`request`], [`project`] and [`notes`] (the three
 //! translations), [`follow`] (one object's follower), [`desk`] (who is followed), [`link`] and
-//! [`cluster`] (whom it talks to), [`config`] and [`bridge`] (how it is put together).
+//! [`cluster`] (whom it talks to), [`webhook`] and [`seal`] (what people ask for), [`config`] and [`bridge`] (how it is put together).
 
 pub mod bridge;
 pub mod cluster;

@@ -182,21 +182,25 @@ impl Metrics {
         for collector in all {
             metrics.registry.register(collector)?;
         }
-        // What is alarmed upon is there from the beginning.
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    /// What is alarmed upon is there from the beginning.
+    fn begin(&self) {
         for how in Released::ALL {
-            metrics.released.with_label_values(&[how.as_str()]);
+            self.released.with_label_values(&[how.as_str()]);
         }
         for (wish, outcome) in WISHES {
-            metrics.settled.with_label_values(&[wish, outcome]);
+            self.settled.with_label_values(&[wish, outcome]);
         }
         for verdict in Reviewed::ALL {
-            metrics.reviews.with_label_values(&[verdict.as_str()]);
+            self.reviews.with_label_values(&[verdict.as_str()]);
         }
         for (write, outcome) in Write::ALL.iter().zip(Written::ALL) {
-            metrics.writes.with_label_values(&[write.as_str(), outcome.as_str()]);
+            self.writes.with_label_values(&[write.as_str(), outcome.as_str()]);
         }
-        metrics.calls.with_label_values(&["Start", code_name(Code::Ok)]);
-        Ok(metrics)
+        self.calls.with_label_values(&["Start", code_name(Code::Ok)]);
     }
 
     /// All metrics in the text format of Prometheus.

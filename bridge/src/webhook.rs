@@ -166,7 +166,7 @@ pub async fn serve(around: Surroundings, listener: TcpListener, health: Health) 
         own_name: obtained.own_name,
         notes: Arc::new(Semaphore::new(reviewer::NOTES_AT_ONCE)),
     };
-    let router = admission::router(vec![Arc::new(reviewer)], around.metrics.clone());
+    let router = admission::router(vec![Arc::new(reviewer)], &around.metrics);
     tracing::info!(address = %around.config.address, "the webhook answers");
     health.feel(None);
     let serving = http::serve_tls(

@@ -1,9 +1,18 @@
 //! What an object and an execution say of themselves.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use wfe_crds::workflow_execution::{Phase, WorkflowExecutionStatus};
 use wfe_proto::v1::{Execution, State};
 
 use crate::object::Object;
+
+/// Between two writes of the status that only tell how far a run is lies at least this time, and at
+/// least a fourth of the time that the run has taken: whoever watches a long one is not in a hurry.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time between two such writes.
+const MAX_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether another bridge has shown a later revision already. Nothing is later than the end: then the
 /// service's records were set back, and are the truth all the same.
@@ -43,4 +52,14 @@ pub(super) fn was_started(status: &WorkflowExecutionStatus) -> bool {
     status.execution_id.is_some()
         || status.execution_ref.is_some()
         || !matches!(status.phase, None | Some(Phase::Pending))
+}
+
+/// How long after `shown` the progress of a run is worth a write again.
+pub(super) fn progress_interval(
+    current: Option<&WorkflowExecutionStatus>,
+    shown: Timestamp,
+) -> Duration {
+    let started = current.and_then(|status| status.start_time.as_ref());
+    let age = started.map_or(Duration::ZERO, |start| shown.duration_since(start.0).unsigned_abs());
+    (age / 4).clamp(PROGRESS_INTERVAL, MAX_PROGRESS_INTERVAL)
 }

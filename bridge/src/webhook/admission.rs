@@ -36,7 +36,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Answers for each of these.
-pub fn router(handlers: Vec<Arc<dyn Handler>>, metrics: Metrics) -> Router {
+pub fn router(handlers: Vec<Arc<dyn Handler>>, metrics: &Metrics) -> Router {
     let mut router = Router::new();
     for handler in handlers {
         let (path, metrics) = (handler.path(), metrics.clone());

@@ -269,9 +269,8 @@ fn patched(
     status: &Value,
     warnings: Vec<String>,
 ) -> Result<AdmissionResponse, String> {
-    let part = |status: &Value| match status {
-        Value::Null => json!({}),
-        status => json!({ "status": status }),
+    let part = |status: &Value| {
+        if status.is_null() { json!({}) } else { json!({ "status": status }) }
     };
     let new = part(&status_of(request.object.as_ref()));
     let patch = json_patch::diff(&new, &part(status));

@@ -104,7 +104,7 @@ async fn of_ten_people_who_ask_at_once_one_clears_and_all_are_on_record() -> Res
         let winner = first.block_clearance.context("a clearance")?.cleared_by;
         let attempts = attempts(setup).await?;
         let cleared = attempts.iter().filter(|one| one.outcome() == ClearanceOutcome::Cleared);
-        assert_eq!(cleared.map(user).collect::<Vec<_>>(), [winner.clone()]);
+        assert_eq!(cleared.map(user).collect::<Vec<_>>(), [winner.as_str()]);
         for (who, answer) in people.iter().zip(answers) {
             if *who == winner {
                 answer?;

@@ -134,7 +134,10 @@ fn every_block_says_why_and_that_a_person_is_needed() {
             assert_eq!(condition(&status, type_), format!("True:{word}"), "{reason:?}");
         }
         assert_eq!(condition(&status, "Ready"), format!("False:{word}"));
-        assert_eq!((condition(&status, "Reconciling"), &status.cooldown_until), ("".into(), &None));
+        assert_eq!(
+            (condition(&status, "Reconciling"), &status.cooldown_until),
+            (String::new(), &None)
+        );
     }
 }
 

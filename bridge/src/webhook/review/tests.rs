@@ -107,17 +107,13 @@ impl Case {
 
 /// The status after a clearance was asked for, and what the person is told.
 fn stamped(verdict: Verdict) -> (Value, Vec<String>) {
-    match verdict {
-        Verdict::IfMayClear { status, warnings } => (status, warnings),
-        other => panic!("{other:?}"),
-    }
+    let Verdict::IfMayClear { status, warnings } = verdict else { panic!("{verdict:?}") };
+    (status, warnings)
 }
 
 fn denied(verdict: Verdict) -> (DenialKind, String) {
-    match verdict {
-        Verdict::Deny(Denial { kind, message }) => (kind, message),
-        other => panic!("{other:?}"),
-    }
+    let Verdict::Deny(Denial { kind, message }) = verdict else { panic!("{verdict:?}") };
+    (kind, message)
 }
 
 fn request(status: &Value) -> BlockClearanceRequest {
@@ -362,10 +358,9 @@ fn a_dry_run_is_judged_alike_and_gets_no_seal() {
     assert!(!mk_key().sealed_clearance("u", "e", &request(&status)));
     denied(dry(ALICE).asks(&mk_failed(), &json!({"clearReason": "short"})));
     let end = json!({"phase": "Failed", "failureReason": "parent ended"});
-    match dry(ORCHESTRATOR).judge(&mk_running(), &with(&mk_running(), &end)) {
-        Verdict::Cancel(status) => assert_eq!(status["cancelRequest"]["seal"], NO_SEAL),
-        other => panic!("{other:?}"),
-    }
+    let verdict = dry(ORCHESTRATOR).judge(&mk_running(), &with(&mk_running(), &end));
+    let Verdict::Cancel(status) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(status["cancelRequest"]["seal"], NO_SEAL);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn mk_router(api_server: &ApiServer, seals: Seals) -> (Router, Metrics) {
         own_name: BRIDGE.to_owned(),
         notes: Arc::new(Semaphore::new(NOTES_AT_ONCE)),
     };
-    (admission::router(vec![Arc::new(reviewer)], metrics.clone()), metrics)
+    (admission::router(vec![Arc::new(reviewer)], &metrics), metrics)
 }
 
 fn mk_object(status: &Value) -> Value {
@@ -142,8 +142,8 @@ async fn a_person_with_the_right_is_stamped_on_by_the_smallest_patch() {
         .unwrap();
     let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
     for operation in &patch.0 {
-        let path = operation.path().to_string();
-        assert!(path.starts_with("/status/blockClearanceRequest/"), "{path}");
+        let changed = operation.path().to_string();
+        assert!(changed.starts_with("/status/blockClearanceRequest/"), "{changed}");
     }
     let mut object = review["request"]["object"].clone();
     json_patch::patch(&mut object, &patch).unwrap();

@@ -149,15 +149,18 @@ fn waiting(waiting: &v1::Waiting, holder: Option<&Holder>) -> (Word, Gate) {
     };
     let until = waiting.until.as_ref().and_then(moment);
     let until = until.map(|until| format!(" until {}", whole_after(until).0)).unwrap_or_default();
-    let message = match waiting.message.as_str() {
-        "" => format!("{what}{until}."),
-        message => format!("{what}{until}: {message}"),
+    let message = match (gate, waiting.message.as_str()) {
+        // Ends with the command to type, which holds the service's words already.
+        (Gate::ClosedForGood, _) => what,
+        (Gate::Open | Gate::Closed, "") => format!("{what}{until}."),
+        (Gate::Open | Gate::Closed, message) => format!("{what}{until}: {message}"),
     };
     (Word::new(reason, message), gate)
 }
 
 /// What a person has to do. The block is cleared on the object whose failure made it, so that the record
-/// shows who was responsible for what.
+/// shows who was responsible for what. The reason in the command is for the person to write: as it stands
+/// there it is too short to be taken.
 fn blocked(waiting: &v1::Waiting, cause: Option<&Holder>) -> String {
     let what = match waiting.block_reason() {
         v1::BlockReason::RetriesExhausted => "too many runs in a row failed, the last one of",
@@ -165,11 +168,15 @@ fn blocked(waiting: &v1::Waiting, cause: Option<&Holder>) -> String {
             "the target is blocked since the failure of"
         }
     };
+    let said = match waiting.message.as_str() {
+        "" => String::new(),
+        message => format!(" ({message})"),
+    };
     let Some((cause, name)) = cause.and_then(|cause| Some((cause, cause.name.as_deref()?))) else {
         let id = waiting.cause_execution_id.as_str();
         let whose = if id.is_empty() { String::new() } else { format!(" {id}") };
         return format!(
-            "Waits for a person: {what} execution{whose}. When it is safe to go on, clear the block \
+            "Waits for a person: {what} execution{whose}{said}. When it is safe to go on, clear the block \
              with the call ClearBlock of the execution service"
         );
     };
@@ -177,8 +184,8 @@ fn blocked(waiting: &v1::Waiting, cause: Option<&Holder>) -> String {
     let namespace = cause.namespace.as_deref().filter(|namespace| !namespace.is_empty());
     let namespace = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     format!(
-        "Waits for a person: {what} WorkflowExecution {object}. When it is safe to go on: kubectl \
+        "Waits for a person: {what} WorkflowExecution {object}{said}. When it is safe to go on: kubectl \
          patch wfe {name}{namespace} --subresource=status --type=merge -p \
-         '{{\"status\":{{\"blockClearanceRequest\":{{\"clearReason\":\"WHY IT IS SAFE\"}}}}}}'"
+         '{{\"status\":{{\"blockClearanceRequest\":{{\"clearReason\":\"...\"}}}}}}'"
     )
 }

@@ -110,7 +110,7 @@ fn every_gate_says_what_it_waits_for_and_until_when() {
         assert!(line(&status).ends_with(stalled), "{gate:?}: {}", line(&status));
         let message = &status.conditions[0].message;
         let told = execution.waiting.unwrap().message;
-        assert!(message.ends_with(&told), "{message}");
+        assert!(message.contains(&told), "{message}");
         assert_eq!(message.contains("until 2026-01-02T10:05:01Z"), until.is_some(), "{message}");
     }
 }
@@ -153,8 +153,8 @@ fn who_waits_for_a_person_says_what_the_person_has_to_do() {
     let known = message(id, Some(&holder));
     assert!(known.contains("WorkflowExecution demo/first"), "{known}");
     let command = "kubectl patch wfe first -n demo --subresource=status --type=merge -p \
-                   '{\"status\":{\"blockClearanceRequest\":{\"clearReason\":\"WHY IT IS SAFE\"}}}'";
-    assert!(known.contains(command), "{known}");
+                   '{\"status\":{\"blockClearanceRequest\":{\"clearReason\":\"...\"}}}'";
+    assert!(known.ends_with(command), "{known}");
     // Without an object there is nothing to patch.
     let nameless = Holder { name: None, ..mk_holder() };
     for holder in [None, Some(&nameless)] {

@@ -21,6 +21,7 @@ use wfe_core::{
     transition::Change,
     withdraw::{self, WithdrawDecision, WithdrawView, Withdrawal},
 };
+use wfe_runtime::error::chain;
 
 use crate::{
     metrics::Metrics,
@@ -83,7 +84,10 @@ impl Ledger {
         foreign: Option<&ForeignRuns>,
     ) -> Result<StartDecision, StoreError> {
         let around = self.circumstances(foreign, new.now);
-        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await?;
+        let doubt = self.doubt(new.id);
+        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await;
+        doubt.dispel();
+        let decision = decision?;
         if let StartDecision::Accept { change, .. } = &decision {
             self.publish(change);
         }
@@ -119,8 +123,11 @@ impl Ledger {
         id: ExecutionId,
         decide: &SettleDecider<'_>,
     ) -> Result<Option<Execution>, SettleError> {
-        let settlement = self.store.settle(name, id, decide).await?;
-        self.settled(&settlement).await?;
+        let doubt = self.doubt(id);
+        let settlement = self.store.settle(name, id, decide).await;
+        doubt.dispel();
+        let settlement = settlement?;
+        self.settled(&settlement).await;
         let changes = settlement.changes.into_iter();
         Ok(changes.map(|change| change.execution).find(|after| after.id == id))
     }
@@ -146,17 +153,15 @@ impl Ledger {
             on_behalf_of = clearance.actor.on_behalf_of.as_ref().map(|somebody| &somebody.user),
             "somebody asked to clear a block",
         );
-        self.settled(&decision.settlement).await?;
+        self.settled(&decision.settlement).await;
         // Whom the clearance did not let in, because the cluster was not known, is looked at again.
-        if let Some(head) = self.store.head_of(&key.hash()).await? {
-            self.queue.enqueue(head);
-        }
+        self.nudge_head(key).await;
         Ok(decision)
     }
 
     /// Tells everybody concerned of what was written. Who waits first is looked at when the target
     /// changed, or when it became the first just now: another gate may hold it than before.
-    async fn settled(&self, settlement: &Settlement) -> Result<(), StoreError> {
+    async fn settled(&self, settlement: &Settlement) {
         let Settlement { changes, target } = settlement;
         for change in changes {
             self.publish(change);
@@ -167,12 +172,26 @@ impl Ledger {
         });
         let concerned = target.as_ref().map(|target| &target.key);
         let concerned = concerned.or(gave_up.map(|change| &change.execution.request.target));
-        if let Some(key) = concerned
-            && let Some(head) = self.store.head_of(&key.hash()).await?
-        {
-            self.queue.enqueue(head);
+        if let Some(key) = concerned {
+            self.nudge_head(key).await;
         }
-        Ok(())
+    }
+
+    /// Has the first in the queue of a target looked at. What was written stays written when the store
+    /// cannot say who that is; the reconciler looks at all who wait from time to time.
+    async fn nudge_head(&self, key: &TargetKey) {
+        match self.store.head_of(&key.hash()).await {
+            Ok(head) => head.into_iter().for_each(|head| self.queue.enqueue(head)),
+            Err(error) => {
+                tracing::warn!(target = %key, error = chain(&error), "cannot look for who waits");
+            }
+        }
+    }
+
+    /// Has `id` looked at unless the doubt is dispelled: a caller who goes away while something is
+    /// written does not keep it from being written.
+    fn doubt(&self, id: ExecutionId) -> Doubt<'_> {
+        Doubt { queue: &self.queue, id: Some(id) }
     }
 
     fn publish(&self, change: &Change) {
@@ -194,5 +213,26 @@ impl Ledger {
         }
         self.notifier.notify(execution.id, execution.revision);
         self.queue.enqueue(execution.id);
+    }
+}
+
+/// Something is being written.
+struct Doubt<'a> {
+    queue: &'a Queue,
+    id: Option<ExecutionId>,
+}
+
+impl Doubt<'_> {
+    /// The store has answered.
+    fn dispel(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.queue.enqueue(id);
+        }
     }
 }

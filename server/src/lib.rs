@@ -16,6 +16,8 @@ pub mod notify;
 pub mod reconcile;
 pub mod server;
 pub mod service;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod tekton;
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! is the same after a restart. Two replicas may take the same turn: names, preconditions and
 //! revisions make the second one harmless.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,6 +37,10 @@ use queue::{Ticket, Wake};
 
 /// At most this many executions are worked on at once.
 const PARALLEL: usize = 32;
+
+/// What has not ended could not be read: the first and the longest wait before it is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// At most this many actions in one turn; a turn that needs more goes to the end of the queue, so
 /// that no execution starves the others.
@@ -81,41 +86,57 @@ impl Reconciler {
     /// looked at first.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let turns = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(PARALLEL));
-        turns.spawn(Arc::clone(&self).load_unfinished(shutdown.clone()));
-        loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-            let ticket = tokio::select! {
-                ticket = self.queue.next() => ticket,
-                () = shutdown.cancelled() => break,
-            };
-            let this = Arc::clone(&self);
-            turns.spawn(async move {
-                this.turn_and_note(ticket).await;
-                drop(permit);
-            });
-        }
+        self.run_on(&|task| drop(turns.spawn(task)), shutdown).await;
         turns.close();
         turns.wait().await;
     }
 
-    async fn load_unfinished(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut wait = Duration::from_millis(100);
+    /// Begins turns until `shutdown`, each as a task of its own that `spawn` takes.
+    pub(crate) async fn run_on(
+        self: Arc<Self>,
+        spawn: &(dyn Fn(BoxFuture<'static, ()>) + Send + Sync),
+        shutdown: CancellationToken,
+    ) {
+        let permits = Arc::new(Semaphore::new(PARALLEL));
+        spawn(Box::pin(Arc::clone(&self).look_at_unfinished(shutdown.clone())));
         loop {
-            match self.ledger.store().unfinished().await {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            let ticket = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                ticket = self.queue.next() => ticket,
+            };
+            let this = Arc::clone(&self);
+            spawn(Box::pin(async move {
+                this.turn_and_note(ticket).await;
+                drop(permit);
+            }));
+        }
+    }
+
+    /// Has everything looked at that has not ended: first of all, and again from time to time. Whoever
+    /// writes says what to look at, but may go away in between, or not hear that it was written.
+    async fn look_at_unfinished(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let wait = match self.ledger.store().unfinished().await {
                 Ok(unfinished) => {
                     for Unfinished { id, .. } in unfinished {
-                        self.queue.enqueue(id);
+                        self.queue.remind(id);
                     }
-                    return;
+                    retry = FIRST_RETRY;
+                    self.policy.look_again
                 }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "cannot read what has not ended");
+                    let longer = (retry * 2).min(LAST_RETRY);
+                    mem::replace(&mut retry, longer)
                 }
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+                biased;
                 () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -148,7 +169,7 @@ impl Reconciler {
     async fn turn(&self, id: ExecutionId) -> Result<Turn, ServiceError> {
         for _ in 0..ACTIONS_PER_TURN {
             let Some(execution) = self.ledger.store().execution(id).await? else {
-                tracing::warn!(execution.id = %id, "a run names an execution that is not on record");
+                tracing::debug!(execution.id = %id, "an execution that is not on record");
                 return Ok(Turn::Rest);
             };
             let action =

@@ -88,6 +88,12 @@ impl Service {
         Self { ledger, tekton, clock, ids: Arc::default(), metrics, settings, draining }
     }
 
+    /// The same with these ids.
+    #[cfg(test)]
+    pub(crate) fn with_ids(self, ids: Ids) -> Self {
+        Self { ids: Arc::new(ids), ..self }
+    }
+
     /// The namespace of the runs.
     pub fn namespace(&self) -> &str {
         &self.settings.namespace

@@ -23,6 +23,8 @@ use wfe_core::{
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod observer;
 pub mod sqlite;
 

@@ -265,8 +265,17 @@ impl Reconciler {
         let Some(snapshot) = self.read_own(run).await? else {
             return self.apply(execution, "run_lost", Input::RunLost).await;
         };
-        let Observation { progress, end, .. } = observe(&snapshot.run, &snapshot.task_runs);
+        let Observation { progress, end, live_task_runs, .. } =
+            observe(&snapshot.run, &snapshot.task_runs);
         match end {
+            // A run that takes too long is over before its TaskRuns are, and can leave some behind.
+            // Nobody else gets the target before they are over.
+            Some(_) if !live_task_runs.is_empty() => {
+                for task_run in &live_task_runs {
+                    self.tekton.cancel_task_run(task_run).await?;
+                }
+                Ok(Some(Turn::Retry { at_least: None }))
+            }
             Some(end) => {
                 self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await
             }

@@ -1,7 +1,7 @@
 //! Keeps the watches, and has looked at what they show.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     mem,
     sync::{Mutex, PoisonError},
 };
@@ -27,6 +27,7 @@ pub async fn follow_runs(reconciler: &Reconciler, shutdown: CancellationToken) {
         }
     };
     tokio::select! {
+        biased;
         () = reconciler.tekton.watch(&changed, shutdown) => {}
         () = let_in_who_waits(reconciler, &touched) => {}
     }
@@ -51,7 +52,7 @@ async fn let_in_who_waits(reconciler: &Reconciler, touched: &Touched) {
 /// Hashes of targets of which a run changed.
 #[derive(Default)]
 struct Touched {
-    hashes: Mutex<HashSet<String>>,
+    hashes: Mutex<BTreeSet<String>>,
     news: Notify,
 }
 
@@ -61,7 +62,7 @@ impl Touched {
         self.news.notify_one();
     }
 
-    fn take(&self) -> HashSet<String> {
+    fn take(&self) -> BTreeSet<String> {
         mem::take(&mut *self.hashes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

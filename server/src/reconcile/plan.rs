@@ -25,6 +25,8 @@ pub struct Policy {
     pub run_retention: Option<Duration>,
     /// How long a request to stop is given before it is made again.
     pub cancel_retry: Duration,
+    /// How often everything that has not ended is looked at although nothing was heard of it.
+    pub look_again: Duration,
 }
 
 impl Default for Policy {
@@ -34,6 +36,7 @@ impl Default for Policy {
             deadline_grace: Duration::from_secs(10),
             run_retention: Some(Duration::from_hours(24)),
             cancel_retry: Duration::from_secs(5),
+            look_again: Duration::from_mins(1),
         }
     }
 }
@@ -65,7 +68,8 @@ pub(super) enum Action {
     },
     /// The watches do not show the run that should be there: ask the API server.
     Verify(CreatedRun),
-    /// The run is over, but not all that it created is known: read it from the API server.
+    /// The run is over, but not all that it created is known to be: read it from the API server, and
+    /// stop what is alive.
     ReadEnd(CreatedRun),
     /// Take the run's name so that no create under way can bring it to life.
     Occupy(PlannedRun),
@@ -165,9 +169,12 @@ fn running(
         }
         Seen::Present(snapshot) => snapshot,
     };
-    let Observation { progress, end, complete, .. } = observe(&snapshot.run, &snapshot.task_runs);
+    let Observation { progress, end, complete, live_task_runs } =
+        observe(&snapshot.run, &snapshot.task_runs);
     match end {
-        Some(end) if complete => Action::Apply(Input::RunEnded { end, progress }),
+        Some(end) if complete && live_task_runs.is_empty() => {
+            Action::Apply(Input::RunEnded { end, progress })
+        }
         // A cancelled run gets its last look when it is swept.
         Some(end @ RunEnd::Cancelled { .. }) => Action::Apply(Input::RunEnded { end, progress }),
         Some(_) => Action::ReadEnd(run.clone()),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{sync::Notify, time::Instant};
 use wfe_core::ids::ExecutionId;
 
@@ -24,6 +25,8 @@ pub struct Queue {
     state: Mutex<State>,
     changed: Notify,
     clock: Arc<dyn Clock>,
+    /// Spreads retries.
+    random: Mutex<StdRng>,
 }
 
 #[derive(Debug, Default)]
@@ -56,12 +59,31 @@ struct Timers {
 impl Queue {
     /// Without anything to look at. Times that something waits for are times of `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), clock }
+        Self::seeded(clock, rand::random())
+    }
+
+    /// The same, with retries that are spread as `seed` says.
+    pub(crate) fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
+        let random = Mutex::new(StdRng::seed_from_u64(seed));
+        Self { state: Mutex::default(), changed: Notify::new(), clock, random }
     }
 
     /// Looks at an execution soon.
     pub fn enqueue(&self, id: ExecutionId) {
         let mut state = self.lock();
+        state.timers.remove(&id);
+        state.push(id);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Looks at an execution soon, unless it is being looked at, or will be in a while.
+    pub(super) fn remind(&self, id: ExecutionId) {
+        let mut state = self.lock();
+        let soon = matches!(state.timers.of.get(&id), Some(Wake::After(_)));
+        if soon || state.working.contains(&id) {
+            return;
+        }
         state.timers.remove(&id);
         state.push(id);
         drop(state);
@@ -93,6 +115,7 @@ impl Queue {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.changed.notified() => {}
                 () = sleep => {}
                 () = reaches => {}
@@ -114,7 +137,8 @@ impl Queue {
         let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(*failures)).min(LAST_RETRY);
         *failures = failures.saturating_add(1);
         // Spread, so that many do not come back at once.
-        let spread = rand::random_range(0.5..=1.0);
+        let spread =
+            self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.5..=1.0);
         let wait = wait.mul_f64(spread).max(at_least.unwrap_or_default());
         // A failure is not cut short by news of the same execution, or trouble would be answered
         // with a storm.
@@ -329,6 +353,28 @@ mod tests {
         );
         queue.next().await.done(None);
         assert!(queue.lock().failures.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reminder_does_not_wait_for_a_time_of_the_clock_and_does_not_cut_a_retry_short() {
+        let clock = mk_clock();
+        let queue = Arc::new(Queue::new(Arc::new(clock.clone())));
+        for n in [1, 2, 3] {
+            queue.enqueue(id(n));
+        }
+        let far = clock.now() + Duration::from_hours(1);
+        queue.next().await.done(Some(Wake::At(far)));
+        queue.next().await.failed(None);
+        let working = queue.next().await;
+        for n in [1, 2, 3, 4] {
+            queue.remind(id(n));
+        }
+        assert_eq!(queue.depth(), 2);
+        working.done(None);
+        let (first, second) = (queue.next().await, queue.next().await);
+        assert_eq!((first.id(), second.id()), (id(1), id(4)));
+        let retried = queue.next().await;
+        assert_eq!(retried.id(), id(2));
     }
 
     #[tokio::test(start_paused = true)]

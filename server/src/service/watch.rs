@@ -91,6 +91,7 @@ impl Service {
                 }
                 live = true;
                 let woken = tokio::select! {
+                    biased;
                     () = this.draining.cancelled() => Woken::Draining,
                     _ = news.changed() => Woken::News,
                     () = tokio::time::sleep(this.settings.heartbeat) => Woken::Silence,

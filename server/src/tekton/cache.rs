@@ -3,7 +3,7 @@
 //! Holds facts only, never whole objects. Knows nothing of connections, and decides nothing.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -23,10 +23,10 @@ pub(super) struct Versioned<T> {
 /// Facts of runs and TaskRuns. The names are shared by all maps that hold them.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    runs: HashMap<Arc<str>, Versioned<RunFacts>>,
+    runs: BTreeMap<Arc<str>, Versioned<RunFacts>>,
     runs_by_uid: HashMap<Arc<str>, Arc<str>>,
     runs_by_target: HashMap<Arc<str>, Vec<Arc<str>>>,
-    task_runs: HashMap<Arc<str>, Versioned<TaskRunFacts>>,
+    task_runs: BTreeMap<Arc<str>, Versioned<TaskRunFacts>>,
     task_runs_by_run: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// Up to where everything about runs is known; `None` before the first list.
     runs_position: Option<Version>,
@@ -136,6 +136,18 @@ impl Cache {
         Some(change)
     }
 
+    /// Takes that the run of this name was not `uid`'s before `version`, when another one is known. Answers
+    /// that one: whoever it belonged to has to hear that it is gone.
+    pub(super) fn remove_other(
+        &mut self,
+        name: &str,
+        uid: &str,
+        version: Version,
+    ) -> Option<RunChange> {
+        let other = self.runs.get(name).is_some_and(|known| known.facts.uid != uid);
+        if other { self.remove_run(name, version) } else { None }
+    }
+
     /// Takes all runs, as they were at `version`. Answers those that vanished.
     pub(super) fn replace_runs(
         &mut self,
@@ -149,8 +161,11 @@ impl Cache {
         let gone: Vec<Arc<str>> =
             self.runs.keys().filter(|name| !listed.contains(name.as_ref())).cloned().collect();
         // A run whose create was answered after the list stays: the list cannot know it.
-        let vanished = gone.iter().filter_map(|name| self.remove_run(name, version)).collect();
+        let mut vanished: Vec<RunChange> =
+            gone.iter().filter_map(|name| self.remove_run(name, version)).collect();
         for run in runs {
+            let RunFacts { name, uid, .. } = &run.facts;
+            vanished.extend(self.remove_other(name, uid, run.version));
             self.apply_run(run);
         }
         self.runs_position = Some(version);

@@ -109,6 +109,12 @@ impl Simulator {
         let mut cache = lock(&self.cache);
         let mut changed = Vec::new();
         for (version, object) in world.changes_after(cursor).ok()? {
+            // The log names what changed; what is under that name now may be another run.
+            if let Object::Run(name) = object
+                && let Some(run) = world.run(name)
+            {
+                changed.extend(cache.remove_other(name, &run.facts.uid, run.version));
+            }
             changed.extend(match object {
                 Object::Run(name) => match world.run(name) {
                     Some(run) => cache.apply_run(versioned_run(run)),
@@ -248,6 +254,7 @@ impl Tekton for Simulator {
                 heard.changed.into_iter().for_each(changed);
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 _ = news.changed() => {}
                 () = sleep_until(next.unwrap_or_else(far_away)) => {}

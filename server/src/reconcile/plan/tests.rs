@@ -210,6 +210,10 @@ fn an_end_is_believed_when_all_evidence_is_there_and_read_otherwise() {
     }];
     let behind = present(failed, vec![task(Status::Unknown)]);
     assert_eq!(decide(running(), behind, at(10)), Action::ReadEnd(created()));
+
+    // A run that takes too long is over before what it created, which it may not even have noted.
+    let alive = present(run(Status::False, "PipelineRunTimeout"), vec![task(Status::Unknown)]);
+    assert_eq!(decide(running(), alive, at(10)), Action::ReadEnd(created()));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 use jiff::Timestamp;
-use wfe_core::facts::{Condition, Status};
+use wfe_core::{
+    facts::{Condition, Status},
+    ids::ExecutionId,
+};
 
 use super::*;
 
@@ -165,6 +168,22 @@ fn a_run_made_anew_under_its_name_has_none_of_the_old_task_runs() {
     // What still happens to the old TaskRun is nobody's change.
     assert_eq!(cache.apply_task_run(mk_task_run("t", "u1", true, 31)), None);
     assert_eq!(cache.runs_of_target("hash of r").map(|runs| runs.len()), Some(1));
+}
+
+#[test]
+fn whose_run_was_replaced_by_another_of_its_name_hears_of_it() {
+    let mk = |uid: &str, owner: u128, version| {
+        let mut run = mk_run("r", uid, "Running", version);
+        run.facts.execution = Some(ExecutionId::new(uuid::Uuid::from_u128(owner)));
+        run
+    };
+    let mut cache = mk_synced(10);
+    cache.apply_run(mk("u1", 1, 20));
+    let (first, second) = (mk("u1", 1, 20).facts.execution, mk("u2", 2, 30).facts.execution);
+    let vanished = cache.replace_runs(vec![mk("u2", 2, 30)], 35);
+    assert_eq!(vanished.iter().map(|change| change.execution).collect::<Vec<_>>(), [first]);
+    assert_eq!(cache.remove_other("r", "u2", 40), None);
+    assert_eq!(cache.remove_other("r", "u3", 40).map(|change| change.execution), Some(second));
 }
 
 #[test]

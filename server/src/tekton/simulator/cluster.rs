@@ -156,6 +156,12 @@ impl SimulatedCluster {
         self.world().runs().map(snapshot).collect()
     }
 
+    /// The version of the newest change, to tell cheaply whether there was one.
+    #[cfg(test)]
+    pub(crate) fn version(&self) -> wfe_runtime::cluster::Version {
+        self.world().version()
+    }
+
     pub(super) fn now(&self) -> Moment {
         Moment { instant: Instant::now(), time: self.clock.now() }
     }

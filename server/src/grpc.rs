@@ -103,7 +103,7 @@ impl ExecutionService for Door {
         let opened = async {
             let access = self.admit(&request).await?;
             let (id, after) = from_proto::watch(request.into_inner())?;
-            let execution = self.seen(&access, Method::Watch, &id.into()).await?;
+            let execution = Box::pin(self.seen(&access, Method::Watch, &id.into())).await?;
             let renewal = access.renewal(Method::Watch, &execution);
             let updates = self.service.watch(id, after).await?;
             Ok(watch::stream(updates, renewal, &self.service))
@@ -125,7 +125,7 @@ impl ExecutionService for Door {
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
             let (key, reason) = from_proto::cancel(message)?;
-            self.allowed(&access, Method::Cancel, &key).await?;
+            Box::pin(self.allowed(&access, Method::Cancel, &key)).await?;
             let actor = access.acting_for(somebody)?;
             let execution = match key {
                 from_proto::Key::Execution(id) => {
@@ -175,7 +175,7 @@ impl ExecutionService for Door {
         self.answer(Method::Get, async {
             let access = self.admit(&request).await?;
             let key = from_proto::get(request.into_inner())?;
-            let execution = self.seen(&access, Method::Get, &key).await?;
+            let execution = Box::pin(self.seen(&access, Method::Get, &key)).await?;
             let execution = Some(to_proto::execution(&execution, self.service.namespace()));
             Ok(v1::GetResponse { execution })
         })
@@ -217,7 +217,7 @@ impl ExecutionService for Door {
         self.answer(Method::ListEvents, async {
             let access = self.admit(&request).await?;
             let (id, after, limit) = from_proto::list_events(request.into_inner())?;
-            self.allowed(&access, Method::ListEvents, &id.into()).await?;
+            Box::pin(self.allowed(&access, Method::ListEvents, &id.into())).await?;
             let events = self.service.events(id, after, limit).await?;
             Ok(to_proto::events(&events, limit, self.service.namespace()))
         })

@@ -85,9 +85,8 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let around = self.circumstances(foreign, new.now);
         let doubt = self.doubt(new.id);
-        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await;
+        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await?;
         doubt.dispel();
-        let decision = decision?;
         if let StartDecision::Accept { change, .. } = &decision {
             self.publish(change);
         }
@@ -124,9 +123,8 @@ impl Ledger {
         decide: &SettleDecider<'_>,
     ) -> Result<Option<Execution>, SettleError> {
         let doubt = self.doubt(id);
-        let settlement = self.store.settle(name, id, decide).await;
+        let settlement = self.store.settle(name, id, decide).await?;
         doubt.dispel();
-        let settlement = settlement?;
         self.settled(&settlement).await;
         let changes = settlement.changes.into_iter();
         Ok(changes.map(|change| change.execution).find(|after| after.id == id))
@@ -189,7 +187,7 @@ impl Ledger {
     }
 
     /// Has `id` looked at unless the doubt is dispelled: a caller who goes away while something is
-    /// written does not keep it from being written.
+    /// written, or does not hear what came of it, does not keep it from being written.
     fn doubt(&self, id: ExecutionId) -> Doubt<'_> {
         Doubt { queue: &self.queue, id: Some(id) }
     }

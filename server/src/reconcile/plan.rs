@@ -36,7 +36,7 @@ impl Default for Policy {
             deadline_grace: Duration::from_secs(10),
             run_retention: Some(Duration::from_hours(24)),
             cancel_retry: Duration::from_secs(5),
-            look_again: Duration::from_mins(1),
+            look_again: Duration::from_mins(5),
         }
     }
 }

@@ -47,7 +47,7 @@ async fn began_in_time(setup: &Setup, name: &str) -> Result<Vec<v1::Gate>> {
     let events = setup.server.client().await?.list_events(request).await?.into_inner().events;
     let admitted = events.iter().find(|event| event.run.is_some()).context("it was admitted")?;
     let held = || events.iter().filter_map(|event| event.waiting.as_ref());
-    if let Some(until) = held().last().and_then(|waiting| waiting.until.as_ref()) {
+    if let Some(until) = held().next_back().and_then(|waiting| waiting.until.as_ref()) {
         assert!(time(admitted.time.as_ref())? >= time(Some(until))?, "{events:#?}");
     }
     Ok(held().map(v1::Waiting::gate).collect())

@@ -13,6 +13,7 @@ pub mod installation;
 pub mod kstatus;
 pub mod kubectl;
 pub mod namespace;
+pub mod objects;
 pub mod permissions;
 pub mod server;
 pub mod tekton;

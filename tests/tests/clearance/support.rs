@@ -13,6 +13,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use wfe_crds::workflow_execution::{Phase, WorkflowExecution, WorkflowExecutionStatus};
+pub(crate) use wfe_tests::objects::{condition, mk_object};
 use wfe_tests::wait::{PATIENCE, eventually};
 use wfe_tests::{
     Account, BridgeOptions, BridgeProcess, ControlPlane, Forward, Kubectl, Namespace,
@@ -384,36 +385,7 @@ async fn empty(namespace: &Namespace) -> Result<()> {
     .await
 }
 
-/// The least that a person has to write.
-pub(crate) fn mk_object(name: &str, bundle: &str, target: &str) -> Value {
-    json!({
-        "apiVersion": "kubernaut.ai/v1alpha1",
-        "kind": "WorkflowExecution",
-        "metadata": { "name": name },
-        "spec": {
-            "remediationRequestRef": { "name": format!("rr-{name}") },
-            "workflowRef": {
-                "workflowId": "0b4a5a6e-0000-4000-8000-000000000001",
-                "workflowName": "restart",
-                "actionType": "RestartPod",
-                "version": "1.0.0",
-                "executionBundle": bundle,
-                "executionEngine": "tekton",
-            },
-            "targetResource": target,
-        },
-    })
-}
-
 /// A request to clear, as a merge patch.
 pub(crate) fn asking(request: &Value) -> String {
     json!({ "status": { "blockClearanceRequest": request } }).to_string()
-}
-
-/// Status, reason and message of a condition; empty when there is none of this type.
-pub(crate) fn condition(status: &WorkflowExecutionStatus, kind: &str) -> (String, String, String) {
-    let found = status.conditions.iter().find(|condition| condition.type_ == kind);
-    found.map_or_else(Default::default, |condition| {
-        (condition.status.clone(), condition.reason.clone(), condition.message.clone())
-    })
 }

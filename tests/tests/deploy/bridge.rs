@@ -5,13 +5,13 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use wfe_crds::workflow_execution::{Phase, WorkflowExecution};
 use wfe_tests::permissions::Permission;
 use wfe_tests::wait::{PATIENCE, eventually};
 use wfe_tests::{
     BridgeOptions, BridgeProcess, ControlPlane, Installation, Namespace, ServerProcess, access,
-    bundles,
+    bundles, objects,
 };
 
 use crate::permissions::{Refusal, looks, needs_its_rights_and_no_others};
@@ -178,16 +178,6 @@ async fn until(objects: &Api<WorkflowExecution>, name: &str, phase: Phase) -> Re
 }
 
 fn mk_object(name: &str, bundle: &str) -> Result<WorkflowExecution> {
-    let object: Value = json!({
-        "metadata": { "name": name },
-        "spec": {
-            "remediationRequestRef": { "name": "rights" },
-            "workflowRef": {
-                "workflowId": "w", "workflowName": "w", "actionType": "w", "version": "1",
-                "executionBundle": bundle, "executionEngine": "tekton",
-            },
-            "targetResource": format!("default/deployment/{name}"),
-        },
-    });
-    Ok(serde_json::from_value(object)?)
+    let target = format!("default/deployment/{name}");
+    Ok(serde_json::from_value(objects::mk_object(name, bundle, &target))?)
 }

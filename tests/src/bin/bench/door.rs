@@ -3,9 +3,9 @@
 use anyhow::Result;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
-use serde_json::json;
 use tokio::time::{Duration, Instant};
 use wfe_crds::workflow_execution;
+use wfe_tests::objects::mk_object;
 use wfe_tests::{BridgeOptions, BridgeProcess, ControlPlane, Namespace, ServerProcess, crd};
 
 use crate::sightings::{Look, Sightings};
@@ -99,23 +99,8 @@ pub(crate) async fn create(
     name: &str,
     bundle: &str,
 ) -> Result<Instant> {
-    let object = serde_json::from_value(json!({
-        "apiVersion": "kubernaut.ai/v1alpha1",
-        "kind": "WorkflowExecution",
-        "metadata": { "name": name },
-        "spec": {
-            "remediationRequestRef": { "name": format!("rr-{name}") },
-            "workflowRef": {
-                "workflowId": "0b4a5a6e-0000-4000-8000-000000000001",
-                "workflowName": "restart",
-                "actionType": "RestartPod",
-                "version": "1.0.0",
-                "executionBundle": bundle,
-                "executionEngine": "tekton",
-            },
-            "targetResource": format!("default/deployment/{name}"),
-        },
-    }))?;
+    let target = format!("default/deployment/{name}");
+    let object = serde_json::from_value(mk_object(name, bundle, &target))?;
     let sent = Instant::now();
     objects.create(&PostParams::default(), &object).await?;
     Ok(sent)

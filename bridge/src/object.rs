@@ -10,7 +10,7 @@ use wfe_crds::{
     workflow_execution::{WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus},
 };
 use wfe_proto::v1::{Source, StartRequest, WhenLocked};
-use wfe_runtime::cluster::Version;
+use wfe_runtime::cluster::{Version, version_of};
 
 use crate::request::{Refusal, start_request};
 
@@ -99,7 +99,7 @@ impl Object {
 
     /// Its metadata has become this.
     pub fn take_metadata(&mut self, metadata: ObjectMeta) {
-        self.version = version(&metadata);
+        self.version = version_of(&metadata);
         self.uid = metadata.uid.unwrap_or_default();
         self.generation = metadata.generation.unwrap_or_default();
         self.deletion = metadata.deletion_timestamp.map(|time| time.0);
@@ -139,12 +139,6 @@ impl Object {
             ..ObjectReference::default()
         }
     }
-}
-
-/// In which version an object with this metadata was seen; 0 when that is not known.
-pub fn version(metadata: &ObjectMeta) -> Version {
-    let version = metadata.resource_version.as_deref();
-    version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 fn read<T: Default + serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

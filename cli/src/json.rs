@@ -92,7 +92,7 @@ pub(crate) fn status_to_value(status: &Status) -> Value {
         .or_else(|| to_value(&bare).ok())
         .unwrap_or_default();
     if let Value::Object(fields) = &mut value {
-        let name = crate::render::code_name(status.code());
+        let name = wfe_proto::code_name(status.code());
         fields.insert("status".to_owned(), Value::from(name));
     }
     value

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use wfe_proto::code_name;
 
 use crate::{
     args::{Global, Output},
@@ -10,7 +11,7 @@ use crate::{
     error::{Error, causes},
     exit::Exit,
     json,
-    render::{code_name, plain, time, waiting},
+    render::{plain, time, waiting},
 };
 
 /// Writes why a command ended without its answer.

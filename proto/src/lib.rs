@@ -1,9 +1,11 @@
 //! The contract of the execution service: messages, client and server of `kubernaut.execution.v1`.
 //!
 //! The documentation of every message and field is in `kubernaut/execution/v1/execution.proto`.
-//! Nothing here decides; [`apply`] is the one piece of meaning that every client needs.
+//! Nothing here decides; [`apply`] is the one piece of meaning that every client needs, and
+//! [`code_name`] the one name.
 
 mod apply;
+mod code;
 
 /// `kubernaut.execution.v1`, as generated.
 pub mod v1 {
@@ -16,6 +18,7 @@ pub mod v1 {
 }
 
 pub use apply::apply;
+pub use code::code_name;
 
 /// The compiled contract, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -13,7 +13,7 @@ mod watch;
 pub use connect::{ClientError, client};
 pub use error::{About, CallError};
 pub use pulse::Pulse;
-pub use watch::{Mirror, Timing, Version, keep};
+pub use watch::{Mirror, Timing, Version, keep, version_of};
 
 /// The answer to a call is waited for this long. Admission may take 10 s twice.
 pub const CALL: Duration = Duration::from_secs(25);

@@ -563,11 +563,3 @@ fn colours_are_added_only_when_wanted() {
     let painted = paint_state(State::Failed, 8, Colour::On);
     assert_eq!(painted, "\u{1b}[31mFAILED  \u{1b}[0m");
 }
-
-#[test]
-fn every_status_code_has_the_name_of_the_documentation() {
-    let names: std::collections::BTreeSet<&str> =
-        (0..17).map(|n| code_name(Code::from_i32(n))).collect();
-    assert_eq!(names.len(), 17);
-    assert_eq!(code_name(Code::Aborted), "ABORTED");
-}

@@ -29,6 +29,15 @@ pub(super) const SILENCE: Duration = Duration::from_secs(50);
 /// The API server orders them by number, so of two states of one object the greater is the newer.
 pub type Version = u64;
 
+/// The version of an object; 0 when it has none, as before it is stored.
+pub fn version_of(metadata: &ObjectMeta) -> Version {
+    metadata.resource_version.as_deref().map_or(0, number)
+}
+
+fn number(version: &str) -> Version {
+    version.parse().unwrap_or(0)
+}
+
 /// Where what is seen of one kind of object goes.
 pub trait Mirror: Send + Sync {
     /// The kind. It should read almost anything: a page with an object that cannot be read is not read
@@ -229,10 +238,6 @@ fn end(error: CallError) -> End {
         Some(410) => End::Expired,
         _ => End::Trouble(error),
     }
-}
-
-fn number(version: &str) -> Version {
-    version.parse().unwrap_or(0)
 }
 
 #[cfg(test)]

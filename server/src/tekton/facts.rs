@@ -10,7 +10,7 @@ use wfe_crds::{
     tekton::{self, PipelineRun, StepState, TaskRun, TaskRunStatus},
 };
 
-use wfe_runtime::cluster::Version;
+use wfe_runtime::cluster::{Version, version_of};
 
 use super::cache::Versioned;
 
@@ -91,16 +91,10 @@ fn identity(metadata: &ObjectMeta) -> Result<Identity, Unreadable> {
     Ok(Identity {
         name: some(&metadata.name, "name")?,
         uid: some(&metadata.uid, "UID")?,
-        version: version(metadata),
+        version: version_of(metadata),
         created_at: time(metadata.creation_timestamp.as_ref())
             .ok_or(Unreadable { missing: "time of creation" })?,
     })
-}
-
-/// The resource version as a number; 0 when there is none.
-pub(super) fn version(metadata: &ObjectMeta) -> Version {
-    let version = metadata.resource_version.as_deref();
-    version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 fn label_of<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {

@@ -347,7 +347,7 @@ fn expect_locked(refusal: &Status) -> Result<(), Error> {
     let reason = refusal.get_details_error_info().map(|info| info.reason);
     let locked = refusal.code() == Code::Aborted && reason.as_deref() == Some("TARGET_LOCKED");
     expect(locked, || {
-        let code = render::code_name(refusal.code());
+        let code = wfe_proto::code_name(refusal.code());
         format!("the third start was answered with {code} {reason:?} instead of TARGET_LOCKED")
     })
 }

@@ -10,7 +10,7 @@ use kube::{Resource, core::ObjectMeta};
 use serde::de::DeserializeOwned;
 use wfe_core::facts::{RunFacts, TaskRunFacts};
 use wfe_crds::tekton::{PipelineRun, TaskRun};
-use wfe_runtime::cluster::{Mirror, Version};
+use wfe_runtime::cluster::{Mirror, Version, version_of};
 
 use super::super::{
     RunChange,
@@ -59,7 +59,7 @@ impl<K: Watched> Mirror for IntoCache<'_, K> {
 
     fn remove(&self, object: &ObjectMeta) {
         let name = object.name.as_deref().unwrap_or_default();
-        let change = K::remove(&mut self.cache(), name, facts::version(object));
+        let change = K::remove(&mut self.cache(), name, version_of(object));
         change.into_iter().for_each(self.changed);
     }
 

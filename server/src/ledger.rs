@@ -85,10 +85,20 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let around = self.circumstances(foreign, new.now);
         let doubt = self.doubt(new.id);
-        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await?;
+        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await;
+        // Were each that failed looked at, a store that is away would be asked for as many as wanted to
+        // start meanwhile. Who hears of an error comes back with the same request, and that is looked at.
         doubt.dispel();
-        if let StartDecision::Accept { change, .. } = &decision {
-            self.publish(change);
+        let decision = decision?;
+        match &decision {
+            StartDecision::Accept { change, .. } => self.publish(change),
+            StartDecision::Repeat(id) => self.queue.enqueue(*id),
+            StartDecision::Attach(_)
+            | StartDecision::Refuse(_)
+            | StartDecision::Withdrawn(_)
+            | StartDecision::Reused { .. }
+            | StartDecision::DeadlinePassed
+            | StartDecision::ClusterUnknown => {}
         }
         Ok(decision)
     }

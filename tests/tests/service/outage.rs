@@ -5,13 +5,25 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use wfe_proto::v1::State;
 use wfe_tests::control_plane::API_SERVER;
-use wfe_tests::wait::eventually;
+use wfe_tests::server::Client;
+use wfe_tests::wait::{PATIENCE, eventually};
 use wfe_tests::{ControlPlane, bundles};
 
 use crate::calls::*;
 
 /// How long the API server is away.
 const AWAY: Duration = Duration::from_secs(20);
+
+/// Waits until Tekton has the pipeline of a run. One whose pipeline is not there within a minute is ended
+/// by Tekton itself, and its resolvers may need longer than that to find their feet after an outage.
+async fn until_resolved(client: &mut Client, id: &str) -> Result<()> {
+    eventually(PATIENCE, &format!("the pipeline of {id} is resolved"), async || {
+        let execution = get(&mut client.clone(), id).await.map_err(|error| format!("{error:#}"))?;
+        let total = execution.progress.as_ref().map_or(0, |progress| progress.total);
+        if total > 0 { Ok(()) } else { Err(format!("{execution:?}")) }
+    })
+    .await
+}
 
 #[tokio::test]
 async fn the_service_outlives_an_api_server_that_is_away_for_20_s_and_catches_up() -> Result<()> {
@@ -25,7 +37,7 @@ async fn the_service_outlives_an_api_server_that_is_away_for_20_s_and_catches_up
                 ids.push(start(&mut client, mk_start(&bundle, &target, &target)).await?.id);
             }
             for id in &ids {
-                until_state(&mut client, id, State::Running).await?;
+                until_resolved(&mut client, id).await?;
             }
             plane.stop_component(API_SERVER).await?;
             let gone = Instant::now();

@@ -15,7 +15,8 @@ fn the_demo_ends_well_and_shows_an_execution_going_through_its_states() {
     for shown in [
         "STARTING",
         "RUNNING",
-        "1 of 3 tasks done",
+        // How many of the moments between are seen depends on how busy the machine is.
+        "3 of 3 tasks done",
         "SUCCEEDED", // it runs
         "FAILED",
         "exited with code 1", // it fails

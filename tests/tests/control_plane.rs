@@ -346,6 +346,14 @@ async fn the_api_server_comes_back_with_its_data_and_runs_go_on() -> Result<()> 
         let pushed = bundles::three_tasks_in_order(plane.registry()).await?;
         Namespace::with(client.clone(), async |namespace| {
             start(namespace, "run", &pushed.reference).await?;
+            // Tekton gives up a pipeline that is not there within a minute, and its resolvers may need
+            // longer than that to find their feet afterwards.
+            eventually(PATIENCE, "the pipeline is resolved", || async {
+                let run = namespace.runs().get("run").await.map_err(|error| error.to_string())?;
+                let tasks = run.data["status"]["pipelineSpec"]["tasks"].as_array();
+                if tasks.is_some() { Ok(()) } else { Err(run.data["status"].to_string()) }
+            })
+            .await?;
             plane.stop_component(API_SERVER).await?;
             let answer = wfe_control_plane::cluster::ready(&client).await;
             assert!(answer.is_err(), "a stopped API server answered");

@@ -162,8 +162,6 @@ impl Ledger {
             "somebody asked to clear a block",
         );
         self.settled(&decision.settlement).await;
-        // Whom the clearance did not let in, because the cluster was not known, is looked at again.
-        self.nudge_head(key).await;
         Ok(decision)
     }
 

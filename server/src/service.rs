@@ -139,7 +139,7 @@ impl Service {
     /// What is known of a target.
     pub async fn target(&self, key: &TargetKey) -> Result<TargetReport, ServiceError> {
         let mut view = self.ledger.store().target(key).await?;
-        let foreign = self.foreign_to(key).await?;
+        let foreign = self.foreign_beside(&view);
         let now = self.clock.now();
         let around = self.ledger.circumstances(foreign.as_ref(), now);
         for (ahead, waiting) in view.queue.iter_mut().enumerate() {
@@ -162,7 +162,7 @@ impl Service {
         if matches!(execution.state, State::Waiting { .. }) {
             let key = execution.request.target.clone();
             let view = self.ledger.store().target(&key).await?;
-            let foreign = self.foreign_to(&key).await?;
+            let foreign = self.foreign_beside(&view);
             let around = self.ledger.circumstances(foreign.as_ref(), self.clock.now());
             let ahead = view.queue.iter().position(|waiting| waiting.id == execution.id);
             if let Some(ahead) = ahead {
@@ -179,10 +179,15 @@ impl Service {
         if foreign.live.is_none() {
             return Ok(Some(foreign));
         }
-        // A run of an execution on record is no stranger's: the record says who holds the target.
         let view = self.ledger.store().target(key).await?;
+        Ok(self.foreign_beside(&view))
+    }
+
+    /// The same, of a target that was read already. A run of an execution on record is no stranger's: the
+    /// record says who holds the target.
+    fn foreign_beside(&self, view: &TargetView) -> Option<ForeignRuns> {
         let ours: Vec<_> = view.holder.iter().map(|holder| holder.id).collect();
-        Ok(foreign_runs(&*self.tekton, &hash, &ours))
+        foreign_runs(&*self.tekton, &view.state.key.hash(), &ours)
     }
 }
 

@@ -181,6 +181,19 @@ impl State {
         }
     }
 
+    /// What holds it, while it waits.
+    pub const fn hold(&self) -> Option<&Hold> {
+        match self {
+            Self::Waiting { hold } => Some(hold),
+            Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Cancelling { .. }
+            | Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
+
     /// The name and epoch of the run, once they are fixed.
     pub const fn planned_run(&self) -> Option<&PlannedRun> {
         match self {

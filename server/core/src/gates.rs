@@ -92,6 +92,15 @@ impl Policy {
             block: mode,
         }
     }
+
+    /// What is done at a block.
+    pub const fn mode_of(&self, reason: BlockReason) -> Mode {
+        match reason {
+            BlockReason::PreviousExecutionFailed => self.block,
+            // The end of the backoff, so whoever owns the backoff owns this.
+            BlockReason::RetriesExhausted => self.backoff.mode,
+        }
+    }
 }
 
 impl Default for Policy {
@@ -256,12 +265,7 @@ pub fn closed(
 ) -> Vec<(Mode, Hold)> {
     let mut found = Vec::new();
     if let Some(block) = history.block(policy) {
-        let mode = match block.reason {
-            BlockReason::PreviousExecutionFailed => policy.block,
-            // The end of the backoff, so whoever owns the backoff owns this.
-            BlockReason::RetriesExhausted => policy.backoff.mode,
-        };
-        found.push((mode, block_hold(&block, history)));
+        found.push((policy.mode_of(block.reason), block_hold(&block, history)));
     }
     let mut timed = Vec::new();
     if let (Some(failures), Some(until)) = (history.failures, history.backoff_end(policy))

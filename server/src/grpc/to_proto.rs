@@ -93,15 +93,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
         source: source.as_ref().map(asked_by),
         state: state_code(state.code()).into(),
         revision: revision(*number),
-        waiting: match state {
-            State::Waiting { hold } => Some(waiting(hold)),
-            State::Starting { .. }
-            | State::Running { .. }
-            | State::Cancelling { .. }
-            | State::Succeeded { .. }
-            | State::Failed { .. }
-            | State::Cancelled { .. } => None,
-        },
+        waiting: state.hold().map(waiting),
         run: state.planned_run().map(|planned| run(planned, created, namespace)),
         progress: created.and_then(|run| seen(&run.progress)),
         failure: match state {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_core::{
     actor::Actor,
-    execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
+    execution::{CreatedRun, Execution, Hold, PlannedRun, RunRef},
     facts::RunFacts,
     failure::Failure,
     lock::ForeignRuns,
@@ -125,15 +125,7 @@ impl Reconciler {
         }
         // What holds it now is what was noted. A gate that opens by itself is looked at then; all
         // others wake who waits.
-        let opens = match &execution.state {
-            State::Waiting { hold } => hold.until(),
-            State::Starting { .. }
-            | State::Running { .. }
-            | State::Cancelling { .. }
-            | State::Succeeded { .. }
-            | State::Failed { .. }
-            | State::Cancelled { .. } => None,
-        };
+        let opens = execution.state.hold().and_then(Hold::until);
         let wake = [opens, until].into_iter().flatten().min();
         Ok(Some(wake.map_or(Turn::Rest, Turn::At)))
     }

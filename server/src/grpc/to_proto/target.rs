@@ -88,15 +88,11 @@ fn backoff(report: &TargetReport) -> Option<v1::Backoff> {
 
 fn told_block(block: &Block, policy: &Policy) -> Option<v1::Block> {
     let Block { reason, execution, since } = block;
-    let (owner, reason) = match reason {
-        BlockReason::PreviousExecutionFailed => (policy.block, *reason),
-        BlockReason::RetriesExhausted => (policy.backoff.mode, *reason),
-    };
     Some(v1::Block {
-        reason: block_reason(reason).into(),
+        reason: block_reason(*reason).into(),
         execution_id: execution.to_string(),
         since: Some(timestamp(*since)),
-        mode: mode(owner)?.into(),
+        mode: mode(policy.mode_of(*reason))?.into(),
     })
 }
 

@@ -6,11 +6,12 @@
 //! A reader's order: [`execution`] (what there is), [`transition`] (how it moves), [`lock`] and
 //! [`gates`] (what may hold it), [`admit`] (who may run on a target), [`start`], [`withdraw`], [`settle`]
 //! and [`clear`] (the decisions that a transaction takes), [`observe`] and [`failure`] (what a run tells),
-//! [`access`] (which right a call needs).
+//! [`access`] (which right a call needs), [`audit`] (what goes on record).
 
 pub mod access;
 pub mod actor;
 pub mod admit;
+pub mod audit;
 pub mod clear;
 pub mod event;
 pub mod execution;

@@ -13,6 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use wfe_core::{
+    audit::{Entry, Hash, Head, Numbering, Position, Record, Stream},
     clear::{Attempt, ClearDecision, ClearView, Clearance, Outcome},
     event::Event,
     execution::{Execution, StateCode},
@@ -20,18 +21,20 @@ use wfe_core::{
     lock::TargetState,
     request::StartRequest,
     settle::{Settlement, View},
-    start::{StartDecision, StartView},
+    start::{NewExecution, StartDecision, StartView},
     target::TargetKey,
     transition::Change,
     withdraw::{Got, WithdrawDecision, WithdrawView, Withdrawal},
 };
 
 use super::{
-    ClearDecider, Filter, Listed, Page, Sequence, SettleDecider, SettleError, StartDecider, Store,
-    StoreError, TargetView, Unfinished, WithdrawDecider,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sequence,
+    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    WithdrawDecider,
 };
 
 mod checks;
+mod journal;
 
 /// What several stores keep together. Stays when all of them are gone.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +60,14 @@ struct Tables {
     attempts: Vec<(TargetKey, Attempt)>,
     /// Clearances of the blocks that these executions caused.
     cleared: BTreeMap<ExecutionId, Clearance>,
+    log: Vec<(Record, Entry)>,
+    /// The last number of each stream.
+    streams: BTreeMap<Stream, u64>,
+    leases: BTreeMap<&'static str, (String, Lease)>,
 }
+
+/// Every log in memory is this one.
+const LOG: Hash = Hash([0x5a; 32]);
 
 impl Database {
     /// A store on this database.
@@ -151,8 +161,13 @@ impl Tables {
                 self.cleared.insert(execution, attempt.clearance.clone());
             }
             self.attempts.push((key.clone(), attempt.clone()));
+            let blocking = attempt.outcome.execution().and_then(|id| self.execution(id));
+            let record = Record::of_attempt(key, attempt, blocking);
+            self.append(&[record])?;
         }
-        for Change { execution, events } in changes {
+        for change in changes {
+            self.append(&Record::of_change(change))?;
+            let Change { execution, events } = change;
             self.events.entry(execution.id).or_default().extend(events.iter().cloned());
             if let Some(place) = self.places.get(&execution.id) {
                 self.executions[*place] = execution.clone();
@@ -170,9 +185,10 @@ impl Tables {
 impl Store for MemoryStore {
     async fn start(
         &self,
-        request: &StartRequest,
+        new: &NewExecution,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError> {
+        let NewExecution { request, actor, now, .. } = new;
         let mut tables = self.tables("start")?;
         let decision = tables.decide_start(request, decide);
         let got = match &decision {
@@ -183,7 +199,10 @@ impl Store for MemoryStore {
                 tables.write("start", std::slice::from_ref(change), target.as_ref(), None)?;
                 change.execution.id
             }
-            StartDecision::Attach(execution) => *execution,
+            StartDecision::Attach(execution) => {
+                tables.append(&[Record::of_attachment(request, *execution, actor, *now)])?;
+                *execution
+            }
             StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
@@ -215,6 +234,7 @@ impl Store for MemoryStore {
                 return Err(refused("withdraw", format!("{id} is withdrawn once")));
             }
             tables.withdrawals.insert(id.clone(), withdrawal.clone());
+            tables.append(&[Record::of_withdrawal(withdrawal)])?;
         }
         Ok(decision)
     }

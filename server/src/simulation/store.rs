@@ -113,7 +113,13 @@ impl TroubledStore {
 #[async_trait]
 impl Journal for TroubledStore {
     async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
-        self.read("record", self.inner.record(records)).await
+        self.before("record").await?;
+        let answer = self.inner.record(records).await;
+        match &answer {
+            Ok(_) => self.world.history().on_record.records(records),
+            Err(error) => self.blame(error),
+        }
+        self.after("record", answer).await
     }
 
     async fn log(&self) -> Result<Log, StoreError> {

@@ -75,6 +75,11 @@ impl Database {
         MemoryStore { database: self.clone(), closed: AtomicBool::new(false) }
     }
 
+    /// The log: its id, and what stands in it.
+    pub(crate) fn log(&self) -> (Hash, Vec<Entry>) {
+        (LOG, self.lock().log.iter().map(|(_, entry)| entry.clone()).collect())
+    }
+
     /// Everything that is kept, as text.
     pub(crate) fn dump(&self) -> Vec<String> {
         vec![format!("{:#?}", self.lock())]

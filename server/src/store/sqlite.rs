@@ -22,7 +22,7 @@ use wfe_core::{
 };
 
 use self::{
-    log::{Append, TakeLease},
+    log::{Append, Seal, TakeLease},
     open::{Tuning, open_file, open_memory},
     transaction::{Writer, observed},
     work::{Check, Clear, Settle, Start, Withdraw},
@@ -92,6 +92,10 @@ impl SqliteStore {
         Self { writer, readers, observer }
     }
 
+    fn seal(&self) -> Seal<'_> {
+        Seal(&*self.observer)
+    }
+
     /// Runs a query under its name.
     async fn observed<T>(
         &self,
@@ -116,7 +120,7 @@ impl Store for SqliteStore {
         // between what it read and what it writes; that second one counts.
         match self.validate_start(&new.request, decide).await? {
             StartDecision::Accept { .. } | StartDecision::Attach(_) => {
-                self.writer.run(&Start { new, decide }).await
+                self.writer.run(&Start { new, decide, seal: self.seal() }).await
             }
             seen @ (StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
@@ -148,7 +152,9 @@ impl Store for SqliteStore {
         // from what a reader sees.
         let view = self.observed("withdraw_view", read::withdraw_view(&self.readers, id)).await?;
         match decide(view.view()) {
-            WithdrawDecision::Withdraw(_) => self.writer.run(&Withdraw { id, decide }).await,
+            WithdrawDecision::Withdraw(_) => {
+                self.writer.run(&Withdraw { id, decide, seal: self.seal() }).await
+            }
             seen @ (WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_)) => Ok(seen),
         }
     }
@@ -160,7 +166,7 @@ impl Store for SqliteStore {
         id: ExecutionId,
         decide: &SettleDecider<'_>,
     ) -> Result<Settlement, SettleError> {
-        self.writer.run(&Settle { name, id, decide }).await?
+        self.writer.run(&Settle { name, id, decide, seal: self.seal() }).await?
     }
 
     #[tracing::instrument(name = "store.clear", level = "debug", skip_all, fields(target = %key))]
@@ -169,7 +175,7 @@ impl Store for SqliteStore {
         key: &TargetKey,
         decide: &ClearDecider<'_>,
     ) -> Result<ClearDecision, SettleError> {
-        self.writer.run(&Clear { key, decide }).await?
+        self.writer.run(&Clear { key, decide, seal: self.seal() }).await?
     }
 
     async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError> {
@@ -229,7 +235,7 @@ impl Store for SqliteStore {
 #[async_trait]
 impl Journal for SqliteStore {
     async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
-        self.writer.run(&Append(records)).await
+        self.writer.run(&Append { records, seal: self.seal() }).await
     }
 
     async fn log(&self) -> Result<Log, StoreError> {

@@ -11,15 +11,27 @@ use wfe_core::{
 
 use super::{
     rows::{column, stored_count},
-    transaction::{Done, Work, fault},
+    transaction::{Done, Work, fault, observed},
 };
-use crate::store::{Lease, LeaseWish, Log, LogScope, StoreError};
+use crate::store::{Lease, LeaseWish, Log, LogScope, StoreError, observer::StoreObserver};
 
-/// Appends records to the log, in order. Answers its head after them.
-pub(super) async fn append(
-    connection: &mut SqliteConnection,
-    records: &[Record],
-) -> Result<Head, StoreError> {
+/// Seals records: appends them to the log in the transaction of their change, and tells how long that
+/// took.
+#[derive(Clone, Copy)]
+pub(super) struct Seal<'a>(pub(super) &'a dyn StoreObserver);
+
+impl Seal<'_> {
+    /// Appends records, in order. Answers the head of the log after them.
+    pub(super) async fn append(
+        self,
+        connection: &mut SqliteConnection,
+        records: &[Record],
+    ) -> Result<Head, StoreError> {
+        observed(self.0, "seal", append(connection, records)).await
+    }
+}
+
+async fn append(connection: &mut SqliteConnection, records: &[Record]) -> Result<Head, StoreError> {
     let mut head = read(&mut *connection).await?.head;
     for record in records {
         let stream = record.stream.as_str();
@@ -147,7 +159,10 @@ fn wrong(column: &'static str, row: &str, problem: &dyn std::fmt::Display) -> St
 }
 
 /// Appends records that belong to no change.
-pub(super) struct Append<'a>(pub(super) &'a [Record]);
+pub(super) struct Append<'a> {
+    pub(super) records: &'a [Record],
+    pub(super) seal: Seal<'a>,
+}
 
 impl Work for Append<'_> {
     type Answer = Head;
@@ -157,7 +172,7 @@ impl Work for Append<'_> {
     }
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Done<Head>, StoreError> {
-        append(connection, self.0).await.map(Done::Write)
+        self.seal.append(connection, self.records).await.map(Done::Write)
     }
 }
 

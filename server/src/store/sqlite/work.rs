@@ -15,7 +15,8 @@ use wfe_core::{
 };
 
 use super::{
-    log, read,
+    log::Seal,
+    read,
     transaction::{Done, Work},
     write,
 };
@@ -27,6 +28,7 @@ use crate::store::{
 pub(super) struct Start<'a> {
     pub(super) new: &'a NewExecution,
     pub(super) decide: &'a StartDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Start<'_> {
@@ -46,7 +48,7 @@ impl Work for Start<'_> {
         match &decision {
             StartDecision::Accept { change, target } => {
                 write::insert_execution(connection, &change.execution).await?;
-                put_events(connection, change).await?;
+                put_events(connection, self.seal, change).await?;
                 write::insert_request(connection, &change.execution).await?;
                 let stored = loaded.stored_target();
                 match target {
@@ -61,7 +63,7 @@ impl Work for Start<'_> {
             StartDecision::Attach(execution) => {
                 write::insert_attached_request(connection, request, *execution).await?;
                 let record = Record::of_attachment(request, *execution, actor, *now);
-                log::append(connection, &[record]).await?;
+                self.seal.append(connection, &[record]).await?;
             }
             StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
@@ -78,6 +80,7 @@ impl Work for Start<'_> {
 pub(super) struct Withdraw<'a> {
     pub(super) id: &'a RequestId,
     pub(super) decide: &'a WithdrawDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Withdraw<'_> {
@@ -96,7 +99,7 @@ impl Work for Withdraw<'_> {
         match &decision {
             WithdrawDecision::Withdraw(withdrawal) => {
                 write::insert_withdrawal(connection, withdrawal).await?;
-                log::append(connection, &[Record::of_withdrawal(withdrawal)]).await?;
+                self.seal.append(connection, &[Record::of_withdrawal(withdrawal)]).await?;
                 Ok(Done::Write(decision))
             }
             WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_) => {
@@ -111,6 +114,7 @@ pub(super) struct Settle<'a> {
     pub(super) name: &'static str,
     pub(super) id: ExecutionId,
     pub(super) decide: &'a SettleDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Settle<'_> {
@@ -148,7 +152,7 @@ impl Work for Settle<'_> {
         }
         for change in &settlement.changes {
             write::update_execution(connection, change).await?;
-            put_events(connection, change).await?;
+            put_events(connection, self.seal, change).await?;
         }
         if let Some(after) = &settlement.target {
             write::put_target(connection, Some(&target), after).await?;
@@ -161,6 +165,7 @@ impl Work for Settle<'_> {
 pub(super) struct Clear<'a> {
     pub(super) key: &'a TargetKey,
     pub(super) decide: &'a ClearDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Clear<'_> {
@@ -199,10 +204,10 @@ impl Work for Clear<'_> {
         };
         // The clearance first: it is what lets the next one in.
         let record = Record::of_attempt(self.key, attempt, blocking.as_ref());
-        log::append(connection, &[record]).await?;
+        self.seal.append(connection, &[record]).await?;
         for change in &decision.settlement.changes {
             write::update_execution(connection, change).await?;
-            put_events(connection, change).await?;
+            put_events(connection, self.seal, change).await?;
         }
         write::insert_attempt(connection, self.key, attempt).await?;
         if let Some(after) = &decision.settlement.target {
@@ -213,8 +218,12 @@ impl Work for Clear<'_> {
 }
 
 /// Writes what happened to an execution, and puts it on record.
-async fn put_events(connection: &mut SqliteConnection, change: &Change) -> Result<(), StoreError> {
-    log::append(connection, &Record::of_change(change)).await?;
+async fn put_events(
+    connection: &mut SqliteConnection,
+    seal: Seal<'_>,
+    change: &Change,
+) -> Result<(), StoreError> {
+    seal.append(connection, &Record::of_change(change)).await?;
     write::insert_events(connection, &change.events).await
 }
 

@@ -41,15 +41,16 @@ fn named<'a>(line: &'a str) -> Vec<Named<'a>> {
     let quoted = line.split('`').skip(1).step_by(2);
     let test = |quoted: &'a str| {
         let (file, name) = quoted.split_once("::")?;
-        file.ends_with(".rs").then_some(Named { file, name })
+        let code = Path::new(file).extension().is_some_and(|extension| extension == "rs");
+        code.then_some(Named { file, name })
     };
     quoted.filter_map(test).collect()
 }
 
 fn exists(root: &Path, test: &Named<'_>) -> bool {
     let file = root.join(test.file);
-    let Ok(text) = fs::read_to_string(&file) else { return false };
-    is_test(&text, test.name) || is_property(&file, &text, test.name)
+    let Ok(code) = fs::read_to_string(&file) else { return false };
+    is_test(&code, test.name) || is_property(&file, &code, test.name)
 }
 
 /// A function with an attribute of a test above it.

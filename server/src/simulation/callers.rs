@@ -218,7 +218,7 @@ async fn repeat(world: &World, request: &StartRequest) {
     let mut made = request.clone();
     let other = world.dice.hits(300);
     if other {
-        made.parameters.insert("OTHER".to_owned(), "value".to_owned());
+        made.parameters.insert("OTHER".to_owned(), "value".into());
     }
     let start = |service: crate::service::Service| async move {
         service.start(made, Actor::anonymous(None), Mode::Store).await

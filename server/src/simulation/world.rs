@@ -20,6 +20,7 @@ use wfe_core::{
     execution::{PlannedRun, StateCode},
     facts::TaskRunFacts,
     ids::{Epoch, ExecutionId, RunName},
+    parameter::SensitiveNames,
     request::WhenLocked,
 };
 
@@ -45,6 +46,7 @@ use crate::{
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
     },
     testing::mk_request,
+    vault::{Opened, ParameterKey, Vault},
 };
 
 /// What can be acted on.
@@ -86,6 +88,7 @@ pub(super) struct World {
     deleted: Mutex<BTreeSet<String>>,
     looked_at: Mutex<Option<u64>>,
     metrics: Metrics,
+    vault: Arc<Vault>,
 }
 
 impl World {
@@ -113,6 +116,7 @@ impl World {
             deleted: Mutex::default(),
             looked_at: Mutex::default(),
             metrics: Metrics::new().unwrap(),
+            vault: Arc::new(Vault::new(&ParameterKey::new([7; 32])).unwrap()),
             rules,
         })
     }
@@ -188,7 +192,8 @@ impl World {
         let queue = Arc::new(Queue::seeded(Arc::clone(&clock) as Arc<dyn Clock>, self.dice.seed()));
         let gates = self.rules.gates.clone();
         let metrics = self.metrics.clone();
-        let ledger = Ledger::new(store, Arc::default(), Arc::clone(&queue), gates, metrics);
+        let vault = Arc::clone(&self.vault);
+        let ledger = Ledger::new(store, Arc::default(), Arc::clone(&queue), gates, vault, metrics);
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
             Arc::clone(&tekton),
@@ -196,8 +201,11 @@ impl World {
             Arc::clone(&queue),
             self.rules.policy,
         ));
-        let settings =
-            Settings { namespace: "runs".to_owned(), heartbeat: Duration::from_secs(15) };
+        let settings = Settings {
+            namespace: "runs".to_owned(),
+            heartbeat: Duration::from_secs(15),
+            sensitive: SensitiveNames::default(),
+        };
         let service = Service::new(
             ledger,
             tekton,
@@ -332,7 +340,14 @@ impl World {
         let name = RunName::new(&request.target, epoch);
         self.note(|| format!("somebody else creates {name}"));
         let run = PlannedRun { name, epoch, since: Timestamp::UNIX_EPOCH, observed: Vec::new() };
-        let run = RunRequest { run, execution, request, timeout: None, birth: Birth::Ready };
+        let run = RunRequest {
+            run,
+            execution,
+            request,
+            opened: Opened::default(),
+            timeout: None,
+            birth: Birth::Ready,
+        };
         lock(&self.strangers).insert(execution);
         drop(self.stranger.create(&run).await);
     }

@@ -31,6 +31,8 @@ use super::{
     StoreError, TargetView, Unfinished, WithdrawDecider,
 };
 
+use crate::vault::Fingerprint;
+
 mod checks;
 
 /// What several stores keep together. Stays when all of them are gone.
@@ -57,6 +59,7 @@ struct Tables {
     attempts: Vec<(TargetKey, Attempt)>,
     /// Clearances of the blocks that these executions caused.
     cleared: BTreeMap<ExecutionId, Clearance>,
+    parameter_key: Option<Fingerprint>,
 }
 
 impl Database {
@@ -333,6 +336,17 @@ impl Store for MemoryStore {
             *counts.entry(execution.state.code()).or_default() += 1;
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        let mut tables = self.tables("parameter_key")?;
+        if tables.parameter_key.is_none() {
+            tables.parameter_key = ours.cloned();
+        }
+        Ok(tables.parameter_key.clone())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -51,10 +51,16 @@ impl LogOverrides {
     }
 }
 
+/// Lines that are written at no level: they hold whole answers of an API server, and so the parameters of
+/// runs.
+const NEVER: [&str; 1] = ["kube_client::client=off"];
+
 /// Writes log lines to standard error from now on. Does nothing when somebody else does already.
 pub fn init(log: &Log) -> Result<(), SettingsError> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| SettingsError::wrong(format!("log.filter {:?}: {error}", log.filter)))?;
+    let filter =
+        NEVER.iter().filter_map(|line| line.parse().ok()).fold(filter, EnvFilter::add_directive);
     let builder = fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

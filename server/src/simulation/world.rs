@@ -391,6 +391,11 @@ impl World {
         }
     }
 
+    /// Whether something that is kept holds this text.
+    pub(super) fn keeps(&self, text: &str) -> bool {
+        self.database.dump().iter().any(|kept| kept.contains(text))
+    }
+
     /// What of our executions is alive: the execution, the hash of its target, the name of its run.
     pub(super) fn alive(&self) -> Vec<(ExecutionId, String, String)> {
         let strangers = lock(&self.strangers);

@@ -1,5 +1,7 @@
 //! Sensitive values are shown by no command, and are in no file of a server that `wfe dev` runs.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test, which may panic")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},

@@ -90,8 +90,8 @@ impl Vault {
         let mut fingerprint = [0; 32];
         derive(&secret, FINGERPRINT, &mut fingerprint)?;
         let (mut digest, mut seal) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
-        derive(&secret, DIGEST, &mut *digest)?;
-        derive(&secret, SEAL, &mut *seal)?;
+        derive(&secret, DIGEST, &mut digest)?;
+        derive(&secret, SEAL, &mut seal)?;
         let seal = UnboundKey::new(&AES_256_GCM, &*seal).map_err(|_| KeyError::Underivable)?;
         Ok(Self {
             digest: hmac::Key::new(hmac::HMAC_SHA256, &*digest),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
+    fmt::Write as _,
     fs,
     path::Path,
     process::{Child, Command, Stdio},
@@ -24,7 +25,7 @@ use wfe_proto::v1::{
 };
 
 /// How long a test waits for a process.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Found by the pattern of its name. Looks otherwise in JSON, in Go and in base64.
 const BY_PATTERN: &str = "corr\"ect<horse>\\battery\nstaple-6b1f";
@@ -133,7 +134,7 @@ async fn follow(client: &mut Client, id: &str) -> (v1::Execution, String) {
     let mut stream = client.watch(request).await.unwrap().into_inner();
     let mut told = String::new();
     while let Some(message) = stream.message().await.unwrap() {
-        told += &format!("{message:?}\n");
+        write!(told, "{message:?}\n").unwrap();
     }
     let key = Some(get_request::Key::ExecutionId(id.to_owned()));
     let got = client.get(v1::GetRequest { key }).await.unwrap().into_inner();
@@ -145,7 +146,7 @@ async fn follow(client: &mut Client, id: &str) -> (v1::Execution, String) {
         ..v1::GetTargetRequest::default()
     };
     let target = client.get_target(target).await.unwrap().into_inner();
-    told += &format!("{got:?}\n{events:?}\n{listed:?}\n{target:?}\n");
+    write!(told, "{got:?}\n{events:?}\n{listed:?}\n{target:?}\n").unwrap();
     (got.execution.unwrap(), told)
 }
 
@@ -239,7 +240,7 @@ async fn sensitive_values_are_in_no_file_no_line_and_no_answer() {
         }
         let (ended, seen) = follow(&mut client, &accepted.id).await;
         assert_eq!(ended.state(), end, "{bundle}");
-        told += &format!("{accepted:?}\n{seen}");
+        write!(told, "{accepted:?}\n{seen}").unwrap();
         if let Some(failure) = ended.failure {
             let repeats = ["denied", "wrong-parameters"].contains(&bundle);
             assert_eq!(failure.message.contains("sensitive"), repeats, "{failure:?}");
@@ -252,7 +253,7 @@ async fn sensitive_values_are_in_no_file_no_line_and_no_answer() {
         other.parameters.insert("DB_PASSWORD".to_owned(), OTHER.to_owned());
         let status = start(&mut client, other).await.unwrap_err();
         assert_eq!(status.code(), Code::AlreadyExists);
-        told += &format!("{status:?} {}", String::from_utf8_lossy(status.details()));
+        write!(told, "{status:?} {}", String::from_utf8_lossy(status.details())).unwrap();
     }
 
     // Refused: for its fields, and for the gate that the failure closed.
@@ -264,13 +265,13 @@ async fn sensitive_values_are_in_no_file_no_line_and_no_answer() {
     let status = start(&mut client, wrong).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("sensitive_parameters[1]"), "{status:?}");
-    told += &format!("{status:?} {}", String::from_utf8_lossy(status.details()));
+    write!(told, "{status:?} {}", String::from_utf8_lossy(status.details())).unwrap();
     let mut blocked = mk_start("succeeds", "blocked");
     blocked.target = "pod/step-exits-1".to_owned();
     blocked.parameters.insert("DB_PASSWORD".to_owned(), REFUSED.to_owned());
     let status = start(&mut client, blocked).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
-    told += &format!("{status:?} {}", String::from_utf8_lossy(status.details()));
+    write!(told, "{status:?} {}", String::from_utf8_lossy(status.details())).unwrap();
 
     // Cancelled, and killed while it runs.
     let endless = start(&mut client, mk_start("never-ends", "endless")).await.unwrap();

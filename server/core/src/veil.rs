@@ -145,7 +145,7 @@ fn forms_of(value: &str) -> impl Iterator<Item = Vec<char>> {
     // shares the characters at its ends with others.
     for (before, shared) in [(0, 0), (1, 2), (2, 3)] {
         let code = STANDARD_NO_PAD.encode([&vec![0; before][..], value.as_bytes()].concat());
-        let last = code.len() - usize::from((before + value.len()) % 3 != 0);
+        let last = code.len() - usize::from(!(before + value.len()).is_multiple_of(3));
         let own = code.get(shared..last).unwrap_or_default();
         forms.extend([own.to_owned(), own.replace('+', "-").replace('/', "_")]);
     }

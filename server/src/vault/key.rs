@@ -104,8 +104,7 @@ impl fmt::Debug for ParameterKey {
 
 impl Fingerprint {
     pub(super) fn of(derived: [u8; 32]) -> Self {
-        let hex = |byte: &u8| format!("{byte:02x}");
-        Self(derived[..FINGERPRINT_BYTES].iter().map(hex).collect())
+        Self(hex::encode(&derived[..FINGERPRINT_BYTES]))
     }
 
     /// What was kept of a key earlier.

@@ -19,15 +19,11 @@ fn digest_and_fingerprint_of_a_key_are_fixed() {
     // What is in databases is compared with these for ever. Worked out by another program.
     assert_eq!(vault().fingerprint().as_str(), "161aa176e21b39c5295e2cc3b50d1670");
     assert_eq!(
-        hex(&vault().digest("TOKEN", "hunter2").0),
+        hex::encode(vault().digest("TOKEN", "hunter2").0),
         "8b078b0805b5ccf2970758f2a2ca09f8d051261e12e76a651bed37e50795ff75"
     );
     let sealed = vault().seal_with(NONCE, &id("r"), "TOKEN", "hunter2").unwrap();
     assert_eq!(sealed.sealed, "AwMDAwMDAwMDAwMDNih5jRpnhUmZjqZSkoGfpnsD2DAFqvg=");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use wfe_core::{
     admit::Circumstances,
+    audit::{Head, Record},
     clear::{self, ClearDecision, ClearView, Clearance},
     event::EventKind,
     execution::{Execution, StateCode},
@@ -94,7 +95,7 @@ impl Ledger {
         let around = self.circumstances(foreign, new.now);
         let doubt = self.doubt(new.id);
         let decide = |view: StartView<'_>| decide(view, new, around, &*self.vault);
-        let decision = self.store.start(&new.request, &decide).await;
+        let decision = self.store.start(new, &decide).await;
         // Were each that failed looked at, a store that is away would be asked for as many as wanted to
         // start meanwhile. Who hears of an error comes back with the same request, and that is looked at.
         doubt.dispel();
@@ -102,8 +103,8 @@ impl Ledger {
         match &decision {
             StartDecision::Accept { change, .. } => self.publish(change),
             StartDecision::Repeat(id) => self.queue.enqueue(*id),
-            StartDecision::Attach(_)
-            | StartDecision::Refuse(_)
+            StartDecision::Attach(_) => self.notifier.recorded(),
+            StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
             | StartDecision::DeadlinePassed
@@ -130,6 +131,7 @@ impl Ledger {
         let decide = |view: WithdrawView<'_>| withdraw::decide(view, new);
         let decision = self.store.withdraw(&new.request_id, &decide).await?;
         if let WithdrawDecision::Withdraw(withdrawal) = &decision {
+            self.notifier.recorded();
             tracing::info!(request.id = %withdrawal.request_id, "request withdrawn");
         }
         Ok(decision)
@@ -160,7 +162,11 @@ impl Ledger {
     ) -> Result<ClearDecision, SettleError> {
         let around = self.circumstances(foreign, clearance.at);
         let decide = |view: ClearView<'_>| clear::decide(view, clearance, expected, around);
+        // Who waits first may be let in, also when the caller does not stay to hear of it.
+        let doubt = self.store.head_of(&key.hash()).await?.map(|head| self.doubt(head));
         let decision = self.store.clear(key, &decide).await?;
+        doubt.into_iter().for_each(Doubt::dispel);
+        self.notifier.recorded();
         let outcome = decision.attempt.outcome;
         self.metrics.clearance(outcome);
         tracing::info!(
@@ -173,6 +179,13 @@ impl Ledger {
         );
         self.settled(&decision.settlement).await;
         Ok(decision)
+    }
+
+    /// Puts on record what changes neither an execution nor a target.
+    pub async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
+        let head = self.store.record(records).await?;
+        self.notifier.recorded();
+        Ok(head)
     }
 
     /// Tells everybody concerned of what was written. Who waits first is looked at when the target
@@ -228,6 +241,7 @@ impl Ledger {
             );
         }
         self.notifier.notify(execution.id, execution.revision);
+        self.notifier.recorded();
         self.queue.enqueue(execution.id);
     }
 }

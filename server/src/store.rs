@@ -15,7 +15,7 @@ use wfe_core::{
     lock::TargetState,
     request::StartRequest,
     settle::{Settlement, View},
-    start::{StartDecision, StartView},
+    start::{NewExecution, StartDecision, StartView},
     target::TargetKey,
     transition::IllegalTransition,
     withdraw::{WithdrawDecision, WithdrawView},
@@ -25,10 +25,13 @@ use crate::vault::Fingerprint;
 
 #[cfg(test)]
 mod conformance;
+mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod observer;
 pub mod sqlite;
+
+pub use self::journal::{Journal, Lease, LeaseWish, Log, LogScope};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;
@@ -44,17 +47,18 @@ pub type SettleDecider<'a> =
 pub type ClearDecider<'a> =
     dyn Fn(ClearView<'_>) -> Result<ClearDecision, IllegalTransition> + Send + Sync + 'a;
 
-/// Keeps executions, targets, requests and events. Times are kept in whole microseconds, as a
+/// Keeps executions, targets, requests and events, and puts each change on record in the [`Journal`] in
+/// the same transaction. Times are kept in whole microseconds, as a
 /// [`Clock`](crate::clock::Clock) gives them.
 ///
 /// A caller may drop any call at any point: what the call writes is then kept whole or not at all.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Journal {
     /// Decides and writes a Start. An accepted or attached request is kept, so that its repetition is
     /// recognised for ever; a refusal writes nothing.
     async fn start(
         &self,
-        request: &StartRequest,
+        new: &NewExecution,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError>;
 
@@ -115,6 +119,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every execution that has not ended, in order of acceptance.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError>;
+
+    /// The execution that holds a target.
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError>;
 
     /// The execution that waits first for a target with this hash.
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError>;

@@ -144,7 +144,7 @@ pub(crate) async fn start(
 ) -> Result<StartDecision, StoreError> {
     let foreign = ForeignRuns::default();
     let decide = |view: StartView<'_>| decide(view, new, around(&foreign, new.now), vault());
-    store.start(&new.request, &decide).await
+    store.start(new, &decide).await
 }
 
 /// What withdraws `request-<n>` so many seconds after the tests begin.

@@ -36,7 +36,7 @@ pub(super) use clear_block::{ClearBlock, clear_block};
 pub(super) use on_behalf_of::on_behalf_of;
 use parameters::Sensitive;
 
-fn not_available(feature: &'static str) -> ServiceError {
+pub(super) fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
 }
 

@@ -17,6 +17,7 @@ use tokio::{sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wfe_core::{
+    audit::{Entry, Hash},
     execution::{PlannedRun, StateCode},
     facts::TaskRunFacts,
     ids::{Epoch, ExecutionId, RunName},
@@ -119,6 +120,11 @@ impl World {
             vault: Arc::new(Vault::new(&ParameterKey::new([7; 32])).unwrap()),
             rules,
         })
+    }
+
+    /// The log: its id, and what stands in it.
+    pub(super) fn log(&self) -> (Hash, Vec<Entry>) {
+        self.database.log()
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {

@@ -28,10 +28,9 @@ fn accepted() -> Change {
     let policy = Policy::default();
     let foreign = ForeignRuns::default();
     let around = Circumstances { foreign: Some(&foreign), policy: &policy, now: at(0) };
-    match decide(view, &new, around, &Sha) {
-        StartDecision::Accept { change, .. } => *change,
-        other => panic!("{other:?}"),
-    }
+    let decision = decide(view, &new, around, &Sha);
+    let StartDecision::Accept { change, .. } = decision else { panic!("{decision:?}") };
+    *change
 }
 
 #[test]

@@ -240,7 +240,7 @@ pub(crate) async fn who_waits_for_a_foreign_run_waits_for_an_unused_target<B: Ba
     let new = mk_new(1, TARGET, WhenLocked::Wait);
     let foreign = ForeignRuns { live: Some("wfe-other-7".to_owned()), last_epoch: Epoch(7) };
     let decision = store
-        .start(&new.request, &|view| decide(view, &new, around(&foreign, new.now), vault()))
+        .start(&new, &|view| decide(view, &new, around(&foreign, new.now), vault()))
         .await
         .unwrap();
     assert_eq!(accepted(decision).state.code(), StateCode::Waiting);

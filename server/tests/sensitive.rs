@@ -134,7 +134,7 @@ async fn follow(client: &mut Client, id: &str) -> (v1::Execution, String) {
     let mut stream = client.watch(request).await.unwrap().into_inner();
     let mut told = String::new();
     while let Some(message) = stream.message().await.unwrap() {
-        write!(told, "{message:?}\n").unwrap();
+        writeln!(told, "{message:?}").unwrap();
     }
     let key = Some(get_request::Key::ExecutionId(id.to_owned()));
     let got = client.get(v1::GetRequest { key }).await.unwrap().into_inner();
@@ -146,7 +146,7 @@ async fn follow(client: &mut Client, id: &str) -> (v1::Execution, String) {
         ..v1::GetTargetRequest::default()
     };
     let target = client.get_target(target).await.unwrap().into_inner();
-    write!(told, "{got:?}\n{events:?}\n{listed:?}\n{target:?}\n").unwrap();
+    writeln!(told, "{got:?}\n{events:?}\n{listed:?}\n{target:?}").unwrap();
     (got.execution.unwrap(), told)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -82,22 +83,21 @@ impl Policy {
 
 /// Starts executions until one is refused by the policy, which takes a moment to be in force.
 async fn until_refused(client: &Client, bundle: &str) -> Result<v1::Execution> {
-    let mut tries = 0;
+    let number = AtomicU32::new(0);
     eventually(PATIENCE, "the policy refuses a run", async || {
-        tries += 1;
-        let mut client = client.clone();
-        let tried = async {
-            let execution =
-                start(&mut client, mk_sensitive(bundle, &format!("try-{tries}"))).await?;
-            follow(&mut client, &execution.id, 0).await
-        };
-        match tried.await {
+        let id = format!("try-{}", number.fetch_add(1, Ordering::Relaxed));
+        match start_and_follow(client.clone(), mk_sensitive(bundle, &id)).await {
             Ok(execution) if execution.state() == State::Failed => Ok(execution),
             Ok(execution) => Err(format!("{execution:?}")),
             Err(error) => Err(format!("{error:#}")),
         }
     })
     .await
+}
+
+async fn start_and_follow(mut client: Client, request: v1::StartRequest) -> Result<v1::Execution> {
+    let execution = start(&mut client, request).await?;
+    follow(&mut client, &execution.id, 0).await
 }
 
 fn check_files(directory: &Path) -> Result<usize> {

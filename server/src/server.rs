@@ -31,6 +31,7 @@ use crate::{
         kube::{ConnectError, KubeTekton},
         simulator::Simulator,
     },
+    vault::{self, KeyError, Vault},
 };
 
 mod serve;
@@ -73,6 +74,9 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
+    /// The key of the sensitive parameters cannot be used.
+    #[error(transparent)]
+    ParameterKey(#[from] KeyError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -110,17 +114,18 @@ impl Server {
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
+        let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, doorman, store, &tekton, clock, metrics))
+        Ok(Self::run(config, listeners, doorman, (store, vault), &tekton, clock, metrics))
     }
 
     fn run(
         config: Config,
         listeners: Listeners,
         doorman: Doorman,
-        store: Arc<dyn Store>,
+        (store, vault): (Arc<dyn Store>, Arc<Vault>),
         tekton: &Arc<dyn Tekton>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
@@ -137,6 +142,7 @@ impl Server {
             Arc::default(),
             Arc::clone(&queue),
             config.gates.policy(),
+            vault,
             metrics.clone(),
         );
         let reconciler = Arc::new(Reconciler::new(
@@ -146,7 +152,11 @@ impl Server {
             Arc::clone(&queue),
             policy,
         ));
-        let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
+        let settings = Settings {
+            namespace: config.namespace,
+            heartbeat: config.heartbeat,
+            sensitive: config.sensitive_parameters,
+        };
         let service = Service::new(
             ledger,
             Arc::clone(tekton),

@@ -115,7 +115,7 @@ fn a_start_becomes_the_request_that_it_says() {
         "wfe start --bundle r.example/w:v1 --digest sha256:ab --pipeline fix --target ns/deploy/api \
          --cluster prod -p A=1 -p BOTH=c --declared A,BOTH --service-account runner --secret s1 \
          --secret s2 --config-map c1 --correlation-id rr-1 --deadline 10m --when-locked wait \
-         --when-cooling wait --when-blocked wait",
+         --when-cooling wait --when-blocked wait --sensitive A --sensitive BOTH",
     )
     .unwrap();
     assert_eq!(
@@ -145,6 +145,7 @@ fn a_start_becomes_the_request_that_it_says() {
             when_locked: WhenLocked::Wait.into(),
             when_cooling: WhenCooling::Wait.into(),
             when_blocked: WhenBlocked::Wait.into(),
+            sensitive_parameters: vec!["A".to_owned(), "BOTH".to_owned()],
             ..StartRequest::default()
         }
     );

@@ -33,6 +33,8 @@ use super::{
     WithdrawDecider,
 };
 
+use crate::vault::Fingerprint;
+
 mod checks;
 mod journal;
 
@@ -64,6 +66,7 @@ struct Tables {
     /// The last number of each stream.
     streams: BTreeMap<Stream, u64>,
     leases: BTreeMap<&'static str, (String, Lease)>,
+    parameter_key: Option<Fingerprint>,
 }
 
 /// Every log in memory is this one.
@@ -363,6 +366,17 @@ impl Store for MemoryStore {
             *counts.entry(execution.state.code()).or_default() += 1;
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        let mut tables = self.tables("parameter_key")?;
+        if tables.parameter_key.is_none() {
+            tables.parameter_key = ours.cloned();
+        }
+        Ok(tables.parameter_key.clone())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

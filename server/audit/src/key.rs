@@ -155,6 +155,12 @@ impl SigningKey {
         Self::from_der(&contents(text, PRIVATE)?)
     }
 
+    /// The key of these 32 secret bytes; for tests alone, which want the same key each time.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn of_seed(seed: [u8; 32]) -> Result<Self, KeyError> {
+        Self::from_der(&[PKCS8.as_slice(), &seed].concat())
+    }
+
     fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let pair =
             Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| KeyError::NotEd25519)?;

@@ -8,3 +8,6 @@
 pub mod checkpoint;
 pub mod export;
 pub mod key;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
+pub mod verify;

@@ -12,6 +12,7 @@ use wfe_core::{
 };
 
 use crate::{
+    audit::{Doubt, ExportError},
     auth::AccessError,
     store::{SettleError, StoreError},
     tekton::TektonError,
@@ -78,6 +79,25 @@ pub enum ServiceError {
         /// The newest revision.
         newest: u64,
     },
+    /// A place in the log is ahead of what exists.
+    #[error("the log ends at entry {newest}, so there is nothing after {asked}")]
+    LogAhead {
+        /// The place that was given.
+        asked: u64,
+        /// The newest entry.
+        newest: u64,
+    },
+    /// A place in the log is older than what is kept.
+    #[error("the log begins after entry {oldest}: what follows {asked} is not kept any more")]
+    LogExpired {
+        /// The place that was given.
+        asked: u64,
+        /// The oldest place after which everything is kept.
+        oldest: u64,
+    },
+    /// The log is not the one that was signed.
+    #[error("the log is not the one that was signed: {0}")]
+    LogDamaged(Doubt),
     /// The contract has it, this version does not.
     #[error("{feature} is not available yet")]
     NotAvailable {
@@ -135,6 +155,10 @@ pub enum Code {
     RequestWithdrawn,
     /// The cursor is ahead of what exists.
     CursorAhead,
+    /// The cursor is older than what is kept.
+    CursorExpired,
+    /// The log is not the one that was signed.
+    LogDamaged,
     /// The contract has it, this version does not.
     NotAvailable,
     /// The store cannot be reached.
@@ -159,7 +183,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -172,6 +196,8 @@ impl Code {
         Self::RequestIdReused,
         Self::RequestWithdrawn,
         Self::CursorAhead,
+        Self::CursorExpired,
+        Self::LogDamaged,
         Self::NotAvailable,
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
@@ -199,6 +225,8 @@ impl Code {
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::RequestWithdrawn => "REQUEST_WITHDRAWN",
             Self::CursorAhead => "CURSOR_AHEAD",
+            Self::CursorExpired => "CURSOR_EXPIRED",
+            Self::LogDamaged => "LOG_DAMAGED",
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
@@ -234,7 +262,9 @@ impl ServiceError {
             Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
             Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
-            Self::CursorAhead { .. } => Code::CursorAhead,
+            Self::CursorAhead { .. } | Self::LogAhead { .. } => Code::CursorAhead,
+            Self::LogExpired { .. } => Code::CursorExpired,
+            Self::LogDamaged(_) => Code::LogDamaged,
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
@@ -266,6 +296,20 @@ impl From<StoreError> for ServiceError {
             StoreError::Refused { .. }
             | StoreError::Inconsistent { .. }
             | StoreError::RowCount { .. } => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<ExportError> for ServiceError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Expired { after, base } => {
+                Self::LogExpired { asked: after.0, oldest: base.0 }
+            }
+            ExportError::Ahead { after, head } => Self::LogAhead { asked: after.0, newest: head.0 },
+            ExportError::Doubt(doubt) => Self::LogDamaged(doubt),
+            ExportError::Store(error) => error.into(),
+            ExportError::Write(_) => Self::Internal(Box::new(error)),
         }
     }
 }

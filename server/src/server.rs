@@ -13,6 +13,10 @@ use wfe_runtime::{
 };
 
 use crate::{
+    audit::{
+        AuditError, AuditStatus, Auditor, CheckpointFile, CheckpointMap, DatabaseFile,
+        NothingNeeded, Opening, Outside, Sealer,
+    },
     auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
     config::{Authentication, Config, Engine, Tls},
@@ -20,6 +24,7 @@ use crate::{
     http::Probes,
     ledger::Ledger,
     metrics::Metrics,
+    notify::Notifier,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
     store::{
@@ -73,6 +78,9 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
+    /// Database, audit key and checkpoints do not fit each other.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -110,21 +118,16 @@ impl Server {
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
+        let sealer = Arc::new(open_log(&config, &store, &clock).await?);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, doorman, store, &tekton, clock, metrics))
+        let parts = Parts { store, sealer, tekton, clock, metrics };
+        Ok(Self::run(config, listeners, doorman, parts))
     }
 
-    fn run(
-        config: Config,
-        listeners: Listeners,
-        doorman: Doorman,
-        store: Arc<dyn Store>,
-        tekton: &Arc<dyn Tekton>,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-    ) -> Self {
+    fn run(config: Config, listeners: Listeners, doorman: Doorman, parts: Parts) -> Self {
+        let Parts { store, sealer, tekton, clock, metrics } = parts;
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
         let policy = Policy {
             start_timeout: config.start_timeout,
@@ -132,31 +135,42 @@ impl Server {
             ..Policy::default()
         };
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
+        let notifier: Arc<Notifier> = Arc::default();
         let ledger = Ledger::new(
             Arc::clone(&store),
-            Arc::default(),
+            Arc::clone(&notifier),
             Arc::clone(&queue),
             config.gates.policy(),
             metrics.clone(),
         );
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
-            Arc::clone(tekton),
+            Arc::clone(&tekton),
             Arc::clone(&clock),
             Arc::clone(&queue),
             policy,
         ));
+        let auditor = Auditor::new(
+            Arc::clone(&sealer),
+            notifier,
+            Arc::new(NothingNeeded),
+            metrics.clone(),
+            config.audit_timing(),
+            uuid::Uuid::new_v4().to_string(),
+        );
+        let audit = sealer.status().clone();
         let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
         let service = Service::new(
             ledger,
-            Arc::clone(tekton),
-            clock,
+            Arc::clone(&tekton),
+            Arc::clone(&clock),
             metrics.clone(),
             settings,
             draining.clone(),
-        );
+        )
+        .with_log(sealer);
         let probes =
-            Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone());
+            Probes::new(Arc::clone(&store), tekton, queue, audit, clock, metrics, draining.clone());
 
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
@@ -172,6 +186,7 @@ impl Server {
             async move { follow_runs(&reconciler, stopping).await }
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        tasks.spawn(essential(&ended, auditor.run(stopping.clone())));
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),
@@ -283,6 +298,41 @@ impl Doorman {
         };
         Ok(Self { guard, tls })
     }
+}
+
+/// What a server runs on.
+struct Parts {
+    store: Arc<dyn Store>,
+    sealer: Arc<Sealer>,
+    tekton: Arc<dyn Tekton>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+/// Compares the log with what was signed, and finds the key that signs from now on.
+async fn open_log(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sealer, StartError> {
+    let path = &config.database;
+    let file = DatabaseFile::opened(path)
+        .map_err(|source| AuditError::File { path: path.clone(), source })?;
+    let mut places: Vec<Arc<dyn Outside>> =
+        vec![Arc::new(CheckpointFile::new(config.audit_checkpoint_file()))];
+    if let Some(map) = config.audit_config_map().map_err(SettingsError::wrong)? {
+        let client = cluster::client(config.kubeconfig.as_deref()).await?;
+        places.push(Arc::new(CheckpointMap::new(client, &map.namespace, &map.name)));
+    }
+    let opening = Opening {
+        store: Arc::clone(store),
+        file,
+        clock: Arc::clone(clock),
+        keys: config.audit_keys(),
+        places,
+        status: AuditStatus::default(),
+    };
+    Ok(opening.begin().await?)
 }
 
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {

@@ -6,7 +6,7 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{Authentication, Engine, gates::GateOverrides};
+use super::{Authentication, Engine, audit::AuditOverrides, gates::GateOverrides};
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -64,6 +64,8 @@ pub struct Args {
     /// SQLite database; created when missing [default: wfe.db]
     #[arg(long, env = "WFE_DATABASE", value_name = "FILE")]
     database: Option<PathBuf>,
+    #[command(flatten)]
+    audit: AuditOverrides,
     /// What runs workflows [default: tekton]
     #[arg(long, env = "WFE_ENGINE", value_enum)]
     engine: Option<Engine>,
@@ -127,6 +129,8 @@ pub(super) struct Overrides {
     client_ca: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<PathBuf>,
+    #[serde(flatten)]
+    audit: AuditOverrides,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<Engine>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +171,7 @@ impl Args {
             tls_names,
             client_ca,
             database,
+            audit,
             engine,
             namespace,
             kubeconfig,
@@ -193,6 +198,7 @@ impl Args {
             tls_names,
             client_ca,
             database,
+            audit,
             engine,
             namespace,
             kubeconfig,

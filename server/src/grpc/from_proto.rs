@@ -26,10 +26,12 @@ use crate::{
 
 mod cancel;
 mod clear_block;
+mod export_log;
 mod on_behalf_of;
 
 pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
+pub(super) use export_log::export_log;
 pub(super) use on_behalf_of::on_behalf_of;
 
 pub(super) fn not_available(feature: &'static str) -> ServiceError {

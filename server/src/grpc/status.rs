@@ -105,6 +105,17 @@ pub fn to_status(error: &ServiceError) -> Status {
             details.add_bad_request_violation("after", "is ahead of what exists");
             Grpc::OutOfRange
         }
+        ServiceError::LogAhead { newest, .. } => {
+            metadata.insert("newest".to_owned(), newest.to_string());
+            details.add_bad_request_violation("after", "is ahead of what exists");
+            Grpc::OutOfRange
+        }
+        ServiceError::LogExpired { oldest, .. } => {
+            metadata.insert("oldest".to_owned(), oldest.to_string());
+            details.add_bad_request_violation("after", "is older than what is kept");
+            Grpc::OutOfRange
+        }
+        ServiceError::LogDamaged(_) => Grpc::DataLoss,
         ServiceError::NotAvailable { feature } => {
             metadata.insert("feature".to_owned(), (*feature).to_owned());
             Grpc::Unimplemented

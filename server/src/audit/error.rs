@@ -142,6 +142,6 @@ pub enum AuditError {
         source: io::Error,
     },
     /// The log cannot be read or written.
-    #[error("the log cannot be read or written")]
+    #[error("the log cannot be read or written: when its database is damaged, restore a copy")]
     Store(#[from] StoreError),
 }

@@ -357,7 +357,10 @@ const REFUSED: &[(&str, &str)] = &[
         "DROP TRIGGER log_base_moves_on;
          UPDATE log_base SET sequence = 2, hash = (SELECT hash FROM log WHERE sequence = 2)",
     ),
-    ("checkpoints_sequence", "INSERT INTO checkpoints VALUES (-1, zeroblob(32), 0, 'k', 's')"),
+    (
+        "checkpoints_sequence",
+        "DROP TRIGGER checkpoints_of_the_log; INSERT INTO checkpoints VALUES (-1, zeroblob(32), 0, 'k', 's')",
+    ),
     (
         "checkpoints_hash",
         "DROP TRIGGER checkpoints_of_the_log; INSERT INTO checkpoints VALUES (1, X'00', 0, 'k', 's')",

@@ -80,19 +80,19 @@ pub enum ServiceError {
         newest: u64,
     },
     /// A place in the log is ahead of what exists.
-    #[error("the log ends at entry {newest}, so there is nothing after {asked}")]
-    LogAhead {
+    #[error("the log is at {newest}, so there is nothing after {asked} to wait for")]
+    LogCursorAhead {
         /// The place that was given.
         asked: u64,
-        /// The newest entry.
+        /// The newest place.
         newest: u64,
     },
-    /// A place in the log is older than what is kept.
-    #[error("the log begins after entry {oldest}: what follows {asked} is not kept any more")]
-    LogExpired {
+    /// A place in the log is older than what the log still holds.
+    #[error("the log goes back to {oldest} only: what came after {asked} was deleted for its age")]
+    CursorExpired {
         /// The place that was given.
         asked: u64,
-        /// The oldest place after which everything is kept.
+        /// The oldest place from which everything is still there.
         oldest: u64,
     },
     /// The log is not the one that was signed.
@@ -155,7 +155,7 @@ pub enum Code {
     RequestWithdrawn,
     /// The cursor is ahead of what exists.
     CursorAhead,
-    /// The cursor is older than what is kept.
+    /// The cursor is older than what the log still holds.
     CursorExpired,
     /// The log is not the one that was signed.
     LogDamaged,
@@ -262,8 +262,8 @@ impl ServiceError {
             Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
             Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
-            Self::CursorAhead { .. } | Self::LogAhead { .. } => Code::CursorAhead,
-            Self::LogExpired { .. } => Code::CursorExpired,
+            Self::CursorAhead { .. } | Self::LogCursorAhead { .. } => Code::CursorAhead,
+            Self::CursorExpired { .. } => Code::CursorExpired,
             Self::LogDamaged(_) => Code::LogDamaged,
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
@@ -304,9 +304,11 @@ impl From<ExportError> for ServiceError {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Expired { after, base } => {
-                Self::LogExpired { asked: after.0, oldest: base.0 }
+                Self::CursorExpired { asked: after.0, oldest: base.0 }
             }
-            ExportError::Ahead { after, head } => Self::LogAhead { asked: after.0, newest: head.0 },
+            ExportError::Ahead { after, head } => {
+                Self::LogCursorAhead { asked: after.0, newest: head.0 }
+            }
             ExportError::Doubt(doubt) => Self::LogDamaged(doubt),
             ExportError::Store(error) => error.into(),
             ExportError::Write(_) => Self::Internal(Box::new(error)),

@@ -39,7 +39,9 @@ pub(super) fn make(path: &Path) -> Result<SigningKey, AuditError> {
 
 /// Where the public key of a key is written.
 pub(super) fn public_path(path: &Path) -> PathBuf {
-    path.with_extension("pub")
+    let mut path = path.as_os_str().to_owned();
+    path.push(".pub");
+    path.into()
 }
 
 /// Writes the public key beside the key, when nothing is there and the folder can be written.

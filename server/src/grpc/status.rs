@@ -100,19 +100,14 @@ pub fn to_status(error: &ServiceError) -> Status {
             details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
             Grpc::FailedPrecondition
         }
-        ServiceError::CursorAhead { newest, .. } => {
-            metadata.insert("newest".to_owned(), newest.to_string());
-            details.add_bad_request_violation("after", "is ahead of what exists");
-            Grpc::OutOfRange
-        }
-        ServiceError::LogAhead { newest, .. } => {
-            metadata.insert("newest".to_owned(), newest.to_string());
-            details.add_bad_request_violation("after", "is ahead of what exists");
-            Grpc::OutOfRange
-        }
-        ServiceError::LogExpired { oldest, .. } => {
+        ServiceError::CursorExpired { oldest, .. } => {
             metadata.insert("oldest".to_owned(), oldest.to_string());
-            details.add_bad_request_violation("after", "is older than what is kept");
+            details.add_bad_request_violation("after", "is older than what the log still holds");
+            Grpc::OutOfRange
+        }
+        ServiceError::CursorAhead { newest, .. } | ServiceError::LogCursorAhead { newest, .. } => {
+            metadata.insert("newest".to_owned(), newest.to_string());
+            details.add_bad_request_violation("after", "is ahead of what exists");
             Grpc::OutOfRange
         }
         ServiceError::LogDamaged(_) => Grpc::DataLoss,
@@ -144,7 +139,7 @@ pub fn to_status(error: &ServiceError) -> Status {
         }
         ServiceError::Internal(_) => Grpc::Internal,
     };
-    if grpc == Grpc::Internal {
+    if grpc == Grpc::Internal || grpc == Grpc::DataLoss {
         tracing::error!(error = chain(error), "a call failed");
     } else if grpc == Grpc::Unavailable && error.code() != Code::Draining {
         tracing::warn!(error = chain(error), "a call was put off");

@@ -18,7 +18,7 @@ async fn with_its_key_away() -> (Home, PublicKey) {
     home.worked().await;
     let old = home.public_key();
     fs::rename(home.path(KEY), home.path("old.pem")).unwrap();
-    fs::remove_file(home.path("wfe.audit-key.pub")).unwrap();
+    fs::remove_file(home.path("wfe.audit-key.pem.pub")).unwrap();
     (home, old)
 }
 
@@ -121,7 +121,7 @@ async fn a_key_that_is_lost_is_given_up_by_name_and_verify_tells() {
     let export = running.export().await;
     running.stop().await;
     home.start().await.stop().await;
-    assert_ne!(public_key(&home.path("wfe.audit-key.pub")), old);
+    assert_ne!(public_key(&home.path("wfe.audit-key.pem.pub")), old);
     let report = verify_with(&export, old, &[]);
     let named = |finding: &Finding| matches!(finding, Finding::UnknownKey { .. });
     assert!(report.findings.iter().any(named), "{:?}", report.findings);

@@ -75,7 +75,7 @@ impl Home {
     }
 
     pub(crate) fn public_key(&self) -> PublicKey {
-        public_key(&self.path("wfe.audit-key.pub"))
+        public_key(&self.path("wfe.audit-key.pem.pub"))
     }
 
     /// Checkpoints that were kept outside.

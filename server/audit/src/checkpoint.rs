@@ -35,6 +35,11 @@ impl Checkpoint {
         Self { signature: key.sign(&unsigned.signed_text()), ..unsigned }
     }
 
+    /// Reads checkpoints that stand one behind the other, as in a file that each was appended to.
+    pub fn read_all(text: &str) -> Result<Vec<Self>, serde_json::Error> {
+        serde_json::Deserializer::from_str(text).into_iter().collect()
+    }
+
     /// What is signed.
     pub fn signed_text(&self) -> String {
         let Self { log, sequence, hash, at, key: _, signature: _ } = self;
@@ -173,6 +178,17 @@ mod tests {
             assert_ne!(other, json);
             assert!(serde_json::from_str::<Checkpoint>(&other).is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn checkpoints_are_read_one_behind_the_other() {
+        let one = mk_checkpoint(&mk_key());
+        let pretty = serde_json::to_string_pretty(&one).unwrap();
+        let line = serde_json::to_string(&one).unwrap();
+        for (text, count) in [(String::new(), 0), (pretty, 1), (format!("{line}\n{line}\n"), 2)] {
+            assert_eq!(Checkpoint::read_all(&text).unwrap(), vec![one.clone(); count]);
+        }
+        assert!(Checkpoint::read_all(&line[..40]).is_err());
     }
 
     #[test]

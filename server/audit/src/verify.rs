@@ -62,6 +62,7 @@ pub struct Seen<'a> {
 
 /// What came of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Id of the log.
     pub log: Hash,

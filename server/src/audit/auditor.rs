@@ -65,7 +65,7 @@ pub struct Auditor {
 }
 
 /// What an auditor remembers from one look to the next.
-struct Memory {
+pub(super) struct Memory {
     lease: Option<Lease>,
     places: Vec<Place>,
     /// Which of them were compared with the log.
@@ -129,7 +129,7 @@ impl Auditor {
     }
 
     /// One step. `None` when there may be more to do.
-    async fn step(&self, memory: &mut Memory) -> Result<Option<Duration>, Failed> {
+    pub(super) async fn step(&self, memory: &mut Memory) -> Result<Option<Duration>, Failed> {
         let now = self.sealer.clock().now();
         let mine = self.lead(memory, now).await.map_err(Failed::of(AuditWork::Lease))?;
         let look = self.sealer.look().await.map_err(Failed::of(AuditWork::Read))?;
@@ -319,7 +319,7 @@ impl Auditor {
 }
 
 impl Memory {
-    fn new(places: usize) -> Self {
+    pub(super) fn new(places: usize) -> Self {
         Self {
             lease: None,
             places: vec![Place::default(); places],
@@ -349,7 +349,8 @@ enum Kept {
 }
 
 /// Something could not be done.
-struct Failed {
+#[derive(Debug)]
+pub(super) struct Failed {
     work: AuditWork,
     error: StoreError,
 }

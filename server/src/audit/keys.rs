@@ -31,8 +31,9 @@ pub(super) fn make(path: &Path) -> Result<SigningKey, AuditError> {
     let unwritable = |source| AuditError::KeyUnwritable { path: path.to_owned(), source };
     let (key, pem) = SigningKey::generate(&SystemRandom::new()).map_err(AuditError::KeyNotMade)?;
     // The public key first: there is no key without it, should the process end in between.
-    write(&public_path(path), &key.public().to_pem(), Existing::Replaced).map_err(unwritable)?;
-    write(path, &pem, Existing::Kept).map_err(unwritable)?;
+    write(&public_path(path), &key.public().to_pem(), Readers::Everybody, Existing::Replaced)
+        .map_err(unwritable)?;
+    write(path, &pem, Readers::Owner, Existing::Kept).map_err(unwritable)?;
     tracing::info!(key = %key.public().id(), path = %path.display(), "made an audit key");
     Ok(key)
 }
@@ -50,8 +51,26 @@ pub(super) fn publish(path: &Path, key: &PublicKey) {
     if public.exists() {
         return;
     }
-    if let Err(error) = write(&public, &key.to_pem(), Existing::Kept) {
+    if let Err(error) = write(&public, &key.to_pem(), Readers::Everybody, Existing::Kept) {
         tracing::debug!(%error, path = %public.display(), "the public key is not written");
+    }
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy)]
+enum Readers {
+    Owner,
+    Everybody,
+}
+
+impl Readers {
+    #[cfg(unix)]
+    fn mode(self) -> fs::Permissions {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::Permissions::from_mode(match self {
+            Self::Owner => 0o600,
+            Self::Everybody => 0o644,
+        })
     }
 }
 
@@ -62,11 +81,10 @@ enum Existing {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
+fn write(path: &Path, text: &str, readers: Readers, existing: Existing) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
-    // Only its owner can read what is made here.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().permissions(readers.mode()).tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     match existing {

@@ -201,3 +201,70 @@ fn write(line: &impl Serialize, out: &mut String) -> Result<(), ExportError> {
     out.push('\n');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Logbook, mk_key};
+
+    #[test]
+    fn the_lines_of_an_export_are_fixed() {
+        let mut log = Logbook::begin(7);
+        log.denied("Start", "no");
+        let checkpoint = log.checkpoint();
+        let (id, entry) = (log.id(), &log.entries()[0]);
+        let export = log.export();
+        let lines: Vec<&str> = export.lines().collect();
+        let [header, first, signed, end] = lines.as_slice() else { panic!("{export}") };
+        assert_eq!(
+            *header,
+            format!(
+                "{{\"format\":\"kubernaut.ai/wfe-audit/v1\",\"log\":\"{id}\",\"after\":{{\"sequence\":0,\
+                 \"hash\":\"{id}\"}},\"exported_at\":\"2026-11-21T10:00:01Z\"}}"
+            )
+        );
+        assert_eq!(*first, format!("{{\"hash\":\"{}\",\"entry\":{}}}", entry.hash, entry.text));
+        let json = serde_json::to_string(&checkpoint).unwrap();
+        assert_eq!(*signed, format!("{{\"checkpoint\":{json}}}"));
+        let hash = entry.hash;
+        let text = format!(
+            "kubernaut.ai/wfe audit export v1\n{id}\n0\n1\n{hash}\n1\n1\n2026-11-21T10:00:01Z\n"
+        );
+        assert_eq!(
+            *end,
+            format!(
+                "{{\"end\":{{\"log\":\"{id}\",\"after\":0,\"sequence\":1,\"hash\":\"{hash}\",\"entries\":1,\
+                 \"checkpoints\":1,\"at\":\"2026-11-21T10:00:01Z\",\"key\":\"{}\",\"signature\":\"{}\"}}}}",
+                mk_key(1).public().id(),
+                mk_key(1).sign(&text)
+            )
+        );
+    }
+
+    #[test]
+    fn nothing_is_exported_out_of_order() {
+        let log = Logbook::small();
+        let (entries, checkpoint) = (log.entries(), &log.checkpoints()[0]);
+        let mut out = String::new();
+        let at = "2026-11-21T10:00:00Z".parse().unwrap();
+        let mut exporter = Exporter::begin(log.id(), Head::empty(log.id()), at, &mut out).unwrap();
+        exporter.entry(&entries[0], &mut out).unwrap();
+        let before = out.clone();
+        for (wrong, expected) in [
+            (exporter.entry(&entries[0], &mut out), "entry 1 cannot follow entry 1 in an export"),
+            (exporter.entry(&entries[2], &mut out), "entry 3 cannot follow entry 1 in an export"),
+            (
+                exporter.checkpoint(checkpoint, &mut out),
+                "a checkpoint of entry 4 cannot stand behind entry 1 in an export",
+            ),
+        ] {
+            assert_eq!(wrong.unwrap_err().to_string(), expected);
+        }
+        assert_eq!(out, before, "nothing of it is written");
+        for entry in &entries[1..4] {
+            exporter.entry(entry, &mut out).unwrap();
+        }
+        exporter.checkpoint(checkpoint, &mut out).unwrap();
+        assert!(exporter.checkpoint(checkpoint, &mut out).is_err(), "one is not there twice");
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) struct Accepted {
     pub(crate) id: ExecutionId,
     pub(crate) about: About,
     pub(crate) actor: Actor,
-    pub(crate) accepted: Timestamp,
+    pub(crate) at: Timestamp,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
     /// Where it stands at the end of the export.
@@ -119,7 +119,7 @@ impl Collected {
                 id,
                 about: entry.about.clone(),
                 actor: entry.actor.clone(),
-                accepted: entry.at,
+                at: entry.at,
                 started: None,
                 ended: None,
                 state: *after,

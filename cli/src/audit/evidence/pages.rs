@@ -39,7 +39,7 @@ pub(crate) fn readme(told: &Told<'_>) -> String {
              `verification.txt`. Read everything else here with that in mind."
         }
     };
-    let limits: String = limits(told).iter().map(|limit| format!("- {limit}\n")).collect();
+    let limits = format!("- {}\n", limits(told).join("\n- "));
     format!(
         "\
 # Evidence of remediation runs, {from} to {to}

@@ -86,7 +86,7 @@ fn population(rows: &[Accepted]) -> Table {
     ];
     let time = |time: Option<jiff::Timestamp>| time.map(|it| it.to_string()).unwrap_or_default();
     let row = |row: &Accepted| {
-        let Accepted { sequence, id, about, actor, accepted, started, ended, state, failure } = row;
+        let Accepted { sequence, id, about, actor, at, started, ended, state, failure } = row;
         let of_workflow = about.workflow.as_ref();
         let correlation = about.correlation_id.as_ref().map(|id| id.as_str().to_owned());
         vec![
@@ -100,7 +100,7 @@ fn population(rows: &[Accepted]) -> Table {
             actor.user.clone(),
             on_behalf_of(actor),
             method(actor).to_owned(),
-            accepted.to_string(),
+            at.to_string(),
             time(*started),
             time(*ended),
             state.as_str().to_owned(),

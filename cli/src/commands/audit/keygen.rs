@@ -65,9 +65,13 @@ pub(super) fn run(
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), AuditError> {
-    let wrong = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => AuditError::Exists { path: path.to_owned() },
-        _ => AuditError::Write { path: path.to_owned(), source },
+    let wrong = |source: io::Error| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            AuditError::Exists { path }
+        } else {
+            AuditError::Write { path, source }
+        }
     };
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrong)?;

@@ -18,10 +18,10 @@ struct Desk {
 impl Desk {
     fn with(log: &Logbook) -> Desk {
         let desk = Desk { dir: TempDir::new().unwrap() };
-        desk.put("key.pub", &log.public().to_pem());
-        desk.put("export", &log.export());
+        desk.put("key.pub", log.public().to_pem());
+        desk.put("export", log.export());
         let outside = log.checkpoints().iter().map(|it| serde_json::to_string(it).unwrap() + "\n");
-        desk.put("outside", &outside.collect::<String>());
+        desk.put("outside", outside.collect::<String>());
         desk
     }
 
@@ -39,9 +39,10 @@ impl Desk {
 
     /// Replaces the export by what becomes of it.
     fn alter(&self, alter: impl FnOnce(String) -> String) -> &Desk {
-        let (before, after) = (self.read("export"), alter(self.read("export")));
-        assert_ne!(before, after, "nothing was altered");
-        self.put("export", after);
+        let before = self.read("export");
+        let altered = alter(before.clone());
+        assert_ne!(before, altered, "nothing was altered");
+        self.put("export", altered);
         self
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most bytes of a line: many times what the longest entry needs.
-pub(super) const MAX_LINE: u64 = 16 << 20;
+pub(super) const MAX_LINE: u64 = 8 << 20;
 
 /// Digits of a hash.
 const DIGITS: usize = 64;

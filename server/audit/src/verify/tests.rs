@@ -265,6 +265,47 @@ fn resigned(log: &Logbook, sequences: &[u64]) -> String {
 }
 
 #[test]
+fn a_checkpoint_at_another_place_is_named() {
+    let log = Logbook::small();
+    let all = lines(&log.export());
+    let (from, to) = (index_of(&all, 4) + 1, index_of(&all, 12));
+    let mut late = all.clone();
+    let line = late.remove(from);
+    late.insert(to, line);
+    let to = to as u64 + 1;
+    assert_eq!(
+        check(&joined(&late), &known(&log)).findings,
+        [Finding::Misplaced { line: to, sequence: 4, behind: 12 }]
+    );
+    let mut twice = all.clone();
+    twice.insert(from, all[from].clone());
+    let findings = check(&joined(&twice), &known(&log)).findings;
+    assert_eq!(findings[0], Finding::Misplaced { line: from as u64 + 2, sequence: 4, behind: 4 });
+}
+
+#[test]
+fn what_the_service_never_writes_is_named_although_the_chain_fits() {
+    let mut log = Logbook::begin(7);
+    log.denied("Start", "no").denied("Start", "no");
+    log.rewrite(2, |_| "{\"note\":\"nothing to see here\"}".to_owned());
+    assert_eq!(
+        check(&log.export(), &known(&log)).findings,
+        [Finding::Unreadable { line: 3, sequence: 2 }]
+    );
+}
+
+#[test]
+fn a_beginning_that_is_not_that_of_the_log_is_named() {
+    let log = Logbook::small();
+    let id = log.id().to_string();
+    let header = lines(&log.export())[0].clone();
+    let wrong =
+        header.replace(&format!("\"hash\":\"{id}\""), &format!("\"hash\":\"{}\"", "0".repeat(64)));
+    let findings = check(&log.export().replace(&header, &wrong), &known(&log)).findings;
+    assert_eq!(findings[0], Finding::WrongBeginning { line: 1 });
+}
+
+#[test]
 fn a_forged_checkpoint_is_named() {
     let log = Logbook::small();
     let genuine = &log.checkpoints()[1];
@@ -342,7 +383,7 @@ fn what_is_no_export_says_where_it_stops_making_sense() {
     let other = export.replacen("audit/v1", "audit/v2", 1);
     let foreign = export.replacen("{\"checkpoint\"", "{\"remark\"", 1);
     let damaged = export.replacen("\"checkpoint\":{\"log\"", "\"checkpoint\":{\"lag\"", 1);
-    let endless = format!("{}{}", &export[..=export.find('\n').unwrap()], "x".repeat(17 << 20));
+    let endless = format!("{}{}", &export[..=export.find('\n').unwrap()], "x".repeat(9 << 20));
     let at = |text: &str| export.find(text).unwrap();
     for (text, expected) in [
         ("", "not an export: line 1, byte 0: it is empty".to_owned()),

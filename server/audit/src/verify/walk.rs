@@ -17,70 +17,13 @@ use super::{
 };
 use crate::checkpoint::Rotation;
 
-/// How a signed head compares with the entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// The entry has this hash. The stretch is the run of unbroken entries that it belongs to.
-    Fits { stretch: u64 },
-    /// The entry has another hash.
-    Differs,
-    /// There is nothing to compare with: the entry is missing, or stands before the export.
-    Nothing,
-    /// The export ends before the entry.
-    Beyond,
-}
+mod kept;
 
-/// A hand-over that was found on the way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Handover {
-    pub(super) rotation: Rotation,
-    pub(super) line: u64,
-    pub(super) sequence: u64,
-    /// The run of unbroken entries that it belongs to; `None` when its own text is not vouched for.
-    pub(super) stretch: Option<u64>,
-}
+pub(super) use kept::{Fit, Handover};
+use kept::{Held, Sound, Stray, Top, follows};
 
 /// Entries that came too early and are kept until they are due.
-const MAX_EARLY: usize = 1_000;
-
-/// The newest entry so far.
-#[derive(Debug, Clone, Copy)]
-struct Top {
-    sequence: u64,
-    /// What stands beside it, when that is a hash.
-    hash: Option<Hash>,
-    /// The hash of its text as it is, when that is another one.
-    computed: Option<Hash>,
-    /// What stands beside a further entry with the same place.
-    second: Option<Hash>,
-}
-
-/// An entry that claims another place than the next.
-struct Held {
-    line: u64,
-    hash: Option<Hash>,
-    text: Vec<u8>,
-    /// What it claims.
-    sequence: Option<u64>,
-}
-
-/// How much the text of an entry is vouched for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sound {
-    /// Its hash fits.
-    Yes,
-    /// What it follows is not there.
-    Unknown,
-    /// Its hash does not fit.
-    No,
-}
-
-/// A checkpoint that does not stand behind its entry.
-struct Stray {
-    line: u64,
-    sequence: u64,
-    behind: u64,
-}
+const MAX_EARLY: usize = 100;
 
 /// Walks over the entries of one export.
 pub(super) struct Walk {
@@ -425,22 +368,5 @@ impl Walk {
         } else {
             Fit::Differs
         }
-    }
-}
-
-/// Whether the hash of an entry is what follows `before` with its text.
-fn follows(entry: &Written<'_>, before: Option<Hash>) -> bool {
-    before.is_some_and(|before| entry.hash == Some(before.follow(entry.text)))
-}
-
-impl Held {
-    fn of(entry: &Written<'_>) -> Self {
-        let Written { line, hash, text, place } = entry;
-        let sequence = place.map(|place| place.sequence);
-        Self { line: *line, hash: *hash, text: text.to_vec(), sequence }
-    }
-
-    fn written(&self) -> Written<'_> {
-        Written::new(self.line, self.hash, &self.text)
     }
 }

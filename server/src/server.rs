@@ -156,7 +156,7 @@ impl Server {
             Arc::new(NothingNeeded),
             metrics.clone(),
             config.audit_timing(),
-            uuid::Uuid::new_v4().to_string(),
+            format!("{:032x}", rand::random::<u128>()),
         );
         let audit = sealer.status().clone();
         let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };

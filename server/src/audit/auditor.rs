@@ -32,6 +32,9 @@ const LEASE_TIME: Duration = Duration::from_secs(30);
 /// So much news is looked at together.
 const GATHER: Duration = Duration::from_millis(250);
 
+/// A place outside is waited for this long. Signing waits meanwhile, and so does the end of a server.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// So many rows are deleted in one transaction.
 const SWEEP: u32 = 500;
 
@@ -134,6 +137,7 @@ impl Auditor {
         let mine = self.lead(memory, now).await.map_err(Failed::of(AuditWork::Lease))?;
         let look = self.sealer.look().await.map_err(Failed::of(AuditWork::Read))?;
         self.tell(memory, &look, now);
+        self.sealer.status().set_failure(memory.trouble(&self.sealer));
         if !mine {
             return Ok(Some(LOOK));
         }
@@ -174,7 +178,6 @@ impl Auditor {
                 }
             }
         }
-        self.sealer.status().set_failure(memory.trouble(&self.sealer));
         Ok(None)
     }
 
@@ -230,18 +233,21 @@ impl Auditor {
             place.keep(last, &self.sealer.public()).await?;
             Ok::<_, OutsideError>(Kept::Until(last.sequence))
         };
-        match kept.await {
+        let kept = tokio::time::timeout(PATIENCE, kept).await.unwrap_or(Ok(Kept::NotNow));
+        match kept {
             Ok(Kept::Until(signed)) => {
                 *compared = true;
                 state.kept(signed, now, place.pause());
             }
-            Ok(Kept::NotNow) => state.failed(now),
+            Ok(Kept::NotNow) => {
+                self.metrics.audit_failed(AuditWork::of_place(place.kind()));
+                tracing::warn!(place = place.name(), "a checkpoint is not kept outside yet");
+                state.failed(now);
+            }
             Ok(Kept::Doubtful(doubt)) => {
                 let (place, remedy) = (place.name(), place.remedy());
                 tracing::error!(%doubt, place, remedy, "a checkpoint outside does not fit the log");
-                self.sealer.status().set_doubt(Some(&doubt));
-                self.metrics.audit_failed(AuditWork::of_place(self.kind(number)));
-                memory.shaken = Some(now);
+                self.sealer.refuse(doubt);
                 state.failed(now);
             }
             Err(error) => {
@@ -252,10 +258,6 @@ impl Auditor {
             }
         }
         Ok(())
-    }
-
-    fn kind(&self, number: usize) -> &'static str {
-        self.sealer.places().get(number).map_or("", |place| place.kind())
     }
 
     /// The entry after which the log may begin.

@@ -114,7 +114,7 @@ pub enum AuditError {
         remedy: &'static str,
         /// What does not fit.
         #[source]
-        source: Doubt,
+        source: Box<Doubt>,
     },
     /// The log contradicts itself.
     #[error(
@@ -127,7 +127,7 @@ pub enum AuditError {
         database: PathBuf,
         /// What is wrong.
         #[source]
-        source: Doubt,
+        source: Box<Doubt>,
     },
     /// A place outside cannot be used.
     #[error("checkpoints cannot be kept outside of the database")]

@@ -8,7 +8,7 @@ use wfe_audit::{
     checkpoint::Checkpoint,
     export::{self, Exporter},
 };
-use wfe_core::audit::{Head, Position};
+use wfe_core::audit::{Hash, Head, Position};
 
 use super::{
     doubt::Doubt,
@@ -80,23 +80,24 @@ impl Sealer {
             return Err(ExportError::Ahead { after, head });
         }
         let hash = view.hash.ok_or(ExportError::Doubt(Doubt::Missing(wanted)))?;
-        Ok(self.pieces(Head { sequence: wanted, hash }, end))
+        Ok(self.pieces(end.log, Head { sequence: wanted, hash }, head))
     }
 
     fn pieces(
         self: Arc<Self>,
+        log: Hash,
         after: Head,
-        end: Checkpoint,
+        end: Position,
     ) -> impl Stream<Item = Result<Vec<u8>, ExportError>> + Send + use<> {
         try_stream! {
             let mut text = String::new();
             let now = self.clock().now();
-            let mut exporter = Exporter::begin(end.log, after, now, &mut text)?;
+            let mut exporter = Exporter::begin(log, after, now, &mut text)?;
             let mut signed = Signed { next: after.sequence, read: VecDeque::new() };
             signed.write(self.store(), &mut exporter, &mut text).await?;
-            while exporter.top().sequence < end.sequence {
+            while exporter.top().sequence < end {
                 let top = exporter.top().sequence;
-                let left = u32::try_from(end.sequence.0 - top.0).unwrap_or(PAGE).min(PAGE);
+                let left = u32::try_from(end.0 - top.0).unwrap_or(PAGE).min(PAGE);
                 let entries = self.store().entries(&LogScope::Everything, top, left).await?;
                 if entries.first().is_none_or(|entry| entry.sequence != top.next()) {
                     Err(self.gap(top).await?)?;

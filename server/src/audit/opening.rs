@@ -173,12 +173,16 @@ impl Opening {
     }
 
     fn not_the_signed(&self, place: &dyn Outside, source: Doubt) -> AuditError {
-        let (place, remedy) = (place.name(), place.remedy());
+        let (place, remedy, source) = (place.name(), place.remedy(), Box::new(source));
         AuditError::NotTheSigned { database: self.database(), place, remedy, source }
     }
 
+    fn damaged(&self, doubt: Doubt) -> AuditError {
+        AuditError::Damaged { database: self.database(), source: Box::new(doubt) }
+    }
+
     async fn look_at_chain(&self, sealed: &Sealed) -> Result<(), AuditError> {
-        let damaged = |source| AuditError::Damaged { database: self.database(), source };
+        let damaged = |doubt| self.damaged(doubt);
         if let Some(newest) = &sealed.newest {
             let of_newest = self.store.sealed(newest.sequence).await?;
             let doubt = doubt::of_checkpoint(newest, &of_newest.log, of_newest.hash);
@@ -199,9 +203,9 @@ impl Opening {
     fn key(&self, signer: Option<&KeyId>) -> Result<Chosen, AuditError> {
         let KeySettings { key: path, previous, lost } = &self.keys;
         let key = keys::read(path)?;
-        let signed = key.as_ref().is_some_and(|key| Some(&key.public().id()) == signer);
+        let ours = key.as_ref().is_some_and(|key| Some(&key.public().id()) == signer);
         // Once it has handed over, the previous key may be put away.
-        let previous_path = previous.as_ref().filter(|_| !signed && signer.is_some());
+        let previous_path = previous.as_ref().filter(|_| !ours && signer.is_some());
         let previous = previous_path.map(|path| keys::read(path)).transpose()?;
         let previous_file = previous.as_ref().map(|key| KeyFile::of(key.as_ref()));
         let (key_file, lost) = (KeyFile::of(key.as_ref()), lost.as_deref());
@@ -251,8 +255,7 @@ impl Opening {
         for checkpoint in sealed.newest.iter().chain(outside) {
             let signer = known.iter().find(|key| key.id() == checkpoint.key);
             if signer.is_some_and(|signer| checkpoint.verify(signer) == Signature::Wrong) {
-                let source = Doubt::Forged(checkpoint.sequence);
-                return Err(AuditError::Damaged { database: self.database(), source });
+                return Err(self.damaged(Doubt::Forged(checkpoint.sequence)));
             }
         }
         Ok(())

@@ -210,28 +210,31 @@ mod tests {
     #[test]
     fn what_is_next_follows_from_what_is_known() {
         let last = mk_checkpoint(10, 0);
-        let (seconds, here, there) =
-            (Duration::from_secs, mk_place(Some(10), None), mk_place(Some(9), None));
-        let later = mk_place(None, Some(32));
+        let seconds = Duration::from_secs;
+        let here = &[mk_place(Some(10), None)][..];
+        let there = &[mk_place(Some(9), None)][..];
+        let later = &[mk_place(None, Some(32))][..];
+        let here_and_there = &[mk_place(Some(10), None), mk_place(Some(9), None)][..];
+        let later_and_there = &[mk_place(None, Some(32)), mk_place(Some(9), None)][..];
         let sound = Trust::Sound;
         let (gone, may_be) = (Leftovers::Gone, Leftovers::MayBe);
         #[rustfmt::skip]
-        let table: [(&str, i64, u64, Trust, &[Place], Option<u64>, Leftovers, Step); 15] = [
-            ("all is done", 30, 10, sound, &[here.clone()], None, gone, Step::Rest(LOOK)),
-            ("a young entry waits for others", 30, 11, sound, &[here.clone()], None, gone, Step::Rest(LOOK)),
-            ("not past its time", 58, 11, sound, &[here.clone()], None, gone, Step::Rest(seconds(2))),
-            ("its time has come", 60, 11, sound, &[here.clone()], None, gone, Step::Sign),
-            ("nothing new is not signed again", 600, 10, sound, &[here.clone()], None, gone, Step::Rest(LOOK)),
-            ("many do not wait", 1, 1010, sound, &[here.clone()], None, gone, Step::Sign),
-            ("almost as many do", 1, 1009, sound, &[here.clone()], None, gone, Step::Rest(LOOK)),
-            ("what is signed is brought outside", 1, 11, sound, &[here.clone(), there.clone()], None, gone, Step::Publish(1)),
-            ("a place that failed is left alone", 30, 10, sound, &[later.clone()], None, gone, Step::Rest(seconds(2))),
-            ("another one is not", 30, 10, sound, &[later.clone(), there.clone()], None, gone, Step::Publish(1)),
-            ("what is old enough goes", 30, 10, sound, &[here.clone()], Some(5), may_be, Step::Prune(Position(5))),
-            ("and is deleted", 30, 10, sound, &[here.clone()], None, may_be, Step::Sweep),
-            ("another log is left alone", 600, 2000, Trust::Lost, &[there.clone()], Some(5), may_be, Step::Refuse),
-            ("a log that was shaken too", 12, 2000, Trust::Shaken(at(10)), &[there.clone()], Some(5), may_be, Step::Refuse),
-            ("until it is tried again", 15, 10, Trust::Shaken(at(10)), &[there.clone()], Some(5), may_be, Step::Sign),
+        let table = [
+            ("all is done", 30, 10, sound, here, None, gone, Step::Rest(LOOK)),
+            ("a young entry waits for others", 30, 11, sound, here, None, gone, Step::Rest(LOOK)),
+            ("not past its time", 58, 11, sound, here, None, gone, Step::Rest(seconds(2))),
+            ("its time has come", 60, 11, sound, here, None, gone, Step::Sign),
+            ("nothing new is not signed again", 600, 10, sound, here, None, gone, Step::Rest(LOOK)),
+            ("many do not wait", 1, 1010, sound, here, None, gone, Step::Sign),
+            ("almost as many do", 1, 1009, sound, here, None, gone, Step::Rest(LOOK)),
+            ("what is signed is brought outside", 1, 11, sound, here_and_there, None, gone, Step::Publish(1)),
+            ("a place that failed is left alone", 30, 10, sound, later, None, gone, Step::Rest(seconds(2))),
+            ("another one is not", 30, 10, sound, later_and_there, None, gone, Step::Publish(1)),
+            ("what is old enough goes", 30, 10, sound, here, Some(5), may_be, Step::Prune(Position(5))),
+            ("and is deleted", 30, 10, sound, here, None, may_be, Step::Sweep),
+            ("another log is left alone", 600, 2000, Trust::Lost, there, Some(5), may_be, Step::Refuse),
+            ("a log that was shaken too", 12, 2000, Trust::Shaken(at(10)), there, Some(5), may_be, Step::Refuse),
+            ("until it is tried again", 15, 10, Trust::Shaken(at(10)), there, Some(5), may_be, Step::Sign),
         ];
         for (case, now, head, trust, places, prunable, leftovers, step) in table {
             let situation = Situation {

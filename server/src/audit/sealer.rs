@@ -1,6 +1,6 @@
 //! Signs the head of the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 use wfe_audit::{
@@ -41,6 +41,8 @@ pub struct Sealer {
     status: AuditStatus,
     /// What was signed last, or found signed.
     last: Mutex<Checkpoint>,
+    /// What was found outside, and a restart alone can put right.
+    refused: OnceLock<Doubt>,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -66,7 +68,16 @@ impl Sealer {
             Some(last) if last.sequence == log.head.sequence => last,
             _ => store.seal(&Checkpoint::sign(log.id, log.head, now, &key)).await?,
         };
-        Ok(Self { store, file, clock, key, places, status, last: Mutex::new(last) })
+        Ok(Self {
+            store,
+            file,
+            clock,
+            key,
+            places,
+            status,
+            last: Mutex::new(last),
+            refused: OnceLock::new(),
+        })
     }
 
     /// The key that tells whether a checkpoint is right.
@@ -99,6 +110,13 @@ impl Sealer {
         &self.status
     }
 
+    /// Signs nothing any more: the log is not the one of a checkpoint outside.
+    pub(super) fn refuse(&self, doubt: Doubt) {
+        self.tell(Some(&doubt));
+        // The first one stands.
+        drop(self.refused.set(doubt));
+    }
+
     /// What was signed last, the log now, and what is doubtful about it.
     pub(super) async fn look(&self) -> Result<Look, StoreError> {
         let mut last = self.last.lock().await;
@@ -108,6 +126,7 @@ impl Sealer {
     async fn look_locked(&self, last: &mut Checkpoint) -> Result<Look, StoreError> {
         let view = self.store.sealed(last.sequence).await?;
         let doubt = doubt::of_log(last, &view, self.file.state(), &self.key.public());
+        let doubt = doubt.or_else(|| self.refused.get().cloned());
         if doubt.is_none()
             && let Some(newest) = &view.newest
             && newest.sequence > last.sequence
@@ -146,9 +165,10 @@ impl Sealer {
 
     fn tell(&self, doubt: Option<&Doubt>) {
         if self.status.set_doubt(doubt) {
-            match doubt {
-                Some(doubt) => tracing::error!(%doubt, "the log is not signed any more"),
-                None => tracing::info!("the log is signed again"),
+            if let Some(doubt) = doubt {
+                tracing::error!(%doubt, "the log is not signed any more");
+            } else {
+                tracing::info!("the log is signed again");
             }
         }
     }

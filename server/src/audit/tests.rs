@@ -244,6 +244,12 @@ async fn a_checkpoint_outside_that_the_log_does_not_have_stops_everything() {
     assert_eq!(world.shelf.kept.lock().unwrap().last(), Some(&strange), "it is left alone");
     let doubt = process.status.report().doubt;
     assert!(matches!(doubt, Some(Doubt::OtherLog { .. })), "{doubt:?}");
+    let signed = process.signed().await;
+    process.work(2).await;
+    world.clock.advance(TIMING.interval * 2);
+    process.look().await;
+    assert_eq!(process.signed().await, signed, "nothing is signed any more");
+    assert_eq!(process.status.report().doubt, doubt);
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ fn appended(path: &Path, more: &str) -> PathBuf {
 }
 
 /// The flags about the log, each of which is also a variable of the environment.
+#[expect(clippy::struct_field_names, reason = "the names of the settings")]
 #[derive(Debug, Clone, Default, Args, Serialize)]
 pub(super) struct AuditOverrides {
     /// PEM file with the Ed25519 key that signs the log; made when nothing was signed before

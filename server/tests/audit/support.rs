@@ -27,7 +27,7 @@ use wfe_runtime::process::Serving as _;
 use wfe_server::{Config, Server};
 
 /// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) type Client = ExecutionServiceClient<Channel>;
 

@@ -5,15 +5,20 @@ use std::fs;
 use tonic::Code;
 use wfe_audit::verify::{Finding, Verdict};
 
-use crate::support::{Home, Intruder, Running, verify_with};
+use crate::support::{Home, Intruder, Running, eventually, verify_with};
 
-/// A server that has signed what it did.
+/// A server that has signed what it did, inside and outside of the database.
 async fn signed(home: &Home) -> Running {
     let mut running = home.start().await;
     running.work(1..=3).await;
     let report = home.verify(&running.export().await);
     assert_eq!(report.verdict(), Verdict::Sound, "{:?}", report.findings);
     assert!(report.entries >= 12, "{report:?}");
+    eventually("it is outside", async || {
+        let newest = home.checkpoints().last().map(|newest| newest.sequence.0);
+        (newest >= Some(report.last)).then_some(())
+    })
+    .await;
     running
 }
 
@@ -40,9 +45,9 @@ async fn a_byte_that_is_changed_in_an_entry_is_named_by_verify_and_by_the_refusa
     let changed: Vec<u64> = report
         .findings
         .iter()
-        .filter_map(|finding| match finding {
-            Finding::Changed { sequence, .. } => Some(*sequence),
-            _ => None,
+        .filter_map(|finding| {
+            let Finding::Changed { sequence, .. } = finding else { return None };
+            Some(*sequence)
         })
         .collect();
     assert_eq!((changed, report.findings.len()), (vec![2], 1), "{:?}", report.findings);

@@ -58,7 +58,7 @@ pub(crate) async fn a_checkpoint_comes_back_as_it_was_signed<B: Backend>() {
 
     let kept = other.checkpoints(Position(0), 10).await.unwrap();
     assert_eq!(kept, [first.clone(), second.clone()]);
-    assert_eq!(other.checkpoints(Position(1), 10).await.unwrap(), [second.clone()]);
+    assert_eq!(other.checkpoints(Position(1), 10).await.unwrap(), [second]);
     assert_eq!(other.checkpoints(Position(0), 1).await.unwrap(), [first]);
     let before = async |second, place| {
         let found = other.checkpoint_before(at(second), Position(place)).await.unwrap();

@@ -158,7 +158,7 @@ impl Server {
             config.audit_timing(),
             format!("{:032x}", rand::random::<u128>()),
         );
-        let audit = sealer.status().clone();
+        let (audit, audit_key) = (sealer.status().clone(), sealer.public().id());
         let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
         let service = Service::new(
             ledger,
@@ -200,7 +200,7 @@ impl Server {
             &ended,
             serve_grpc(incoming, grpc::server(service, guard), probes.clone(), draining.clone()),
         ));
-        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
+        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], %audit_key, "serving");
         if config.authentication == Authentication::None {
             tracing::warn!(
                 grpc = %addresses[0],

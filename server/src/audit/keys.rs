@@ -34,7 +34,7 @@ pub(super) fn make(path: &Path) -> Result<SigningKey, AuditError> {
     write(&public_path(path), &key.public().to_pem(), Readers::Everybody, Existing::Replaced)
         .map_err(unwritable)?;
     write(path, &pem, Readers::Owner, Existing::Kept).map_err(unwritable)?;
-    tracing::info!(key = %key.public().id(), path = %path.display(), "made an audit key");
+    tracing::debug!(key = %key.public().id(), path = %path.display(), "made an audit key");
     Ok(key)
 }
 

@@ -11,15 +11,15 @@ use crate::{
     },
 };
 
-fn piece(text: &str) -> Result<ExportLogResponse, Status> {
-    Ok(ExportLogResponse { chunk: text.as_bytes().to_vec() })
+fn piece(text: &str) -> ExportLogResponse {
+    ExportLogResponse { chunk: text.as_bytes().to_vec() }
 }
 
 #[tokio::test]
 async fn the_pieces_of_an_export_are_one_file() {
     let server = serve(Service::default().export_log(|request| {
         assert_eq!(request.after, 7);
-        Ok(vec![piece("one\ntw"), piece("o\n")])
+        Ok(vec![Ok(piece("one\ntw")), Ok(piece("o\n"))])
     }))
     .await;
     let shell = Shell::at(&server.address());
@@ -37,11 +37,10 @@ async fn the_pieces_of_an_export_are_one_file() {
 
 #[tokio::test]
 async fn an_export_that_breaks_off_leaves_no_file() {
-    let server =
-        serve(Service::default().export_log(|_| {
-            Ok(vec![piece("one\n"), Err(Status::data_loss("entry 3 is missing"))])
-        }))
-        .await;
+    let server = serve(Service::default().export_log(|_| {
+        Ok(vec![Ok(piece("one\n")), Err(Status::data_loss("entry 3 is missing"))])
+    }))
+    .await;
     let shell = Shell::at(&server.address());
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("export.ndjson");

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
-    audit::{AuditArgs, AuditCommand, EvidenceArgs, KeygenArgs, TrustArgs, VerifyArgs},
+    audit::{AuditArgs, AuditCommand, EvidenceArgs, ExportArgs, KeygenArgs, TrustArgs, VerifyArgs},
     cancel::{CancelArgs, CancelKey, CancelModeArg},
     start::{StartArgs, WhenBlockedArg, WhenCoolingArg, WhenLockedArg},
     values::{Deadline, Moment, Parameter, Secret, Span},
@@ -132,7 +132,7 @@ pub enum Command {
     Target(TargetArgs),
     /// List the history of an execution, the oldest event first
     Events(EventsArgs),
-    /// Prove what is on record: make keys, verify exports, put evidence together; needs no server
+    /// Prove what is on record: export the log, make keys, verify exports, put evidence together
     Audit(AuditArgs),
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn dispatch(cli: Cli, context: &mut Context) -> Result<Exit, Er
         Command::Cancel(args) => cancel::run(context, global, args).await,
         Command::ClearBlock(args) => clear_block::run(context, global, args).await,
         Command::Target(args) => target::run(context, global, args).await,
-        Command::Audit(args) => audit::run(context, global, args.command),
+        Command::Audit(args) => audit::run(context, global, args.command).await,
         Command::Events(args) => events::run(context, global, args).await,
     }
 }

@@ -215,6 +215,12 @@ impl Access {
         Renewal { access: self.clone(), verb: method.verb(), scopes, subject }
     }
 
+    /// What lets a stream of the log go on for as long as the caller may have it.
+    pub fn renewal_of_log(&self, method: Method) -> Renewal {
+        let (verb, subject) = (method.verb(), Subject::Log);
+        Renewal { access: self.clone(), verb, scopes: vec![Scope::Cluster], subject }
+    }
+
     fn scopes(&self, execution: &Execution) -> Vec<Scope> {
         match &self.known {
             None => Vec::new(),

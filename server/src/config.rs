@@ -17,12 +17,14 @@ use wfe_runtime::{
 };
 
 mod args;
+mod audit;
 mod gates;
 
 /// A right that was taken away must not be believed for longer.
 const MAX_AUTHORIZATION_CACHE: Duration = Duration::from_mins(5);
 
 pub use args::Args;
+pub use audit::ConfigMapName;
 pub use gates::{CooldownScope, GateMode, Gates};
 
 /// The settings of a server.
@@ -61,6 +63,22 @@ pub struct Config {
     pub parameter_key: Option<PathBuf>,
     /// Names of parameters whose values are kept and shown by nobody: patterns with `*` and `?`.
     pub sensitive_parameters: SensitiveNames,
+    /// PEM file with the key that signs the log; `None` is beside the database.
+    pub audit_key: Option<PathBuf>,
+    /// PEM file with the key that signed until now, to rotate to another one.
+    pub audit_previous_key: Option<PathBuf>,
+    /// Id of the key that signed until now, when it is lost for ever.
+    pub audit_lost_key: Option<String>,
+    /// File that keeps signed checkpoints; `None` is beside the database.
+    pub audit_checkpoints: Option<PathBuf>,
+    /// ConfigMap, as namespace/name, that keeps the newest of them.
+    pub audit_checkpoint_config_map: Option<String>,
+    /// The log is signed this often, when there is something new.
+    #[serde(with = "humantime_serde")]
+    pub audit_checkpoint_interval: Duration,
+    /// How long entries of the log are kept; 0 is for ever.
+    #[serde(with = "humantime_serde")]
+    pub audit_retention: Duration,
     /// What runs workflows.
     pub engine: Engine,
     /// Namespace of the runs.
@@ -145,6 +163,13 @@ impl Default for Config {
             database: PathBuf::from("wfe.db"),
             parameter_key: None,
             sensitive_parameters: SensitiveNames::default(),
+            audit_key: None,
+            audit_previous_key: None,
+            audit_lost_key: None,
+            audit_checkpoints: None,
+            audit_checkpoint_config_map: None,
+            audit_checkpoint_interval: Duration::from_mins(1),
+            audit_retention: Duration::ZERO,
             engine: Engine::Tekton,
             namespace: "kubernaut-workflows".to_owned(),
             kubeconfig: None,
@@ -181,6 +206,7 @@ impl Config {
     /// What cannot be said by types.
     fn validate(&self) -> Result<(), String> {
         self.validate_door()?;
+        self.validate_audit()?;
         if !wfe_core::ids::is_dns_label(&self.namespace) {
             return Err(format!("namespace {:?} is not a DNS label", self.namespace));
         }

@@ -13,6 +13,7 @@ use wfe_core::{
 };
 
 use crate::{
+    audit::{Doubt, ExportError},
     auth::AccessError,
     store::{SettleError, StoreError},
     tekton::TektonError,
@@ -79,6 +80,25 @@ pub enum ServiceError {
         /// The newest revision.
         newest: u64,
     },
+    /// A place in the log is ahead of what exists.
+    #[error("the log is at {newest}, so there is nothing after {asked} to wait for")]
+    LogCursorAhead {
+        /// The place that was given.
+        asked: u64,
+        /// The newest place.
+        newest: u64,
+    },
+    /// A place in the log is older than what the log still holds.
+    #[error("the log goes back to {oldest} only: what came after {asked} was deleted for its age")]
+    CursorExpired {
+        /// The place that was given.
+        asked: u64,
+        /// The oldest place from which everything is still there.
+        oldest: u64,
+    },
+    /// The log is not the one that was signed.
+    #[error("the log is not the one that was signed: {0}")]
+    LogDamaged(Doubt),
     /// The contract has it, this version does not.
     #[error("{feature} is not available yet")]
     NotAvailable {
@@ -136,6 +156,10 @@ pub enum Code {
     RequestWithdrawn,
     /// The cursor is ahead of what exists.
     CursorAhead,
+    /// The cursor is older than what the log still holds.
+    CursorExpired,
+    /// The log is not the one that was signed.
+    LogDamaged,
     /// The contract has it, this version does not.
     NotAvailable,
     /// The store cannot be reached.
@@ -160,7 +184,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -173,6 +197,8 @@ impl Code {
         Self::RequestIdReused,
         Self::RequestWithdrawn,
         Self::CursorAhead,
+        Self::CursorExpired,
+        Self::LogDamaged,
         Self::NotAvailable,
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
@@ -200,6 +226,8 @@ impl Code {
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::RequestWithdrawn => "REQUEST_WITHDRAWN",
             Self::CursorAhead => "CURSOR_AHEAD",
+            Self::CursorExpired => "CURSOR_EXPIRED",
+            Self::LogDamaged => "LOG_DAMAGED",
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
@@ -235,7 +263,9 @@ impl ServiceError {
             Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
             Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
-            Self::CursorAhead { .. } => Code::CursorAhead,
+            Self::CursorAhead { .. } | Self::LogCursorAhead { .. } => Code::CursorAhead,
+            Self::CursorExpired { .. } => Code::CursorExpired,
+            Self::LogDamaged(_) => Code::LogDamaged,
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
@@ -258,6 +288,9 @@ impl ServiceError {
             | Self::RequestIdReused { .. }
             | Self::RequestWithdrawn(_)
             | Self::CursorAhead { .. }
+            | Self::LogCursorAhead { .. }
+            | Self::CursorExpired { .. }
+            | Self::LogDamaged(_)
             | Self::NotAvailable { .. }
             | Self::StoreUnavailable(_)
             | Self::ClusterUnavailable
@@ -289,6 +322,22 @@ impl From<StoreError> for ServiceError {
             StoreError::Refused { .. }
             | StoreError::Inconsistent { .. }
             | StoreError::RowCount { .. } => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<ExportError> for ServiceError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Expired { after, base } => {
+                Self::CursorExpired { asked: after.0, oldest: base.0 }
+            }
+            ExportError::Ahead { after, head } => {
+                Self::LogCursorAhead { asked: after.0, newest: head.0 }
+            }
+            ExportError::Doubt(doubt) => Self::LogDamaged(doubt),
+            ExportError::Store(error) => error.into(),
+            ExportError::Write(_) => Self::Internal(Box::new(error)),
         }
     }
 }

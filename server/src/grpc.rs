@@ -4,19 +4,23 @@
 use std::time::Instant;
 
 use tonic::{Request, Response, Status};
-use wfe_core::{access::Method, request::WhenLocked};
+use wfe_core::{
+    access::{Method, Scope},
+    request::WhenLocked,
+};
 use wfe_proto::v1::{
     self, execution_service_server::ExecutionService,
     execution_service_server::ExecutionServiceServer,
 };
 
 use crate::{
-    auth::Guard,
+    auth::{Guard, Subject},
     error::ServiceError,
     service::{Cancelled, Service, Started},
 };
 
 mod caller;
+mod export;
 mod from_proto;
 mod layer;
 mod page;
@@ -225,13 +229,27 @@ impl ExecutionService for Door {
         .await
     }
 
-    type ExportLogStream =
-        futures::stream::BoxStream<'static, Result<v1::ExportLogResponse, Status>>;
+    type ExportLogStream = export::ExportStream;
 
     async fn export_log(
         &self,
-        _request: Request<v1::ExportLogRequest>,
+        request: Request<v1::ExportLogRequest>,
     ) -> Result<Response<Self::ExportLogStream>, Status> {
-        Err(to_status(&from_proto::not_available("an export of the log")))
+        let opened = async {
+            let access = self.admit(&request).await?;
+            let after = from_proto::export_log(request.into_inner())?;
+            let (verb, scope) = (Method::ExportLog.verb(), Scope::Cluster);
+            access.require(verb, scope, Subject::Log).await?;
+            let pieces = self.service.export_log(after).await?;
+            let renewal = access.renewal_of_log(Method::ExportLog);
+            Ok(export::stream(pieces, renewal, self.service.metrics()))
+        }
+        .await;
+        opened.map(Response::new).map_err(|error: ServiceError| {
+            let (metrics, took) = (self.service.metrics(), std::time::Duration::ZERO);
+            metrics.call(Method::ExportLog.as_str(), Some(error.code()), took);
+            caller::tell_denial(metrics, Method::ExportLog, &error);
+            to_status(&error)
+        })
     }
 }

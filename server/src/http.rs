@@ -8,7 +8,10 @@ use wfe_runtime::{
     http::{self, Pages, WELL},
 };
 
-use crate::{metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
+use crate::{
+    audit::AuditStatus, clock::Clock, metrics::Metrics, reconcile::Queue, store::Store,
+    tekton::Tekton,
+};
 
 /// What readiness is read from.
 #[derive(Clone)]
@@ -16,6 +19,8 @@ pub struct Probes {
     store: Arc<dyn Store>,
     tekton: Arc<dyn Tekton>,
     queue: Arc<Queue>,
+    audit: AuditStatus,
+    clock: Arc<dyn Clock>,
     metrics: Metrics,
     draining: tokio_util::sync::CancellationToken,
 }
@@ -29,6 +34,9 @@ pub struct Readiness {
     pub store: String,
     /// The watches on the cluster.
     pub tekton: String,
+    /// Whether the log is signed, and what was signed kept outside of the database. Only a log that is
+    /// not the one that was signed makes the service unready.
+    pub audit: String,
     /// Whether the server takes calls.
     pub server: String,
 }
@@ -39,10 +47,12 @@ impl Probes {
         store: Arc<dyn Store>,
         tekton: Arc<dyn Tekton>,
         queue: Arc<Queue>,
+        audit: AuditStatus,
+        clock: Arc<dyn Clock>,
         metrics: Metrics,
         draining: tokio_util::sync::CancellationToken,
     ) -> Self {
-        Self { store, tekton, queue, metrics, draining }
+        Self { store, tekton, queue, audit, clock, metrics, draining }
     }
 
     /// How well each part is now.
@@ -54,8 +64,15 @@ impl Probes {
         };
         let tekton = self.tekton.health().problem().unwrap_or_else(|| WELL.to_owned());
         let server = if self.draining.is_cancelled() { "shutting down" } else { WELL }.to_owned();
-        let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL);
-        Readiness { ready, store, tekton, server }
+        let audit = self.audit.report();
+        let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL)
+            && audit.doubt.is_none();
+        let audit = match (audit.doubt, audit.failure) {
+            (Some(doubt), _) => format!("nothing is signed: {doubt}"),
+            (None, Some(failure)) => failure,
+            (None, None) => WELL.to_owned(),
+        };
+        Readiness { ready, store, tekton, audit, server }
     }
 }
 
@@ -74,6 +91,7 @@ impl Pages for Probes {
 
     fn metrics(&self) -> Result<Vec<u8>, impl std::error::Error + 'static> {
         let health = self.tekton.health();
+        self.metrics.set_audit(&self.audit, self.clock.now());
         self.metrics.set_watch(health.synced, health.age, self.queue.depth());
         self.metrics.render()
     }

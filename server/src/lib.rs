@@ -1,9 +1,11 @@
 //! The gRPC execution service: the shell around [`wfe_core`].
 //!
 //! A reader's order: [`service`] (one file per call), [`store`] and [`tekton`] (what it stands on),
-//! [`reconcile`] (what goes on after a call was answered), [`vault`] (how sensitive values are kept), [`auth`] (who calls, and what they may do),
+//! [`reconcile`] (what goes on after a call was answered), [`audit`] (proof of what happened), [`vault`]
+//! (how sensitive values are kept), [`auth`] (who calls, and what they may do),
 //! [`grpc`] (the door), [`config`] and [`server`] (how it is put together).
 
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;

@@ -14,7 +14,13 @@ use wfe_core::{
     execution::{Execution, Gate, StateCode},
 };
 
+mod audit;
+
+use audit::AuditMetrics;
+pub(crate) use audit::AuditWork;
+
 use crate::{
+    audit::AuditStatus,
     error::Code,
     store::observer::{Outcome as StoreOutcome, StoreObserver},
 };
@@ -51,6 +57,7 @@ pub struct Metrics {
     watch_synced: IntGauge,
     queue_depth: IntGauge,
     streams: IntGauge,
+    audit: AuditMetrics,
 }
 
 impl Metrics {
@@ -130,6 +137,7 @@ impl Metrics {
             )?,
             queue_depth: IntGauge::new("reconcile_queue", "Executions that wait to be looked at.")?,
             streams: IntGauge::new("watch_streams", "Watch calls that are open.")?,
+            audit: AuditMetrics::new(&registry)?,
             registry,
         };
         metrics.register()?;
@@ -255,6 +263,16 @@ impl Metrics {
                 .with_label_values(&[code.as_str()])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Something could not be done for the log.
+    pub(crate) fn audit_failed(&self, work: AuditWork) {
+        self.audit.failed(work);
+    }
+
+    /// Sets how the log and its checkpoints stand.
+    pub(crate) fn set_audit(&self, status: &AuditStatus, now: Timestamp) {
+        self.audit.set(status, now);
     }
 
     /// Sets what is only known when it is asked for.

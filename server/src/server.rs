@@ -13,6 +13,10 @@ use wfe_runtime::{
 };
 
 use crate::{
+    audit::{
+        AuditError, AuditStatus, Auditor, CheckpointFile, CheckpointMap, DatabaseFile,
+        NothingNeeded, Opening, Outside, Sealer,
+    },
     auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
     config::{Authentication, Config, Engine, Tls},
@@ -20,6 +24,7 @@ use crate::{
     http::Probes,
     ledger::Ledger,
     metrics::Metrics,
+    notify::Notifier,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
     store::{
@@ -77,6 +82,9 @@ pub enum StartError {
     /// The key of the sensitive parameters cannot be used.
     #[error(transparent)]
     ParameterKey(#[from] KeyError),
+    /// Database, audit key and checkpoints do not fit each other.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -115,21 +123,16 @@ impl Server {
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
         let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
+        let sealer = Arc::new(open_log(&config, &store, &clock).await?);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, doorman, (store, vault), &tekton, clock, metrics))
+        let parts = Parts { store, vault, sealer, tekton, clock, metrics };
+        Ok(Self::run(config, listeners, doorman, parts))
     }
 
-    fn run(
-        config: Config,
-        listeners: Listeners,
-        doorman: Doorman,
-        (store, vault): (Arc<dyn Store>, Arc<Vault>),
-        tekton: &Arc<dyn Tekton>,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-    ) -> Self {
+    fn run(config: Config, listeners: Listeners, doorman: Doorman, parts: Parts) -> Self {
+        let Parts { store, vault, sealer, tekton, clock, metrics } = parts;
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
         let policy = Policy {
             start_timeout: config.start_timeout,
@@ -137,9 +140,10 @@ impl Server {
             ..Policy::default()
         };
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
+        let notifier: Arc<Notifier> = Arc::default();
         let ledger = Ledger::new(
             Arc::clone(&store),
-            Arc::default(),
+            Arc::clone(&notifier),
             Arc::clone(&queue),
             config.gates.policy(),
             vault,
@@ -147,11 +151,20 @@ impl Server {
         );
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
-            Arc::clone(tekton),
+            Arc::clone(&tekton),
             Arc::clone(&clock),
             Arc::clone(&queue),
             policy,
         ));
+        let auditor = Auditor::new(
+            Arc::clone(&sealer),
+            notifier,
+            Arc::new(NothingNeeded),
+            metrics.clone(),
+            config.audit_timing(),
+            format!("{:032x}", rand::random::<u128>()),
+        );
+        let (audit, audit_key) = (sealer.status().clone(), sealer.public().id());
         let settings = Settings {
             namespace: config.namespace,
             heartbeat: config.heartbeat,
@@ -159,14 +172,15 @@ impl Server {
         };
         let service = Service::new(
             ledger,
-            Arc::clone(tekton),
-            clock,
+            Arc::clone(&tekton),
+            Arc::clone(&clock),
             metrics.clone(),
             settings,
             draining.clone(),
-        );
+        )
+        .with_log(sealer);
         let probes =
-            Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone());
+            Probes::new(Arc::clone(&store), tekton, queue, audit, clock, metrics, draining.clone());
 
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
@@ -182,6 +196,7 @@ impl Server {
             async move { follow_runs(&reconciler, stopping).await }
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        tasks.spawn(essential(&ended, auditor.run(stopping.clone())));
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),
@@ -195,7 +210,7 @@ impl Server {
             &ended,
             serve_grpc(incoming, grpc::server(service, guard), probes.clone(), draining.clone()),
         ));
-        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
+        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], %audit_key, "serving");
         if config.authentication == Authentication::None {
             tracing::warn!(
                 grpc = %addresses[0],
@@ -293,6 +308,42 @@ impl Doorman {
         };
         Ok(Self { guard, tls })
     }
+}
+
+/// What a server runs on.
+struct Parts {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    sealer: Arc<Sealer>,
+    tekton: Arc<dyn Tekton>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+/// Compares the log with what was signed, and finds the key that signs from now on.
+async fn open_log(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sealer, StartError> {
+    let path = &config.database;
+    let file = DatabaseFile::opened(path)
+        .map_err(|source| AuditError::File { path: path.clone(), source })?;
+    let mut places: Vec<Arc<dyn Outside>> =
+        vec![Arc::new(CheckpointFile::new(config.audit_checkpoint_file()))];
+    if let Some(map) = config.audit_config_map().map_err(SettingsError::wrong)? {
+        let client = cluster::client(config.kubeconfig.as_deref()).await?;
+        places.push(Arc::new(CheckpointMap::new(client, &map.namespace, &map.name)));
+    }
+    let opening = Opening {
+        store: Arc::clone(store),
+        file,
+        clock: Arc::clone(clock),
+        keys: config.audit_keys(),
+        places,
+        status: AuditStatus::default(),
+    };
+    Ok(opening.begin().await?)
 }
 
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {

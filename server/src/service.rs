@@ -18,6 +18,7 @@ use wfe_core::{
 };
 
 use crate::{
+    audit::Sealer,
     clock::{Clock, Ids},
     error::ServiceError,
     ledger::Ledger,
@@ -30,6 +31,7 @@ use crate::{
 
 mod cancel;
 mod clear;
+mod export;
 mod start;
 mod watch;
 
@@ -66,6 +68,7 @@ pub struct Service {
     metrics: Metrics,
     settings: Settings,
     draining: CancellationToken,
+    log: Option<Arc<Sealer>>,
 }
 
 /// What can be set about the service.
@@ -89,13 +92,19 @@ impl Service {
         settings: Settings,
         draining: CancellationToken,
     ) -> Self {
-        Self { ledger, tekton, clock, ids: Arc::default(), metrics, settings, draining }
+        Self { ledger, tekton, clock, ids: Arc::default(), metrics, settings, draining, log: None }
     }
 
     /// The same with these ids.
     #[cfg(test)]
     pub(crate) fn with_ids(self, ids: Ids) -> Self {
         Self { ids: Arc::new(ids), ..self }
+    }
+
+    /// The same, with a log that is signed and can be exported.
+    #[must_use]
+    pub fn with_log(self, log: Arc<Sealer>) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// The namespace of the runs.

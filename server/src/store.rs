@@ -29,9 +29,13 @@ mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod observer;
+mod seals;
 pub mod sqlite;
 
-pub use self::journal::{Journal, Lease, LeaseWish, Log, LogScope};
+pub use self::{
+    journal::{Journal, Lease, LeaseWish, Log, LogScope},
+    seals::{Sealed, Seals},
+};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;
@@ -53,7 +57,7 @@ pub type ClearDecider<'a> =
 ///
 /// A caller may drop any call at any point: what the call writes is then kept whole or not at all.
 #[async_trait]
-pub trait Store: Journal {
+pub trait Store: Journal + Seals {
     /// Decides and writes a Start. An accepted or attached request is kept, so that its repetition is
     /// recognised for ever; a refusal writes nothing.
     async fn start(

@@ -80,6 +80,11 @@ fn the_defaults_on_the_page_are_the_defaults() {
             "tls_secret",
             "client_ca",
             "parameter_key",
+            "audit_key",
+            "audit_previous_key",
+            "audit_lost_key",
+            "audit_checkpoints",
+            "audit_checkpoint_config_map",
         ]
         .contains(&&**key);
         assert_eq!(default.is_empty(), ungiven, "{key}");

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use wfe_core::{
     access::Verb,
     actor::Actor,
+    audit::Position,
     execution::{Closed, Hold},
     gates::BlockReason,
     ids::{ClusterId, ExecutionId},
@@ -19,6 +20,7 @@ use wfe_core::{
 };
 use wfe_runtime::cluster::CallError;
 use wfe_server::{
+    audit::Doubt,
     auth::{AccessError, ReviewError, Subject, Unauthenticated},
     error::{Code, ServiceError},
     grpc::to_status,
@@ -91,6 +93,9 @@ fn errors() -> Vec<ServiceError> {
             at: Timestamp::UNIX_EPOCH,
         })),
         ServiceError::CursorAhead { id, asked: 9, newest: 7 },
+        ServiceError::LogCursorAhead { asked: 9, newest: 7 },
+        ServiceError::CursorExpired { asked: 3, oldest: 7 },
+        ServiceError::LogDamaged(Doubt::Missing(Position(3))),
         ServiceError::NotAvailable { feature: "an inline workflow" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,

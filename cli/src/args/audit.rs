@@ -12,6 +12,7 @@ use super::values::Moment;
 #[command(after_help = "\
 Examples:
   wfe audit keygen audit.pem
+  wfe audit export export.ndjson
   wfe audit verify export.ndjson --key audit.pem.pub
   wfe audit evidence export.ndjson --key audit.pem.pub --from 2026-10-01 --to 2027-01-01 --dir q4")]
 pub struct AuditArgs {
@@ -23,12 +24,32 @@ pub struct AuditArgs {
 /// What to do with the record.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
+    /// Export the log of the server; the others need no server
+    Export(ExportArgs),
     /// Make a key that signs checkpoints
     Keygen(KeygenArgs),
     /// Tell whether an export is what the service wrote, and what was changed where
     Verify(VerifyArgs),
     /// Put together what an auditor asks for of a period, in files that people can read
     Evidence(EvidenceArgs),
+}
+
+/// Arguments of `wfe audit export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wfe audit export export.ndjson
+  wfe audit export later.ndjson --after 120000
+
+Needs the right to audit workflowexecutions in the whole cluster. The file appears when the export
+is whole; what was there is replaced. Its end is signed, so that nothing is taken from it unseen.")]
+pub struct ExportArgs {
+    /// Where the export is written; - is the standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Begin after this entry; 0 is all that the log still holds
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub after: i64,
 }
 
 /// Arguments of `wfe audit keygen`.

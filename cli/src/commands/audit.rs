@@ -1,6 +1,8 @@
-//! `wfe audit`: keys, verification and evidence. Reads and writes files, and asks no server.
+//! `wfe audit`: exports, keys, verification and evidence. But for the export it reads and writes files,
+//! and asks no server.
 
 mod evidence;
+mod export;
 mod keygen;
 mod verify;
 
@@ -13,12 +15,13 @@ use crate::{
     exit::Exit,
 };
 
-pub(super) fn run(
+pub(super) async fn run(
     context: &mut Context,
     global: &Global,
     command: AuditCommand,
 ) -> Result<Exit, Error> {
     match command {
+        AuditCommand::Export(args) => export::run(context, global, &args).await,
         AuditCommand::Keygen(args) => keygen::run(context, global, &args),
         AuditCommand::Verify(args) => verify::run(context, global, &args),
         AuditCommand::Evidence(args) => evidence::run(context, global, &args),
@@ -32,5 +35,7 @@ const fn exit(verdict: Verdict) -> Exit {
     }
 }
 
+#[cfg(test)]
+mod export_tests;
 #[cfg(test)]
 mod tests;

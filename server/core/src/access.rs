@@ -39,11 +39,13 @@ pub enum Method {
     GetTarget,
     /// ListEvents.
     ListEvents,
+    /// ExportLog.
+    ExportLog,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Watch,
         Self::Cancel,
@@ -52,6 +54,7 @@ impl Method {
         Self::List,
         Self::GetTarget,
         Self::ListEvents,
+        Self::ExportLog,
     ];
 
     /// The name in the contract.
@@ -65,6 +68,7 @@ impl Method {
             Self::List => "List",
             Self::GetTarget => "GetTarget",
             Self::ListEvents => "ListEvents",
+            Self::ExportLog => "ExportLog",
         }
     }
 
@@ -77,6 +81,7 @@ impl Method {
             Self::ClearBlock => Verb::ClearBlock,
             Self::Get | Self::GetTarget | Self::ListEvents => Verb::Get,
             Self::List => Verb::List,
+            Self::ExportLog => Verb::Audit,
         }
     }
 }
@@ -96,6 +101,8 @@ pub enum Verb {
     Cancel,
     /// Open the block of a target.
     ClearBlock,
+    /// Export the log, always of the whole cluster.
+    Audit,
 }
 
 impl Verb {
@@ -108,6 +115,7 @@ impl Verb {
             Self::Watch => "watch",
             Self::Cancel => "cancel",
             Self::ClearBlock => "clearblock",
+            Self::Audit => "audit",
         }
     }
 }

@@ -82,6 +82,8 @@ pub enum Subject {
     Request(RequestId),
     /// A target.
     Target(Box<TargetKey>),
+    /// The log.
+    Log,
 }
 
 impl fmt::Display for Subject {
@@ -89,6 +91,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Execution(id) => write!(f, "execution {id} is hidden, or there is none"),
             Self::Request(id) => write!(f, "request {id} is hidden, or there is none"),
+            Self::Log => write!(f, "the log needs the right in {}", Scope::Cluster),
             Self::Target(key) => {
                 write!(f, "{key} needs the right in {}", Scope::of_target(&key.target))
             }

@@ -6,7 +6,7 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{Authentication, Engine, gates::GateOverrides};
+use super::{Authentication, Engine, audit::AuditOverrides, gates::GateOverrides};
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -72,6 +72,8 @@ pub struct Args {
     /// them [default: the usual names of passwords, tokens and keys]
     #[arg(long, env = "WFE_SENSITIVE_PARAMETERS", value_delimiter = ',', value_name = "PATTERN")]
     sensitive_parameters: Option<Vec<String>>,
+    #[command(flatten)]
+    audit: AuditOverrides,
     /// What runs workflows [default: tekton]
     #[arg(long, env = "WFE_ENGINE", value_enum)]
     engine: Option<Engine>,
@@ -135,6 +137,8 @@ pub(super) struct Overrides {
     client_ca: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<PathBuf>,
+    #[serde(flatten)]
+    audit: AuditOverrides,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter_key: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,6 +185,7 @@ impl Args {
             database,
             parameter_key,
             sensitive_parameters,
+            audit,
             engine,
             namespace,
             kubeconfig,
@@ -209,6 +214,7 @@ impl Args {
             database,
             parameter_key,
             sensitive_parameters,
+            audit,
             engine,
             namespace,
             kubeconfig,

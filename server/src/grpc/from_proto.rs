@@ -28,11 +28,13 @@ use crate::{
 
 mod cancel;
 mod clear_block;
+mod export_log;
 mod on_behalf_of;
 mod parameters;
 
 pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
+pub(super) use export_log::export_log;
 pub(super) use on_behalf_of::on_behalf_of;
 use parameters::Sensitive;
 

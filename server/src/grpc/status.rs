@@ -40,6 +40,10 @@ const MAX_FIELD_CHARS: usize = 100;
 /// At most this many characters of the description of what is right.
 const MAX_RULE_CHARS: usize = 160;
 
+/// What is wrong with a cursor.
+const AHEAD: &str = "is ahead of what exists";
+const EXPIRED: &str = "is older than what the log still holds";
+
 /// The status of an error. Errors of the service itself are logged here, once.
 pub fn to_status(error: &ServiceError) -> Status {
     let mut details = ErrorDetails::new();
@@ -100,11 +104,13 @@ pub fn to_status(error: &ServiceError) -> Status {
             details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
             Grpc::FailedPrecondition
         }
-        ServiceError::CursorAhead { newest, .. } => {
-            metadata.insert("newest".to_owned(), newest.to_string());
-            details.add_bad_request_violation("after", "is ahead of what exists");
-            Grpc::OutOfRange
+        ServiceError::CursorExpired { oldest, .. } => {
+            out_of_range(&mut details, &mut metadata, ("oldest", *oldest, EXPIRED))
         }
+        ServiceError::CursorAhead { newest, .. } | ServiceError::LogCursorAhead { newest, .. } => {
+            out_of_range(&mut details, &mut metadata, ("newest", *newest, AHEAD))
+        }
+        ServiceError::LogDamaged(_) => Grpc::DataLoss,
         ServiceError::NotAvailable { feature } => {
             metadata.insert("feature".to_owned(), (*feature).to_owned());
             Grpc::Unimplemented
@@ -133,13 +139,24 @@ pub fn to_status(error: &ServiceError) -> Status {
         }
         ServiceError::Internal(_) => Grpc::Internal,
     };
-    if grpc == Grpc::Internal {
+    if grpc == Grpc::Internal || grpc == Grpc::DataLoss {
         tracing::error!(error = chain(error), "a call failed");
     } else if grpc == Grpc::Unavailable && error.code() != Code::Draining {
         tracing::warn!(error = chain(error), "a call was put off");
     }
     details.set_error_info(error.code().as_str(), ERROR_DOMAIN, metadata);
     Status::with_error_details(grpc, text(error), details)
+}
+
+/// A cursor leads to where nothing is; `bound` is the next one that would do.
+fn out_of_range(
+    details: &mut ErrorDetails,
+    metadata: &mut HashMap<String, String>,
+    (bound, place, problem): (&str, u64, &str),
+) -> Grpc {
+    metadata.insert(bound.to_owned(), place.to_string());
+    details.add_bad_request_violation("after", problem);
+    Grpc::OutOfRange
 }
 
 fn tell_target(metadata: &mut HashMap<String, String>, target: &TargetKey) {

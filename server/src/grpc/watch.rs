@@ -29,7 +29,7 @@ pub(super) fn stream(
     renewal: Renewal,
     service: &Service,
 ) -> WatchStream {
-    let mut ended = Ended { metrics: service.metrics().clone(), begin: Instant::now(), code: None };
+    let mut ended = Ended::of(Method::Watch, service.metrics());
     let namespace = service.namespace().to_owned();
     Box::pin(try_stream! {
         let mut updates = pin!(updates);
@@ -66,21 +66,28 @@ fn message(update: &Update, namespace: &str) -> v1::WatchResponse {
 }
 
 /// Measures the call when the stream is dropped, whichever way it ended.
-struct Ended {
+pub(super) struct Ended {
+    method: Method,
     metrics: Metrics,
     begin: Instant,
     code: Option<Code>,
 }
 
 impl Ended {
-    fn end_with(&mut self, error: &ServiceError) {
+    /// The call begins.
+    pub(super) fn of(method: Method, metrics: &Metrics) -> Self {
+        Self { method, metrics: metrics.clone(), begin: Instant::now(), code: None }
+    }
+
+    /// It ends with an error.
+    pub(super) fn end_with(&mut self, error: &ServiceError) {
         self.code = Some(error.code());
-        tell_denial(&self.metrics, Method::Watch, error);
+        tell_denial(&self.metrics, self.method, error);
     }
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.metrics.call("Watch", self.code, self.begin.elapsed());
+        self.metrics.call(self.method.as_str(), self.code, self.begin.elapsed());
     }
 }

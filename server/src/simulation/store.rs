@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use wfe_audit::checkpoint::Checkpoint;
 use wfe_core::{
     audit::{Entry, Head, Position, Record},
     clear::{Attempt, ClearDecision},
@@ -20,9 +22,9 @@ use wfe_core::{
 
 use super::{executor::Owner, world::World};
 use crate::store::{
-    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, SettleDecider,
-    SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
-    memory::MemoryStore,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sealed, Seals,
+    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    WithdrawDecider, memory::MemoryStore,
 };
 use crate::{
     tekton::{Tekton as _, simulator::Simulator},
@@ -140,6 +142,37 @@ impl Journal for TroubledStore {
 
     async fn lease(&self, wish: &LeaseWish<'_>) -> Result<Option<Lease>, StoreError> {
         self.read("lease", self.inner.lease(wish)).await
+    }
+}
+
+#[async_trait]
+impl Seals for TroubledStore {
+    async fn sealed(&self, place: Position) -> Result<Sealed, StoreError> {
+        self.read("sealed", self.inner.sealed(place)).await
+    }
+
+    async fn seal(&self, checkpoint: &Checkpoint) -> Result<Checkpoint, StoreError> {
+        self.read("seal", self.inner.seal(checkpoint)).await
+    }
+
+    async fn checkpoints(&self, from: Position, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
+        self.read("checkpoints", self.inner.checkpoints(from, limit)).await
+    }
+
+    async fn checkpoint_before(
+        &self,
+        at: Timestamp,
+        place: Position,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        self.read("checkpoint_before", self.inner.checkpoint_before(at, place)).await
+    }
+
+    async fn prune(&self, through: Position, at: Timestamp) -> Result<Log, StoreError> {
+        self.read("prune", self.inner.prune(through, at)).await
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        self.read("sweep", self.inner.sweep(limit)).await
     }
 }
 

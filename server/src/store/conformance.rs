@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use wfe_core::{
-    audit::{Logged, Stream, What},
+    audit::{Logged, Position, Stream, What},
     event::Event,
     execution::{Execution, StateCode},
     ids::{ExecutionId, Revision},
@@ -19,6 +19,7 @@ pub(crate) mod durability;
 pub(crate) mod journal;
 pub(crate) mod model;
 pub(crate) mod read;
+pub(crate) mod seals;
 pub(crate) mod settle;
 pub(crate) mod start;
 pub(crate) mod withdraw;
@@ -103,6 +104,13 @@ macro_rules! suite {
                 entries_are_found_by_target_and_correlation_id;
                 a_lease_is_one_processs_at_a_time;
             );
+            properties::each!($backend; seals:
+                a_checkpoint_comes_back_as_it_was_signed;
+                the_first_checkpoint_of_an_entry_stands;
+                what_is_no_entry_of_the_log_is_not_signed;
+                a_log_is_pruned_at_a_checkpoint_and_goes_on;
+                what_was_pruned_is_deleted_piece_by_piece;
+            );
             properties::each!($backend; durability:
                 what_was_committed_is_there_after_a_kill;
                 two_stores_on_one_database_agree;
@@ -173,7 +181,8 @@ async fn history(store: &dyn Store, execution: &Execution) -> Vec<Event> {
     events
 }
 
-/// Every entry of the log, which must be sound: one order, chained, each stream without gaps.
+/// Every entry of the log, which must be sound: one order, chained, each stream without gaps. Of a log
+/// that was pruned a stream may begin later.
 pub(crate) async fn sound_log(store: &dyn Store) -> Vec<Logged> {
     let log = store.log().await.unwrap();
     let entries = store.entries(&LogScope::Everything, log.base.sequence, u32::MAX).await.unwrap();
@@ -184,7 +193,9 @@ pub(crate) async fn sound_log(store: &dyn Store) -> Vec<Logged> {
         let read = entry.read().unwrap();
         assert_eq!(entry.hash, head.hash.follow(entry.text.as_bytes()), "{}", entry.text);
         assert_eq!((entry.sequence, read.sequence), (head.sequence.next(), head.sequence.next()));
-        let number = streams.entry(read.stream.clone()).or_default();
+        let pruned = log.base.sequence > Position(0);
+        let first = if pruned { read.revision - 1 } else { 0 };
+        let number = streams.entry(read.stream.clone()).or_insert(first);
         *number += 1;
         assert_eq!(read.revision, *number, "{}", entry.text);
         head = entry.head();

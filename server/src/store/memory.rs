@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use wfe_audit::checkpoint::Checkpoint;
 use wfe_core::{
     audit::{Entry, Hash, Head, Numbering, Position, Record, Stream},
     clear::{Attempt, ClearDecision, ClearView, Clearance, Outcome},
@@ -28,8 +29,8 @@ use wfe_core::{
 };
 
 use super::{
-    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sequence,
-    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sealed, Seals,
+    Sequence, SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
     WithdrawDecider,
 };
 
@@ -37,6 +38,7 @@ use crate::vault::Fingerprint;
 
 mod checks;
 mod journal;
+mod seals;
 
 /// What several stores keep together. Stays when all of them are gone.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +64,11 @@ struct Tables {
     attempts: Vec<(TargetKey, Attempt)>,
     /// Clearances of the blocks that these executions caused.
     cleared: BTreeMap<ExecutionId, Clearance>,
+    /// All that was not deleted, in order.
     log: Vec<(Record, Entry)>,
+    /// Where the log begins, when that is not the beginning.
+    base: Option<Head>,
+    checkpoints: BTreeMap<Position, Checkpoint>,
     /// The last number of each stream.
     streams: BTreeMap<Stream, u64>,
     leases: BTreeMap<&'static str, (String, Lease)>,

@@ -481,3 +481,19 @@ async fn to_follow_the_holder_of_a_target_one_must_be_allowed_to_see_it() {
         eventually("the right is there", async || alice.start(attach()).await.ok()).await;
     assert_eq!(attached.into_inner().execution.unwrap().id, held);
 }
+
+#[tokio::test]
+async fn the_log_is_for_those_who_may_audit_the_whole_cluster() {
+    let guarded = Guarded::start(&[("alice", "audit", "default"), ("bob", "audit", "")]).await;
+    let export = async |user: &str| {
+        let mut caller = guarded.caller(user).await;
+        caller.export_log(v1::ExportLogRequest { after: 0 }).await.map(drop).unwrap_err()
+    };
+    for user in ["alice", "root"] {
+        let status = export(user).await;
+        assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+        assert!(status.message().contains("the log needs the right in the whole cluster"));
+    }
+    // He is let through; there is no log here that is signed.
+    assert_eq!(export("bob").await.code(), Code::Unimplemented);
+}

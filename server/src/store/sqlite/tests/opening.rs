@@ -149,12 +149,13 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data
         ALTER TABLE targets DROP COLUMN failed_execution;
         ALTER TABLE targets DROP COLUMN failures; ALTER TABLE targets DROP COLUMN successes;
         DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
-        DROP TRIGGER events_on_record; DROP TABLE log; DROP TABLE log_base;
+        DROP TRIGGER events_on_record; DROP TABLE checkpoints; DROP TABLE log; DROP TABLE log_base;
         DROP TABLE log_streams; DROP TABLE leases;
         DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     let left: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%' OR sql LIKE '%block%' OR sql LIKE '%log%'
+        OR sql LIKE '%checkpoint%'
         UNION SELECT description FROM _sqlx_migrations",
     )
     .fetch_all(&mut connection)

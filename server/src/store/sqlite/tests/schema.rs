@@ -352,10 +352,50 @@ const REFUSED: &[(&str, &str)] = &[
     ("log_kept", "DELETE FROM log WHERE sequence = 1"),
     ("log_base_one", "INSERT INTO log_base SELECT 2, log, sequence, hash FROM log_base"),
     ("log_base_kept", "DELETE FROM log_base"),
-    ("log_base_moves_on", "UPDATE log_base SET log = hash, sequence = 0"),
-    ("log_base_moves_on", "UPDATE log_base SET sequence = 2"),
-    ("log_base_moves_on", "UPDATE log_base SET sequence = 999999"),
-    ("log_base_whole", "DROP TRIGGER log_base_moves_on; UPDATE log_base SET hash = zeroblob(32)"),
+    (
+        "log_base_moves_on",
+        "DROP TRIGGER log_base_signed; UPDATE log_base SET log = hash, sequence = 0",
+    ),
+    ("log_base_moves_on", "DROP TRIGGER log_base_signed; UPDATE log_base SET sequence = 2"),
+    ("log_base_moves_on", "DROP TRIGGER log_base_signed; UPDATE log_base SET sequence = 999999"),
+    (
+        "log_base_whole",
+        "DROP TRIGGER log_base_signed; DROP TRIGGER log_base_moves_on; UPDATE log_base SET hash = zeroblob(32)",
+    ),
+    (
+        "log_base_signed",
+        "DROP TRIGGER log_base_moves_on;
+         UPDATE log_base SET sequence = 2, hash = (SELECT hash FROM log WHERE sequence = 2)",
+    ),
+    (
+        "checkpoints_sequence",
+        "DROP TRIGGER checkpoints_of_the_log; INSERT INTO checkpoints VALUES (-1, zeroblob(32), 0, 'k', 's')",
+    ),
+    (
+        "checkpoints_hash",
+        "DROP TRIGGER checkpoints_of_the_log; INSERT INTO checkpoints VALUES (1, X'00', 0, 'k', 's')",
+    ),
+    ("checkpoints_key", "INSERT INTO checkpoints SELECT sequence, hash, 0, '', 's' FROM log_base"),
+    (
+        "checkpoints_signature",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', '' FROM log_base",
+    ),
+    ("checkpoints_of_the_log", "INSERT INTO checkpoints VALUES (2, zeroblob(32), 0, 'k', 's')"),
+    (
+        "checkpoints_rise",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 2;
+         INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 1",
+    ),
+    (
+        "checkpoints_immutable",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 2;
+         UPDATE checkpoints SET at = 1",
+    ),
+    (
+        "checkpoints_kept",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 2;
+         DELETE FROM checkpoints",
+    ),
     ("log_streams_revision", "INSERT INTO log_streams VALUES ('security', 0)"),
     (
         "events_on_record",

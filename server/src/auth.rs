@@ -167,10 +167,7 @@ impl Access {
             Some(known) => known.reviewed.bridges.trust(&self.actor),
         };
         if somebody.is_some() && !believed {
-            return Err(AccessError::NotTrusted {
-                user: self.actor.user.clone(),
-                address: self.actor.address.clone(),
-            });
+            return Err(AccessError::NotTrusted { actor: Box::new(self.actor.clone()) });
         }
         Ok(Actor { on_behalf_of: somebody, ..self.actor.clone() })
     }
@@ -200,12 +197,7 @@ impl Access {
 
     /// The refusal. It is the same for what is hidden and for what does not exist.
     pub fn denied(&self, verb: Verb, subject: Subject) -> AccessError {
-        AccessError::Denied {
-            user: self.actor.user.clone(),
-            address: self.actor.address.clone(),
-            verb,
-            subject,
-        }
+        AccessError::Denied { actor: Box::new(self.actor.clone()), verb, subject }
     }
 
     /// What lets a stream about `execution` go on for as long as the caller may have it.
@@ -246,6 +238,11 @@ pub struct Renewal {
 }
 
 impl Renewal {
+    /// Who reads the stream.
+    pub const fn actor(&self) -> &Actor {
+        self.access.actor()
+    }
+
     /// Refuses when the caller is no longer known, is somebody else, or has lost the right.
     pub async fn check(&self) -> Result<(), AccessError> {
         if let Some(known) = &self.access.known {

@@ -1,7 +1,7 @@
 //! The door: messages in, messages out. Handlers parse, call the service and convert; what is right
 //! or wrong is decided behind them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tonic::{Request, Response, Status};
 use wfe_core::{access::Method, request::WhenLocked};
@@ -54,10 +54,13 @@ impl Door {
         let answer = call.await;
         let code = answer.as_ref().err().map(ServiceError::code);
         self.service.metrics().call(method.as_str(), code, begin.elapsed());
-        answer.map(Response::new).map_err(|error| {
-            caller::tell_denial(self.service.metrics(), method, &error);
-            to_status(&error)
-        })
+        match answer {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(error) => {
+                caller::tell_denial(&self.service, method, &error).await;
+                Err(to_status(&error))
+            }
+        }
     }
 }
 
@@ -68,7 +71,7 @@ impl ExecutionService for Door {
         request: Request<v1::StartRequest>,
     ) -> Result<Response<v1::StartResponse>, Status> {
         self.answer(Method::Start, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Start, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
             let (start, mode) = from_proto::start(message)?;
@@ -101,7 +104,7 @@ impl ExecutionService for Door {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let opened = async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Watch, &request).await?;
             let (id, after) = from_proto::watch(request.into_inner())?;
             let execution = Box::pin(self.seen(&access, Method::Watch, &id.into())).await?;
             let renewal = access.renewal(Method::Watch, &execution);
@@ -109,11 +112,15 @@ impl ExecutionService for Door {
             Ok(watch::stream(updates, renewal, &self.service))
         }
         .await;
-        opened.map(Response::new).map_err(|error: ServiceError| {
-            self.service.metrics().call("Watch", Some(error.code()), std::time::Duration::ZERO);
-            caller::tell_denial(self.service.metrics(), Method::Watch, &error);
-            to_status(&error)
-        })
+        match opened {
+            Ok(stream) => Ok(Response::new(stream)),
+            Err(error) => {
+                let error: ServiceError = error;
+                self.service.metrics().call("Watch", Some(error.code()), Duration::ZERO);
+                caller::tell_denial(&self.service, Method::Watch, &error).await;
+                Err(to_status(&error))
+            }
+        }
     }
 
     async fn cancel(
@@ -121,7 +128,7 @@ impl ExecutionService for Door {
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         self.answer(Method::Cancel, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Cancel, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
             let (key, reason) = from_proto::cancel(message)?;
@@ -150,7 +157,7 @@ impl ExecutionService for Door {
         request: Request<v1::ClearBlockRequest>,
     ) -> Result<Response<v1::ClearBlockResponse>, Status> {
         self.answer(Method::ClearBlock, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::ClearBlock, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
             let asked = from_proto::clear_block(message)?;
@@ -173,7 +180,7 @@ impl ExecutionService for Door {
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetResponse>, Status> {
         self.answer(Method::Get, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Get, &request).await?;
             let key = from_proto::get(request.into_inner())?;
             let execution = Box::pin(self.seen(&access, Method::Get, &key)).await?;
             let execution = Some(to_proto::execution(&execution, self.service.namespace()));
@@ -187,7 +194,7 @@ impl ExecutionService for Door {
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
         self.answer(Method::List, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::List, &request).await?;
             let (filter, page) = from_proto::list(request.into_inner())?;
             let (listed, next) = self.page(&access, &filter, page).await?;
             Ok(to_proto::list(&listed, next, &filter, self.service.namespace()))
@@ -200,7 +207,7 @@ impl ExecutionService for Door {
         request: Request<v1::GetTargetRequest>,
     ) -> Result<Response<v1::GetTargetResponse>, Status> {
         self.answer(Method::GetTarget, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::GetTarget, &request).await?;
             let v1::GetTargetRequest { target, cluster_id } = request.into_inner();
             let key = from_proto::target_key(&target, &cluster_id)?;
             self.require(&access, Method::GetTarget, &key).await?;
@@ -215,7 +222,7 @@ impl ExecutionService for Door {
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         self.answer(Method::ListEvents, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::ListEvents, &request).await?;
             let (id, after, limit) = from_proto::list_events(request.into_inner())?;
             Box::pin(self.allowed(&access, Method::ListEvents, &id.into())).await?;
             let events = self.service.events(id, after, limit).await?;

@@ -138,7 +138,8 @@ impl Server {
             Arc::clone(&queue),
             config.gates.policy(),
             metrics.clone(),
-        );
+        )
+        .with_summary_interval(config.audit_summary_interval);
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
             Arc::clone(tekton),
@@ -146,6 +147,10 @@ impl Server {
             Arc::clone(&queue),
             policy,
         ));
+        let summing = {
+            let (ledger, clock, stopping) = (ledger.clone(), Arc::clone(&clock), stopping.clone());
+            async move { ledger.tries().sum_up(&*clock, stopping).await }
+        };
         let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
         let service = Service::new(
             ledger,
@@ -172,6 +177,7 @@ impl Server {
             async move { follow_runs(&reconciler, stopping).await }
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        tasks.spawn(essential(&ended, summing));
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),

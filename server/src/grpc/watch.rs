@@ -8,14 +8,17 @@ use std::{
 use async_stream::try_stream;
 use futures::{Stream, StreamExt as _};
 use tonic::Status;
-use wfe_core::access::Method;
+use wfe_core::{access::Method, actor::Actor};
 use wfe_proto::v1::{self, watch_response};
 
-use super::{caller::tell_denial, status::to_status, to_proto};
+use super::{
+    caller::{tell_denial, tell_stranger},
+    status::to_status,
+    to_proto,
+};
 use crate::{
     auth::Renewal,
     error::{Code, ServiceError},
-    metrics::Metrics,
     service::{Service, Update},
 };
 
@@ -29,7 +32,7 @@ pub(super) fn stream(
     renewal: Renewal,
     service: &Service,
 ) -> WatchStream {
-    let mut ended = Ended { metrics: service.metrics().clone(), begin: Instant::now(), code: None };
+    let mut ended = Ended { service: service.clone(), begin: Instant::now(), code: None };
     let namespace = service.namespace().to_owned();
     Box::pin(try_stream! {
         let mut updates = pin!(updates);
@@ -38,11 +41,10 @@ pub(super) fn stream(
                 Ok(update) => renewal.check().await.map(|()| update).map_err(ServiceError::from),
                 Err(error) => Err(error),
             };
-            let update = allowed.map_err(|error| {
-                ended.end_with(&error);
-                to_status(&error)
-            })?;
-            yield message(&update, &namespace);
+            match allowed {
+                Ok(update) => yield message(&update, &namespace),
+                Err(error) => Err(ended.end_with(&error, renewal.actor()).await)?,
+            }
         }
     })
 }
@@ -67,20 +69,25 @@ fn message(update: &Update, namespace: &str) -> v1::WatchResponse {
 
 /// Measures the call when the stream is dropped, whichever way it ended.
 struct Ended {
-    metrics: Metrics,
+    service: Service,
     begin: Instant,
     code: Option<Code>,
 }
 
 impl Ended {
-    fn end_with(&mut self, error: &ServiceError) {
+    async fn end_with(&mut self, error: &ServiceError, reader: &Actor) -> Status {
         self.code = Some(error.code());
-        tell_denial(&self.metrics, Method::Watch, error);
+        tell_denial(&self.service, Method::Watch, error).await;
+        if let ServiceError::Access(denial) = error {
+            let address = reader.address.clone();
+            tell_stranger(&self.service, Method::Watch, denial, address).await;
+        }
+        to_status(error)
     }
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.metrics.call("Watch", self.code, self.begin.elapsed());
+        self.service.metrics().call("Watch", self.code, self.begin.elapsed());
     }
 }

@@ -15,7 +15,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
-use wfe_core::gates;
+use wfe_core::{
+    audit::{Logged, Position},
+    gates,
+};
 use wfe_proto::v1::{
     self, State, execution_service_client::ExecutionServiceClient, start_request, watch_request,
     watch_response,
@@ -28,7 +31,7 @@ use wfe_server::{
     metrics::Metrics,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
-    store::{Store, sqlite::SqliteStore},
+    store::{LogScope, Store, sqlite::SqliteStore},
     tekton::{
         Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
@@ -122,6 +125,22 @@ impl Stack {
         self.running.draining.cancel();
     }
 
+    /// What the log holds of these types, in order.
+    pub(crate) async fn logged(&self, types: &[&str]) -> Vec<Logged> {
+        let all = self.store().entries(&LogScope::Everything, Position(0), u32::MAX).await.unwrap();
+        let all = all.iter().map(|entry| entry.read().unwrap());
+        all.filter(|entry| types.contains(&entry.what.as_str())).collect()
+    }
+
+    /// How many transactions of this name the store made.
+    pub(crate) fn transactions(&self, name: &str) -> u64 {
+        let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+        let name = format!("transaction=\"{name}\"");
+        let of = |line: &&str| line.starts_with("wfe_store_seconds_count") && line.contains(&name);
+        let counts = text.lines().filter(of).map(|line| line.rsplit(' ').next().unwrap());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.running.store
     }
@@ -178,6 +197,7 @@ impl Running {
             gates,
             metrics.clone(),
         );
+        let summing = (ledger.clone(), Arc::clone(&clock));
         let policy = Policy { cancel_retry: Duration::from_millis(200), ..Policy::default() };
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
@@ -210,6 +230,10 @@ impl Running {
                 async move { follow_runs(&reconciler, stopping).await }
             }),
             tokio::spawn(reconciler.run(stopping.clone())),
+            tokio::spawn({
+                let ((ledger, clock), stopping) = (summing, stopping.clone());
+                async move { ledger.tries().sum_up(&*clock, stopping).await }
+            }),
         ];
         (Self { connect, store, draining, stopping, tasks }, metrics)
     }

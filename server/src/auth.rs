@@ -10,6 +10,7 @@ use wfe_core::{
     access::{Method, Scope, TrustedBridges, Verb},
     actor::{Actor, AuthenticationMethod, OnBehalfOf},
     execution::Execution,
+    target::TargetKey,
 };
 use wfe_runtime::tls::Facts;
 
@@ -20,11 +21,13 @@ mod error;
 pub mod kube;
 mod reviewer;
 mod reviews;
+mod sight;
 
 pub use bearer::{Authorization, Token};
 pub use error::{AccessError, Subject, Unauthenticated};
 pub use reviewer::{Authentication, Identity, ReviewError, Reviewer, Right, Verdict};
 use reviews::Reviews;
+pub use sight::{Scenes, Sight};
 
 /// Kubernetes counts everybody whom it knows as a member of this group.
 const AUTHENTICATED: &str = "system:authenticated";
@@ -203,8 +206,32 @@ impl Access {
     /// What lets a stream about `execution` go on for as long as the caller may have it.
     pub fn renewal(&self, method: Method, execution: &Execution) -> Renewal {
         let subject = Subject::Execution(execution.id);
-        let scopes = self.scopes(execution);
-        Renewal { access: self.clone(), verb: method.verb(), scopes, subject }
+        let topic = Some(Topic { scopes: self.scopes(execution), subject });
+        Renewal { access: self.clone(), verb: method.verb(), topic }
+    }
+
+    /// The same, of a stream about a target.
+    pub fn renewal_of_target(&self, method: Method, key: &TargetKey) -> Renewal {
+        let subject = Subject::Target(Box::new(key.clone()));
+        let topic = Some(Topic { scopes: vec![Scope::of_target(&key.target)], subject });
+        Renewal { access: self.clone(), verb: method.verb(), topic }
+    }
+
+    /// The same, of a stream of which each message is looked at by itself: it goes on for as long as it
+    /// is known who reads.
+    pub fn renewal_of_caller(&self, method: Method) -> Renewal {
+        Renewal { access: self.clone(), verb: method.verb(), topic: None }
+    }
+
+    /// Refuses when the caller is no longer known, or is somebody else.
+    async fn still_known(&self) -> Result<(), AccessError> {
+        if let Some(known) = &self.known {
+            let now = known.reviewed.identify(&known.credential).await?;
+            if now.user != known.identity.user {
+                return Err(Unauthenticated::NotAccepted.into());
+            }
+        }
+        Ok(())
     }
 
     fn scopes(&self, execution: &Execution) -> Vec<Scope> {
@@ -233,6 +260,11 @@ impl Access {
 pub struct Renewal {
     access: Access,
     verb: Verb,
+    topic: Option<Topic>,
+}
+
+/// What a stream is about as a whole.
+struct Topic {
     scopes: Vec<Scope>,
     subject: Subject,
 }
@@ -245,15 +277,11 @@ impl Renewal {
 
     /// Refuses when the caller is no longer known, is somebody else, or has lost the right.
     pub async fn check(&self) -> Result<(), AccessError> {
-        if let Some(known) = &self.access.known {
-            let now = known.reviewed.identify(&known.credential).await?;
-            if now.user != known.identity.user {
-                return Err(Unauthenticated::NotAccepted.into());
-            }
-        }
-        match self.access.any(self.verb, &self.scopes).await? {
+        self.access.still_known().await?;
+        let Some(Topic { scopes, subject }) = &self.topic else { return Ok(()) };
+        match self.access.any(self.verb, scopes).await? {
             Verdict::Allowed => Ok(()),
-            Verdict::Denied => Err(self.access.denied(self.verb, self.subject.clone())),
+            Verdict::Denied => Err(self.access.denied(self.verb, subject.clone())),
         }
     }
 }

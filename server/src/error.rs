@@ -78,6 +78,22 @@ pub enum ServiceError {
         /// The newest revision.
         newest: u64,
     },
+    /// A place in the log is ahead of what exists.
+    #[error("the log is at {newest}, so there is nothing after {asked} to wait for")]
+    LogCursorAhead {
+        /// The place that was given.
+        asked: u64,
+        /// The newest place.
+        newest: u64,
+    },
+    /// A place in the log is older than what the log still holds.
+    #[error("the log goes back to {oldest} only: what came after {asked} was deleted for its age")]
+    CursorExpired {
+        /// The place that was given.
+        asked: u64,
+        /// The oldest place from which everything is still there.
+        oldest: u64,
+    },
     /// The contract has it, this version does not.
     #[error("{feature} is not available yet")]
     NotAvailable {
@@ -94,7 +110,7 @@ pub enum ServiceError {
     #[error("the API server could not be asked")]
     Cluster(#[from] TektonError),
     /// The server is going away.
-    #[error("the server is shutting down; resume after revision {cursor}")]
+    #[error("the server is shutting down; resume after {cursor}")]
     Draining {
         /// Where to resume.
         cursor: u64,
@@ -135,6 +151,8 @@ pub enum Code {
     RequestWithdrawn,
     /// The cursor is ahead of what exists.
     CursorAhead,
+    /// The cursor is older than what the log still holds.
+    CursorExpired,
     /// The contract has it, this version does not.
     NotAvailable,
     /// The store cannot be reached.
@@ -159,7 +177,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -172,6 +190,7 @@ impl Code {
         Self::RequestIdReused,
         Self::RequestWithdrawn,
         Self::CursorAhead,
+        Self::CursorExpired,
         Self::NotAvailable,
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
@@ -212,6 +231,7 @@ impl Code {
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::RequestWithdrawn => "REQUEST_WITHDRAWN",
             Self::CursorAhead => "CURSOR_AHEAD",
+            Self::CursorExpired => "CURSOR_EXPIRED",
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
@@ -237,7 +257,8 @@ impl ServiceError {
             Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
             Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
-            Self::CursorAhead { .. } => Code::CursorAhead,
+            Self::CursorAhead { .. } | Self::LogCursorAhead { .. } => Code::CursorAhead,
+            Self::CursorExpired { .. } => Code::CursorExpired,
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,

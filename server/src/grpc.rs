@@ -11,9 +11,10 @@ use wfe_proto::v1::{
 };
 
 use crate::{
-    auth::Guard,
+    auth::{Guard, Sight},
     error::ServiceError,
     service::{Cancelled, Service, Started},
+    store::LogScope,
 };
 
 mod caller;
@@ -105,11 +106,30 @@ impl ExecutionService for Door {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let opened = async {
             let access = self.admit(Method::Watch, &request).await?;
-            let (id, after) = from_proto::watch(request.into_inner())?;
-            let execution = Box::pin(self.seen(&access, Method::Watch, &id.into())).await?;
-            let renewal = access.renewal(Method::Watch, &execution);
-            let updates = self.service.watch(id, after).await?;
-            Ok(watch::stream(updates, renewal, &self.service))
+            match from_proto::watch(request.into_inner())? {
+                from_proto::Watch::Execution { id, after } => {
+                    let key = id.into();
+                    let execution = Box::pin(self.seen(&access, Method::Watch, &key)).await?;
+                    let renewal = access.renewal(Method::Watch, &execution);
+                    let updates = self.service.watch(id, after).await?;
+                    Ok(watch::stream(updates, renewal, &self.service))
+                }
+                from_proto::Watch::Log { scope, after } => {
+                    let renewal = match &scope {
+                        LogScope::Target(key) => {
+                            self.require(&access, Method::Watch, key).await?;
+                            access.renewal_of_target(Method::Watch, key)
+                        }
+                        // Each entry is looked at by itself, and there may be none to see.
+                        LogScope::Correlation(_) | LogScope::Everything => {
+                            access.renewal_of_caller(Method::Watch)
+                        }
+                    };
+                    let sight = Sight::of(access, Method::Watch);
+                    let told = Box::pin(self.service.follow(scope, after, sight)).await?;
+                    Ok(watch::stream(told, renewal, &self.service))
+                }
+            }
         }
         .await;
         match opened {

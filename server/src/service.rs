@@ -32,11 +32,13 @@ use crate::{
 
 mod cancel;
 mod clear;
+mod follow;
 mod start;
 mod watch;
 
 pub use cancel::Cancelled;
 pub use clear::ClearedBlock;
+pub use follow::{News, Told};
 pub use start::{Mode, Started};
 pub use watch::Update;
 

@@ -92,6 +92,8 @@ fn errors() -> Vec<ServiceError> {
             at: Timestamp::UNIX_EPOCH,
         })),
         ServiceError::CursorAhead { id, asked: 9, newest: 7 },
+        ServiceError::LogCursorAhead { asked: 9, newest: 7 },
+        ServiceError::CursorExpired { asked: 3, oldest: 7 },
         ServiceError::NotAvailable { feature: "an inline workflow" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,

@@ -100,7 +100,12 @@ pub fn to_status(error: &ServiceError) -> Status {
             details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
             Grpc::FailedPrecondition
         }
-        ServiceError::CursorAhead { newest, .. } => {
+        ServiceError::CursorExpired { oldest, .. } => {
+            metadata.insert("oldest".to_owned(), oldest.to_string());
+            details.add_bad_request_violation("after", "is older than what the log still holds");
+            Grpc::OutOfRange
+        }
+        ServiceError::CursorAhead { newest, .. } | ServiceError::LogCursorAhead { newest, .. } => {
             metadata.insert("newest".to_owned(), newest.to_string());
             details.add_bad_request_violation("after", "is ahead of what exists");
             Grpc::OutOfRange

@@ -7,6 +7,7 @@ use std::{
 
 use futures::StreamExt as _;
 use hyper_util::rt::TokioIo;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ use wfe_server::{
     metrics::Metrics,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
-    store::{LogScope, Store, sqlite::SqliteStore},
+    store::{Log, LogScope, Store, sqlite::SqliteStore},
     tekton::{
         Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
@@ -130,6 +131,38 @@ impl Stack {
         let all = self.store().entries(&LogScope::Everything, Position(0), u32::MAX).await.unwrap();
         let all = all.iter().map(|entry| entry.read().unwrap());
         all.filter(|entry| types.contains(&entry.what.as_str())).collect()
+    }
+
+    /// Writes an entry as another process does, which nobody here hears of. Its hash is made up.
+    pub(crate) async fn insert_entry(&self, what: &str) {
+        let Log { head, .. } = self.store().log().await.unwrap();
+        let sequence = i64::try_from(head.sequence.next().0).unwrap();
+        let actor = r#"{"user":"anonymous","method":"none"}"#;
+        let text = format!(
+            r#"{{"sequence":{sequence},"stream":"requests/other","revision":1,"at":"2026-01-01T00:00:00Z","actor":{actor},"what":{what}}}"#,
+        );
+        sqlx::query("INSERT INTO log (sequence, stream, revision, at, entry, hash) VALUES (?1, 'requests/other', 1, 0, ?2, randomblob(32))")
+            .bind(sequence)
+            .bind(text)
+            .execute(&mut self.database().await)
+            .await
+            .unwrap();
+    }
+
+    /// Deletes the entries up to this one, as their age does.
+    pub(crate) async fn prune(&self, through: i64) {
+        let mut database = self.database().await;
+        let base =
+            "UPDATE log_base SET sequence = ?1, hash = (SELECT hash FROM log WHERE sequence = ?1)";
+        sqlx::query(base).bind(through).execute(&mut database).await.unwrap();
+        let delete = "DELETE FROM log WHERE sequence <= ?1";
+        sqlx::query(delete).bind(through).execute(&mut database).await.unwrap();
+    }
+
+    async fn database(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.directory.path().join("wfe.db"));
+        let options = options.busy_timeout(PATIENCE);
+        SqliteConnection::connect_with(&options).await.unwrap()
     }
 
     /// How many transactions of this name the store made.

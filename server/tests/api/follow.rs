@@ -190,10 +190,8 @@ async fn every_scope_tells_what_the_log_says_from_every_cursor() {
     let mut client = stack.client().await;
     let mut dice = StdRng::seed_from_u64(7);
     start(&mut client, mk_start_of("never-ends", "holds", "pod/x")).await;
-    let attach = v1::StartRequest {
-        when_locked: WhenLocked::Attach.into(),
-        ..mk_start("follows", "pod/x")
-    };
+    let attach =
+        v1::StartRequest { when_locked: WhenLocked::Attach.into(), ..mk_start("follows", "pod/x") };
     start(&mut client, attach).await;
     for n in 0..40 {
         act(&mut client, &mut dice, n).await;

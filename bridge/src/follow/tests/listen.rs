@@ -80,7 +80,7 @@ async fn a_clearance_that_is_heard_of_shows_on_the_object_and_as_a_kubernetes_ev
     };
     let (mut object, _serving, listening) = listening(&api_server, answers).await;
 
-    let asked = api_server.asked().await;
+    let asked = api_server.next().await;
     is(&asked, "POST", EVENTS);
     assert_eq!(asked.body["reason"], "BlockCleared");
     assert_eq!(asked.body["metadata"]["name"], "a.u.cleared");
@@ -88,11 +88,11 @@ async fn a_clearance_that_is_heard_of_shows_on_the_object_and_as_a_kubernetes_ev
     assert_eq!(note, "carol cleared the block of its target: looked at it, all is well");
     asked.answer(201, &json!({"metadata": {"name": "x"}}));
 
-    let asked = api_server.asked().await;
+    let asked = api_server.next().await;
     is(&asked, "GET", OBJECT);
     asked.answer(200, &object);
 
-    let asked = api_server.asked().await;
+    let asked = api_server.next().await;
     is(&asked, "PATCH", STATUS);
     let shown = &asked.body["status"]["blockClearance"];
     assert_eq!(shown["clearedBy"], "carol");
@@ -124,7 +124,7 @@ async fn a_failure_that_blocks_its_target_says_how_to_clear_it() {
         ..Answers::default()
     };
     let (_object, _serving, listening) = listening(&api_server, answers).await;
-    let asked = api_server.asked().await;
+    let asked = api_server.next().await;
     is(&asked, "POST", EVENTS);
     assert_eq!(
         (&asked.body["type"], &asked.body["reason"]),
@@ -158,7 +158,7 @@ async fn who_is_refused_because_of_an_object_is_told_of_there() {
         ..Answers::default()
     };
     let (_object, _serving, listening) = listening(&api_server, answers).await;
-    let asked = api_server.asked().await;
+    let asked = api_server.next().await;
     is(&asked, "POST", EVENTS);
     assert_eq!(asked.body["reason"], "StartRefused");
     assert_eq!(asked.body["metadata"]["name"], "a.u.start-refused-0000000000000008");

@@ -135,14 +135,19 @@ impl Object {
 
     /// As Kubernetes events name it.
     pub fn reference(&self) -> ObjectReference {
-        ObjectReference {
-            api_version: Some(WorkflowExecution::api_version(&()).into_owned()),
-            kind: Some(WorkflowExecution::kind(&()).into_owned()),
-            namespace: Some(self.key.namespace.clone()),
-            name: Some(self.key.name.clone()),
-            uid: Some(self.uid.clone()),
-            ..ObjectReference::default()
-        }
+        reference(&self.key, &self.uid)
+    }
+}
+
+/// An object of this name and UID as Kubernetes events name it.
+pub fn reference(key: &Key, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(WorkflowExecution::api_version(&()).into_owned()),
+        kind: Some(WorkflowExecution::kind(&()).into_owned()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

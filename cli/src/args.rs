@@ -276,15 +276,35 @@ Examples:
   wfe watch 0198c0de-7a3c-7bb0-9c11-000000000001
   wfe watch 0198c0de-7a3c-7bb0-9c11-000000000001 --after 0
   wfe watch 0198c0de-7a3c-7bb0-9c11-000000000001 -o json
+  wfe watch --target default/deployment/api
+  wfe watch --correlation-id rr-2026-0042
+  wfe watch --all
 
 A terminal shows the tasks and steps live. Otherwise, and with --after, each event is one line:
 time, revision, state, message. A lost connection is taken up again after the last revision, so that
-no revision is missed or printed twice. The exit code tells how the execution ended.")]
+no revision is missed or printed twice. The exit code tells how the execution ended.
+
+With --target, --correlation-id and --all the lines are about more than one execution, so each
+begins with the end of its id and its target; what was refused is told too. Such a watch has no
+end, and is taken up again after the last entry of the log.")]
 pub struct WatchArgs {
     /// Id of the execution
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Begin after this revision instead of with the state of now; 0 is the whole history
+    #[arg(value_name = "ID", required_unless_present_any = ["target", "correlation_id", "all"])]
+    pub id: Option<String>,
+    /// All of this target, `kind/name` or `namespace/kind/name`, and what is decided about it
+    #[arg(long, conflicts_with_all = ["id", "correlation_id", "all"])]
+    pub target: Option<String>,
+    /// The cluster of the target; the local one when absent
+    #[arg(long, requires = "target", conflicts_with_all = ["id", "correlation_id", "all"])]
+    pub cluster: Option<String>,
+    /// All with this correlation id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "all"])]
+    pub correlation_id: Option<String>,
+    /// All that you may see
+    #[arg(long, conflicts_with = "id")]
+    pub all: bool,
+    /// Begin after this revision, or entry of the log, instead of with the state of now; 0 is the whole
+    /// history
     #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
     /// How a lost connection is treated.

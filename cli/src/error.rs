@@ -13,11 +13,11 @@ pub enum Error {
     #[error("the server did not do it")]
     Call(#[source] Box<Status>),
     /// A watch broke and could not be taken up again.
-    #[error("the watch of {execution_id} broke and could not be resumed")]
+    #[error("the watch of {subject} broke and could not be resumed")]
     WatchLost {
-        /// The execution.
-        execution_id: String,
-        /// The last revision that was seen, when there was one.
+        /// What was followed, as `wfe watch` takes it.
+        subject: String,
+        /// The last revision or place that was seen, when there was one.
         after: Option<i64>,
         /// The last error.
         #[source]

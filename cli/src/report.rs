@@ -70,11 +70,11 @@ fn lines(error: &Error, global: &Global) -> Vec<String> {
         }
         None => vec![format!("error: {}", chain(error))],
     };
-    if let Error::WatchLost { execution_id, after, .. } = error {
+    if let Error::WatchLost { subject, after, .. } = error {
         lines.insert(0, format!("error: {error}"));
         let after = after.map_or_else(String::new, |revision| format!(" --after {revision}"));
         let server = global.server.as_option();
-        lines.push(format!("resume: wfe watch {}{after}{server}", plain(execution_id)));
+        lines.push(format!("resume: wfe watch {}{after}{server}", plain(subject)));
     }
     lines
 }

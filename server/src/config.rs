@@ -16,9 +16,14 @@ use wfe_runtime::{
     tls::{SecretName, ServerFiles},
 };
 
+use crate::ledger::SUMMARY_INTERVAL;
+
 mod args;
 mod audit;
 mod gates;
+
+/// Shorter, and who hammers fills the log; longer, and a process that is killed loses too much.
+const SUMMARY_INTERVALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_hours(1)];
 
 /// A right that was taken away must not be believed for longer.
 const MAX_AUTHORIZATION_CACHE: Duration = Duration::from_mins(5);
@@ -94,6 +99,9 @@ pub struct Config {
     /// A watch says that it is alive after this time of silence.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
+    /// Who tries in vain again and again is summed up in the log after this time.
+    #[serde(with = "humantime_serde")]
+    pub audit_summary_interval: Duration,
     /// How long open calls may take to end when the server stops.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
@@ -176,6 +184,7 @@ impl Default for Config {
             start_timeout: Duration::from_mins(5),
             run_retention: Duration::from_hours(24),
             heartbeat: Duration::from_secs(15),
+            audit_summary_interval: SUMMARY_INTERVAL,
             shutdown_timeout: Duration::from_secs(30),
             simulated_task: Duration::from_millis(400),
             gates: Gates::default(),
@@ -215,6 +224,10 @@ impl Config {
         }
         if self.start_timeout.is_zero() {
             return Err("start_timeout must be longer than 0s".to_owned());
+        }
+        let [shortest, longest] = SUMMARY_INTERVALS;
+        if !(shortest..=longest).contains(&self.audit_summary_interval) {
+            return Err("audit_summary_interval must be from 1s to 1h".to_owned());
         }
         self.gates.validate()
     }

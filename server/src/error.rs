@@ -115,7 +115,7 @@ pub enum ServiceError {
     #[error("the API server could not be asked")]
     Cluster(#[from] TektonError),
     /// The server is going away.
-    #[error("the server is shutting down; resume after revision {cursor}")]
+    #[error("the server is shutting down; resume after {cursor}")]
     Draining {
         /// Where to resume.
         cursor: u64,
@@ -211,6 +211,19 @@ impl Code {
         Self::Malformed,
     ];
 
+    /// The code of a refusal at a gate.
+    pub const fn of_hold(hold: &Hold) -> Self {
+        match hold.why {
+            Closed::Lock { .. } => Self::TargetLocked,
+            Closed::Cooldown { .. } => Self::CooldownActive,
+            Closed::Backoff { .. } => Self::BackoffActive,
+            Closed::Block { reason: BlockReason::PreviousExecutionFailed, .. } => {
+                Self::PreviousExecutionFailed
+            }
+            Closed::Block { reason: BlockReason::RetriesExhausted, .. } => Self::RetriesExhausted,
+        }
+    }
+
     /// The code as clients see it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -248,17 +261,7 @@ impl ServiceError {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::NotFound { .. } => Code::NotFound,
-            Self::GateClosed { hold, .. } => match hold.why {
-                Closed::Lock { .. } => Code::TargetLocked,
-                Closed::Cooldown { .. } => Code::CooldownActive,
-                Closed::Backoff { .. } => Code::BackoffActive,
-                Closed::Block { reason: BlockReason::PreviousExecutionFailed, .. } => {
-                    Code::PreviousExecutionFailed
-                }
-                Closed::Block { reason: BlockReason::RetriesExhausted, .. } => {
-                    Code::RetriesExhausted
-                }
-            },
+            Self::GateClosed { hold, .. } => Code::of_hold(hold),
             Self::NotBlocked { .. } => Code::NotBlocked,
             Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,

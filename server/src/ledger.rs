@@ -3,12 +3,12 @@
 //! All writes go through here: what is committed is counted, those who follow are woken, and the
 //! executions concerned are reconciled.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use wfe_core::{
     admit::Circumstances,
-    audit::{Head, Record},
+    audit::{Head, Record, Try},
     clear::{self, ClearDecision, ClearView, Clearance},
     event::EventKind,
     execution::{Execution, StateCode},
@@ -25,12 +25,20 @@ use wfe_core::{
 use wfe_runtime::error::chain;
 
 use crate::{
+    error::Code,
     metrics::Metrics,
     notify::Notifier,
     reconcile::Queue,
     store::{SettleDecider, SettleError, Store, StoreError},
     vault::Vault,
 };
+
+mod tries;
+
+pub use tries::Tries;
+
+/// Tries are summed up after this time, unless something else is set.
+pub const SUMMARY_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The store, and everybody who must hear of what was written to it.
 #[derive(Clone)]
@@ -41,6 +49,7 @@ pub struct Ledger {
     policy: Arc<Policy>,
     vault: Arc<Vault>,
     metrics: Metrics,
+    tries: Arc<Tries>,
 }
 
 impl Ledger {
@@ -53,7 +62,27 @@ impl Ledger {
         vault: Arc<Vault>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, notifier, queue, policy: Arc::new(policy), vault, metrics }
+        let tries = Tries::new(
+            Arc::clone(&store),
+            Arc::clone(&notifier),
+            metrics.clone(),
+            SUMMARY_INTERVAL,
+        );
+        let (policy, tries) = (Arc::new(policy), Arc::new(tries));
+        Self { store, notifier, queue, policy, vault, metrics, tries }
+    }
+
+    /// The same, with tries summed up after another time. Forgets what was counted so far.
+    #[must_use]
+    pub fn with_summary_interval(self, interval: Duration) -> Self {
+        let (store, notifier) = (Arc::clone(&self.store), Arc::clone(&self.notifier));
+        let tries = Tries::new(store, notifier, self.metrics.clone(), interval);
+        Self { tries: Arc::new(tries), ..self }
+    }
+
+    /// What callers try again and again.
+    pub fn tries(&self) -> &Tries {
+        &self.tries
     }
 
     /// Seals and opens the sensitive values of what is stored.
@@ -86,7 +115,8 @@ impl Ledger {
         &self.notifier
     }
 
-    /// Decides a Start and writes it.
+    /// Decides a Start and writes it. A refusal is on record before it is answered, or counted when the
+    /// same was refused a short time ago.
     pub async fn start(
         &self,
         new: &NewExecution,
@@ -104,13 +134,27 @@ impl Ledger {
             StartDecision::Accept { change, .. } => self.publish(change),
             StartDecision::Repeat(id) => self.queue.enqueue(*id),
             StartDecision::Attach(_) => self.notifier.recorded(),
-            StartDecision::Refuse(_)
-            | StartDecision::Withdrawn(_)
-            | StartDecision::Reused { .. }
-            | StartDecision::DeadlinePassed
-            | StartDecision::ClusterUnknown => {}
+            StartDecision::Refuse(hold) => {
+                let code = Code::of_hold(hold).as_str();
+                let tried = Try::refused_at(hold, code, &new.request, &new.actor, new.now);
+                self.tries.decided(tried).await?;
+            }
+            StartDecision::Withdrawn(_) => {
+                self.refused_request(Code::RequestWithdrawn, new).await?;
+            }
+            StartDecision::Reused { .. } => {
+                self.refused_request(Code::RequestIdReused, new).await?;
+            }
+            // Nothing was decided.
+            StartDecision::DeadlinePassed | StartDecision::ClusterUnknown => {}
         }
         Ok(decision)
+    }
+
+    async fn refused_request(&self, code: Code, new: &NewExecution) -> Result<(), StoreError> {
+        let NewExecution { request, actor, now, .. } = new;
+        let tried = Try::refused_request(code.as_str(), request, actor, *now);
+        self.tries.decided(tried).await
     }
 
     /// Decides a Start and writes nothing.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use wfe_core::{
     access::Method,
@@ -48,6 +48,7 @@ pub struct Metrics {
     observed: IntCounterVec,
     clearances: IntCounterVec,
     denials: IntCounterVec,
+    unrecorded: IntCounter,
     calls: HistogramVec,
     accepted_to_run: Histogram,
     run_duration: HistogramVec,
@@ -100,6 +101,10 @@ impl Metrics {
                 ),
                 &["method", "code"],
             )?,
+            unrecorded: IntCounter::new(
+                "unrecorded_total",
+                "Times that denials or sums of tries could not be put on record at once; they are counted on and written later.",
+            )?,
             calls: HistogramVec::new(
                 histogram(
                     "call_seconds",
@@ -151,13 +156,14 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 15] = [
+        let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(self.executions.clone()),
             Box::new(self.live.clone()),
             Box::new(self.refusals.clone()),
             Box::new(self.observed.clone()),
             Box::new(self.clearances.clone()),
             Box::new(self.denials.clone()),
+            Box::new(self.unrecorded.clone()),
             Box::new(self.calls.clone()),
             Box::new(self.accepted_to_run.clone()),
             Box::new(self.run_duration.clone()),
@@ -236,6 +242,11 @@ impl Metrics {
     /// A call or a stream was denied.
     pub(crate) fn denied(&self, method: Method, code: Code) {
         self.denials.with_label_values(&[method.as_str(), code.as_str()]).inc();
+    }
+
+    /// Something could not be put on record at once.
+    pub(crate) fn unrecorded(&self) {
+        self.unrecorded.inc();
     }
 
     /// A call was answered.

@@ -148,7 +148,8 @@ impl Server {
             config.gates.policy(),
             vault,
             metrics.clone(),
-        );
+        )
+        .with_summary_interval(config.audit_summary_interval);
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
             Arc::clone(&tekton),
@@ -165,6 +166,10 @@ impl Server {
             format!("{:032x}", rand::random::<u128>()),
         );
         let (audit, audit_key) = (sealer.status().clone(), sealer.public().id());
+        let summing = {
+            let (ledger, clock, stopping) = (ledger.clone(), Arc::clone(&clock), stopping.clone());
+            async move { ledger.tries().sum_up(&*clock, stopping).await }
+        };
         let settings = Settings {
             namespace: config.namespace,
             heartbeat: config.heartbeat,
@@ -197,6 +202,7 @@ impl Server {
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
         tasks.spawn(essential(&ended, auditor.run(stopping.clone())));
+        tasks.spawn(essential(&ended, summing));
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
+    access::Method,
+    actor::Actor,
     admit::{Admission, Circumstances, admit},
+    audit::Try,
     clear::Attempt,
     event::Event,
     execution::{Execution, State},
@@ -19,6 +22,7 @@ use wfe_core::{
 
 use crate::{
     audit::Sealer,
+    auth::AccessError,
     clock::{Clock, Ids},
     error::ServiceError,
     ledger::Ledger,
@@ -32,11 +36,13 @@ use crate::{
 mod cancel;
 mod clear;
 mod export;
+mod follow;
 mod start;
 mod watch;
 
 pub use cancel::Cancelled;
 pub use clear::ClearedBlock;
+pub use follow::{News, Told};
 pub use start::{Mode, Started};
 pub use watch::Update;
 
@@ -125,6 +131,20 @@ impl Service {
     /// What is measured.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Puts on record that somebody is not let in, or may not do something.
+    pub async fn denied(&self, method: Method, denial: &AccessError, actor: &Actor) {
+        let (code, at) = (denial.code().as_str(), self.clock.now());
+        let verb = match denial {
+            AccessError::Denied { verb, .. } => Some(verb.as_str()),
+            AccessError::Unauthenticated(_)
+            | AccessError::NotTrusted { .. }
+            | AccessError::Unavailable(_) => None,
+        };
+        let detail = denial.to_string();
+        let tried = Try::denied(method.as_str(), code, verb, detail, actor, at);
+        self.ledger.tries().denied(tried).await;
     }
 
     /// One execution.

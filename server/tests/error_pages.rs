@@ -69,6 +69,7 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::GateClosed { target: Box::new(target.clone()), hold: Box::new(hold), left }
     };
     let until = Timestamp::UNIX_EPOCH;
+    let alice = Actor { user: "alice".to_owned(), ..Actor::anonymous(None) };
     let row = |table| StoreError::Inconsistent {
         table,
         row: "1".to_owned(),
@@ -102,13 +103,12 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::Draining { cursor: 7 },
         AccessError::from(Unauthenticated::Nothing).into(),
         AccessError::Denied {
-            user: "alice".to_owned(),
-            address: None,
+            actor: Box::new(alice.clone()),
             verb: Verb::Cancel,
             subject: Subject::Execution(id),
         }
         .into(),
-        AccessError::NotTrusted { user: "alice".to_owned(), address: None }.into(),
+        AccessError::NotTrusted { actor: Box::new(alice) }.into(),
         AccessError::Unavailable(Arc::new(ReviewError {
             review: "TokenReview",
             source: CallError::Unanswered(Duration::from_secs(10)),

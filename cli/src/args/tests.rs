@@ -217,3 +217,19 @@ fn global_options_may_stand_after_the_command() {
     assert_eq!(cli.global.output, Output::Json);
     assert_eq!(cli.global.timeout, Span(Duration::from_secs(3)));
 }
+
+#[test]
+fn a_watch_needs_one_thing_to_follow() {
+    let parsed = |words: &str| Cli::try_parse_from(words.split(' ')).map(|_| ());
+    for words in [
+        "wfe watch",
+        "wfe watch e-1 --all",
+        "wfe watch --all --target pod/x",
+        "wfe watch e-1 --cluster c",
+    ] {
+        assert!(parsed(words).is_err(), "{words}");
+    }
+    for words in ["wfe watch e-1", "wfe watch --all", "wfe watch --target pod/x --cluster c"] {
+        assert!(parsed(words).is_ok(), "{words}");
+    }
+}

@@ -92,6 +92,9 @@ pub struct Args {
     /// A watch says that it is alive after this time of silence [default: 15s]
     #[arg(long, env = "WFE_HEARTBEAT", value_parser = humantime::parse_duration)]
     heartbeat: Option<Duration>,
+    /// Who tries in vain again and again is summed up in the log after this time [default: 1m]
+    #[arg(long, env = "WFE_AUDIT_SUMMARY_INTERVAL", value_parser = humantime::parse_duration)]
+    audit_summary_interval: Option<Duration>,
     /// How long open calls may take to end when the server stops [default: 30s]
     #[arg(long, env = "WFE_SHUTDOWN_TIMEOUT", value_parser = humantime::parse_duration)]
     shutdown_timeout: Option<Duration>,
@@ -156,6 +159,8 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     heartbeat: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    audit_summary_interval: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     shutdown_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     simulated_task: Option<Duration>,
@@ -192,6 +197,7 @@ impl Args {
             start_timeout,
             run_retention,
             heartbeat,
+            audit_summary_interval,
             shutdown_timeout,
             simulated_task,
             gates,
@@ -221,6 +227,7 @@ impl Args {
             start_timeout,
             run_retention,
             heartbeat,
+            audit_summary_interval,
             shutdown_timeout,
             simulated_task,
             gates,

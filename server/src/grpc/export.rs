@@ -8,8 +8,8 @@ use tonic::Status;
 use wfe_core::access::Method;
 use wfe_proto::v1;
 
-use super::{status::to_status, watch::Ended};
-use crate::{auth::Renewal, error::ServiceError, metrics::Metrics};
+use super::watch::Ended;
+use crate::{auth::Renewal, error::ServiceError, service::Service};
 
 /// What tonic sends.
 pub(super) type ExportStream =
@@ -19,9 +19,9 @@ pub(super) type ExportStream =
 pub(super) fn stream(
     pieces: impl Stream<Item = Result<Vec<u8>, ServiceError>> + Send + 'static,
     renewal: Renewal,
-    metrics: &Metrics,
+    service: &Service,
 ) -> ExportStream {
-    let mut ended = Ended::of(Method::ExportLog, metrics);
+    let mut ended = Ended::of(Method::ExportLog, service);
     Box::pin(try_stream! {
         let mut pieces = pin!(pieces);
         while let Some(piece) = pieces.next().await {
@@ -29,11 +29,10 @@ pub(super) fn stream(
                 Ok(piece) => renewal.check().await.map(|()| piece).map_err(ServiceError::from),
                 Err(error) => Err(error),
             };
-            let chunk = allowed.map_err(|error| {
-                ended.end_with(&error);
-                to_status(&error)
-            })?;
-            yield v1::ExportLogResponse { chunk };
+            match allowed {
+                Ok(chunk) => yield v1::ExportLogResponse { chunk },
+                Err(error) => Err(ended.end_with(&error, renewal.actor()).await)?,
+            }
         }
     })
 }

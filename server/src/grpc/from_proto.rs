@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use wfe_core::{
+    audit::Position,
     execution::StateCode,
     ids::{ClusterId, ExecutionId, RequestId, Revision, is_dns_subdomain},
     invalid::{Invalid, Violations},
@@ -22,7 +23,7 @@ use super::page;
 use crate::{
     error::ServiceError,
     service::Mode,
-    store::{Filter, Page, Sequence},
+    store::{Filter, LogScope, Page, Sequence},
     vault::Vault,
 };
 
@@ -254,28 +255,51 @@ fn execution_id(field: &str, text: &str) -> Result<ExecutionId, ServiceError> {
 }
 
 /// A Watch of one execution.
-pub(super) fn watch(
-    message: v1::WatchRequest,
-) -> Result<(ExecutionId, Option<Revision>), ServiceError> {
+pub(super) fn watch(message: v1::WatchRequest) -> Result<Watch, ServiceError> {
     let v1::WatchRequest { scope, after } = message;
-    let id = match scope {
-        Some(watch_request::Scope::ExecutionId(id)) => execution_id("execution_id", &id)?,
-        Some(watch_request::Scope::Target(_)) => return Err(not_available("a watch of a target")),
-        Some(watch_request::Scope::CorrelationId(_)) => {
-            return Err(not_available("a watch of a correlation id"));
+    let negative = || Violations::one("after", "must not be negative; 0 is the whole history");
+    let after = after.map(|after| u64::try_from(after).map_err(|_| negative())).transpose();
+    let log = |scope, after: Option<u64>| Watch::Log { scope, after: after.map(Position) };
+    Ok(match scope {
+        Some(watch_request::Scope::ExecutionId(id)) => {
+            let id = execution_id("execution_id", &id)?;
+            Watch::Execution { id, after: after?.map(Revision) }
         }
-        Some(watch_request::Scope::Everything(_)) => {
-            return Err(not_available("a watch of everything"));
+        Some(watch_request::Scope::Target(v1::TargetRef { target, cluster_id })) => {
+            log(LogScope::Target(target_key(&target, &cluster_id)?), after?)
         }
-        None => return Err(Violations::one("scope", "is required: give an execution_id").into()),
-    };
-    let after = match after {
-        None => None,
-        Some(after) => Some(Revision(u64::try_from(after).map_err(|_| {
-            Violations::one("after", "must not be negative; 0 is the whole history")
-        })?)),
-    };
-    Ok((id, after))
+        Some(watch_request::Scope::CorrelationId(id)) => {
+            let id = id.parse().map_err(|invalid: Invalid| {
+                ServiceError::from(Violations(vec![invalid.at("correlation_id")]))
+            })?;
+            log(LogScope::Correlation(id), after?)
+        }
+        Some(watch_request::Scope::Everything(v1::Everything {})) => {
+            log(LogScope::Everything, after?)
+        }
+        None => {
+            let rule = "is required: give execution_id, target, correlation_id or everything";
+            return Err(Violations::one("scope", rule).into());
+        }
+    })
+}
+
+/// A Watch.
+pub(super) enum Watch {
+    /// Of one execution.
+    Execution {
+        /// Which.
+        id: ExecutionId,
+        /// After this revision.
+        after: Option<Revision>,
+    },
+    /// Of what the log tells.
+    Log {
+        /// About what.
+        scope: LogScope,
+        /// After this place.
+        after: Option<Position>,
+    },
 }
 
 /// Which execution is meant.

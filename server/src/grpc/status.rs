@@ -128,13 +128,13 @@ pub fn to_status(error: &ServiceError) -> Status {
             Grpc::Unavailable
         }
         ServiceError::Access(AccessError::Unauthenticated(_)) => Grpc::Unauthenticated,
-        ServiceError::Access(AccessError::Denied { user, verb, .. }) => {
-            metadata.insert("user".to_owned(), cut(user, MAX_USER_CHARS));
+        ServiceError::Access(AccessError::Denied { actor, verb, .. }) => {
+            metadata.insert("user".to_owned(), cut(&actor.user, MAX_USER_CHARS));
             metadata.insert("verb".to_owned(), verb.as_str().to_owned());
             Grpc::PermissionDenied
         }
-        ServiceError::Access(AccessError::NotTrusted { user, .. }) => {
-            metadata.insert("user".to_owned(), cut(user, MAX_USER_CHARS));
+        ServiceError::Access(AccessError::NotTrusted { actor }) => {
+            metadata.insert("user".to_owned(), cut(&actor.user, MAX_USER_CHARS));
             Grpc::PermissionDenied
         }
         ServiceError::Internal(_) => Grpc::Internal,

@@ -16,9 +16,11 @@ use wfe_proto::v1;
 use super::{from_proto::question, page};
 use crate::store::{Filter, Listed, Sequence};
 
+mod decision;
 mod progress;
 mod target;
 
+pub(super) use decision::{block_cleared, decision};
 use progress::seen;
 pub(super) use target::target;
 

@@ -5,12 +5,15 @@
 mod access;
 mod bad_input;
 mod cancel;
+mod follow;
 mod gates;
+mod guarded;
 mod locking;
 mod queries;
 mod requests;
 mod restart;
 mod support;
+mod tries;
 mod trouble;
 mod watch;
 mod withdraw;

@@ -126,6 +126,16 @@ impl Times {
     pub const fn once(at: Timestamp) -> Self {
         Self { count: 1, since: at, until: at }
     }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            since: self.since.min(other.since),
+            until: self.until.max(other.until),
+        }
+    }
 }
 
 impl What {

@@ -108,8 +108,9 @@ pub struct VerifyArgs {
 #[command(after_help = "\
 Examples:
   wfe audit evidence export.ndjson --key audit.pem.pub --from 2026-10-01 --to 2027-01-01 --dir q4
-  wfe audit evidence export.ndjson --key audit.pem.pub --checkpoints checkpoints.ndjson \
---from 2026-10-01T00:00:00Z --to 2027-01-01T00:00:00Z --dir q4 --samples 40 --seed 8291
+  wfe audit evidence log --key k.pub --from 2026-10-01 --to 2026-11-01 --dir d --samples 40 --seed 8
+
+With --checkpoints it says more; see `wfe audit verify --help`. An auditor chooses the seed.
 
 Writes tables of all that was accepted, refused, denied, cleared and cancelled in the period, whole
 histories of samples, and what the verification of the export found. Ends as `wfe audit verify`

@@ -44,7 +44,7 @@ fn every_example_of_the_help_parses() {
         let before = examples;
         for line in help.into_iter().flatten().flat_map(|text| {
             let text = text.to_string();
-            text.replace("\\\n", "").lines().map(str::to_owned).collect::<Vec<_>>()
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
         }) {
             if let Some(example) = line.strip_prefix("  wfe ") {
                 let parsed = parse(&format!("wfe {example}"));

@@ -35,9 +35,12 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         0 => "from the beginning of the log".to_owned(),
         after => format!("after entry {after}"),
     };
-    let vouched = match report.vouched {
-        Some(sequence) => format!("all up to entry {sequence}"),
-        None => "nothing".to_owned(),
+    let vouched = match (report.vouched, report.verdict()) {
+        (Some(sequence), Verdict::Sound) => format!("all up to entry {sequence}"),
+        (Some(sequence), Verdict::Damaged) => {
+            format!("up to entry {sequence}, but for what is told above")
+        }
+        (None, Verdict::Sound | Verdict::Damaged) => "nothing".to_owned(),
     };
     let keys: Vec<&str> = report.keys.iter().map(wfe_audit::key::KeyId::as_str).collect();
     let mut facts = vec![

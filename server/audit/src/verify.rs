@@ -84,7 +84,8 @@ pub struct Report {
     pub fitting_signatures: u64,
     /// Signatures of trusted keys for which the export has no entry to compare with.
     pub without_entry: u64,
-    /// The last entry that a trusted key vouches for.
+    /// The last entry whose hash a trusted key vouches for. Entries up to it that are damaged are among the
+    /// findings.
     pub vouched: Option<u64>,
     /// The keys that are trusted in the end.
     pub keys: Vec<KeyId>,

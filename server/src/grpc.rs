@@ -223,4 +223,14 @@ impl ExecutionService for Door {
         })
         .await
     }
+
+    type ExportLogStream =
+        futures::stream::BoxStream<'static, Result<v1::ExportLogResponse, Status>>;
+
+    async fn export_log(
+        &self,
+        _request: Request<v1::ExportLogRequest>,
+    ) -> Result<Response<Self::ExportLogStream>, Status> {
+        Err(to_status(&from_proto::not_available("an export of the log")))
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use wfe_core::{
     admit::Circumstances,
+    audit::{Head, Record},
     clear::{self, ClearDecision, ClearView, Clearance},
     event::EventKind,
     execution::{Execution, StateCode},
@@ -85,7 +86,7 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let around = self.circumstances(foreign, new.now);
         let doubt = self.doubt(new.id);
-        let decision = self.store.start(&new.request, &|view| decide(view, new, around)).await;
+        let decision = self.store.start(new, &|view| decide(view, new, around)).await;
         // Were each that failed looked at, a store that is away would be asked for as many as wanted to
         // start meanwhile. Who hears of an error comes back with the same request, and that is looked at.
         doubt.dispel();
@@ -93,8 +94,8 @@ impl Ledger {
         match &decision {
             StartDecision::Accept { change, .. } => self.publish(change),
             StartDecision::Repeat(id) => self.queue.enqueue(*id),
-            StartDecision::Attach(_)
-            | StartDecision::Refuse(_)
+            StartDecision::Attach(_) => self.notifier.recorded(),
+            StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
             | StartDecision::Reused { .. }
             | StartDecision::DeadlinePassed
@@ -120,6 +121,7 @@ impl Ledger {
         let decide = |view: WithdrawView<'_>| withdraw::decide(view, new);
         let decision = self.store.withdraw(&new.request_id, &decide).await?;
         if let WithdrawDecision::Withdraw(withdrawal) = &decision {
+            self.notifier.recorded();
             tracing::info!(request.id = %withdrawal.request_id, "request withdrawn");
         }
         Ok(decision)
@@ -151,6 +153,7 @@ impl Ledger {
         let around = self.circumstances(foreign, clearance.at);
         let decide = |view: ClearView<'_>| clear::decide(view, clearance, expected, around);
         let decision = self.store.clear(key, &decide).await?;
+        self.notifier.recorded();
         let outcome = decision.attempt.outcome;
         self.metrics.clearance(outcome);
         tracing::info!(
@@ -163,6 +166,13 @@ impl Ledger {
         );
         self.settled(&decision.settlement).await;
         Ok(decision)
+    }
+
+    /// Puts on record what changes neither an execution nor a target.
+    pub async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
+        let head = self.store.record(records).await?;
+        self.notifier.recorded();
+        Ok(head)
     }
 
     /// Tells everybody concerned of what was written. Who waits first is looked at when the target
@@ -218,6 +228,7 @@ impl Ledger {
             );
         }
         self.notifier.notify(execution.id, execution.revision);
+        self.notifier.recorded();
         self.queue.enqueue(execution.id);
     }
 }

@@ -1,4 +1,4 @@
-//! Wakes those who follow an execution. Carries no data: whoever is woken reads the store.
+//! Wakes those who follow an execution, or the log. Carries no data: whoever is woken reads the store.
 
 use std::{
     collections::HashMap,
@@ -12,6 +12,7 @@ use wfe_core::ids::{ExecutionId, Revision};
 #[derive(Debug, Default)]
 pub struct Notifier {
     channels: Mutex<HashMap<ExecutionId, watch::Sender<Revision>>>,
+    log: watch::Sender<()>,
 }
 
 impl Notifier {
@@ -39,6 +40,16 @@ impl Notifier {
             *newest = revision.max(*newest);
             rises
         });
+    }
+
+    /// Follows the log. As for an execution: subscribe first, read then.
+    pub fn subscribe_log(&self) -> watch::Receiver<()> {
+        self.log.subscribe()
+    }
+
+    /// Tells that something was put on record.
+    pub fn recorded(&self) {
+        self.log.send_replace(());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, watch::Sender<Revision>>> {

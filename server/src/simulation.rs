@@ -7,7 +7,7 @@
 //!
 //! [`history`] and [`world::World::check_cluster`] hold the rules. Where they name a rule, the numbers
 //! mean: I1 one live run per target; I2 a request gets one execution; I3 nothing passes a closed gate;
-//! I4 each change has its event, in order; I5 a watch misses and repeats nothing; I6 what ended stays;
+//! I4 each change has its event, in order, and is on record once; I5 a watch misses and repeats nothing; I6 what ended stays;
 //! I7 a target is released under its epoch; I8 a clearance has an actor and a reason; I9 when faults
 //! stop, everything settles.
 
@@ -27,6 +27,7 @@ mod dice;
 mod executor;
 mod gates;
 mod history;
+mod record;
 mod rules;
 mod store;
 mod tekton;
@@ -213,6 +214,10 @@ impl Simulation {
             if !execution.state.code().is_terminal() {
                 left.push(format!("{} is {:?}", execution.id, execution.state));
             }
+        }
+        let (log, entries) = self.world.log();
+        if let Some(wrong) = history.on_record.compare(log, &entries) {
+            history.violation(wrong);
         }
         left.extend(history.held().map(|(key, holder)| format!("{holder} holds {key}")));
         left.extend(self.world.alive().into_iter().map(|(_, _, run)| format!("{run} is alive")));

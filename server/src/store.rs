@@ -15,7 +15,7 @@ use wfe_core::{
     lock::TargetState,
     request::StartRequest,
     settle::{Settlement, View},
-    start::{StartDecision, StartView},
+    start::{NewExecution, StartDecision, StartView},
     target::TargetKey,
     transition::IllegalTransition,
     withdraw::{WithdrawDecision, WithdrawView},
@@ -23,10 +23,13 @@ use wfe_core::{
 
 #[cfg(test)]
 mod conformance;
+mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod observer;
 pub mod sqlite;
+
+pub use self::journal::{Journal, Lease, LeaseWish, Log, LogScope};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;
@@ -42,17 +45,18 @@ pub type SettleDecider<'a> =
 pub type ClearDecider<'a> =
     dyn Fn(ClearView<'_>) -> Result<ClearDecision, IllegalTransition> + Send + Sync + 'a;
 
-/// Keeps executions, targets, requests and events. Times are kept in whole microseconds, as a
+/// Keeps executions, targets, requests and events, and puts each change on record in the [`Journal`] in
+/// the same transaction. Times are kept in whole microseconds, as a
 /// [`Clock`](crate::clock::Clock) gives them.
 ///
 /// A caller may drop any call at any point: what the call writes is then kept whole or not at all.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Journal {
     /// Decides and writes a Start. An accepted or attached request is kept, so that its repetition is
     /// recognised for ever; a refusal writes nothing.
     async fn start(
         &self,
-        request: &StartRequest,
+        new: &NewExecution,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError>;
 

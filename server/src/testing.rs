@@ -132,7 +132,7 @@ pub(crate) async fn start(
     new: &NewExecution,
 ) -> Result<StartDecision, StoreError> {
     let foreign = ForeignRuns::default();
-    store.start(&new.request, &|view| decide(view, new, around(&foreign, new.now))).await
+    store.start(new, &|view| decide(view, new, around(&foreign, new.now))).await
 }
 
 /// What withdraws `request-<n>` so many seconds after the tests begin.

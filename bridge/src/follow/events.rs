@@ -35,6 +35,8 @@ impl Follower {
             Update::Snapshot(execution) => self.has(execution),
             Update::Event(event) => self.event(event).await,
             Update::Heartbeat(_) => self.refresh().await,
+            // Of wider scopes only.
+            Update::Synced(_) | Update::Decision(_) => {}
             Update::Terminal(execution) => {
                 // Every event before it has come.
                 self.noted = self.noted.max(execution.revision);

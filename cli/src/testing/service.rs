@@ -165,6 +165,15 @@ impl ExecutionService for Service {
     ) -> Result<Response<ListEventsResponse>, Status> {
         self.list_events.play(q.into_inner()).map(Response::new)
     }
+
+    type ExportLogStream = BoxStream<'static, Result<wfe_proto::v1::ExportLogResponse, Status>>;
+
+    async fn export_log(
+        &self,
+        _request: Request<wfe_proto::v1::ExportLogRequest>,
+    ) -> Result<Response<Self::ExportLogStream>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
 }
 
 /// A running service. It ends with this value.

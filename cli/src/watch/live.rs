@@ -41,7 +41,7 @@ impl Live {
                     apply(seen, event);
                 }
             }
-            Some(Update::Heartbeat(_)) | None => {}
+            Some(Update::Heartbeat(_) | Update::Synced(_) | Update::Decision(_)) | None => {}
         }
     }
 

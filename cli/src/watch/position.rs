@@ -50,7 +50,9 @@ impl Position {
                 Some(last) => self.move_to(last, Step::End),
                 None => self.move_to(execution.revision, Step::End),
             },
-            Some(Update::Heartbeat(_)) | None => Step::Nothing,
+            Some(Update::Heartbeat(_) | Update::Synced(_) | Update::Decision(_)) | None => {
+                Step::Nothing
+            }
         }
     }
 

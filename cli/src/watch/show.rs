@@ -188,6 +188,8 @@ fn line(context: &Context, message: &WatchResponse) -> Option<String> {
         watch_response::Update::Terminal(execution) => {
             Some(render::execution::headline(execution, now, context.colour))
         }
-        watch_response::Update::Heartbeat(_) => None,
+        watch_response::Update::Heartbeat(_)
+        | watch_response::Update::Synced(_)
+        | watch_response::Update::Decision(_) => None,
     }
 }

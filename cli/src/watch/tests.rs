@@ -106,7 +106,9 @@ async fn followed(
                     watch_response::Update::Snapshot(seen) => revisions.push(seen.revision),
                     watch_response::Update::Event(seen) => revisions.push(seen.revision),
                     watch_response::Update::Terminal(seen) => end = Ok(seen.state()),
-                    watch_response::Update::Heartbeat(_) => panic!("a heartbeat is no news"),
+                    watch_response::Update::Heartbeat(_)
+                    | watch_response::Update::Synced(_)
+                    | watch_response::Update::Decision(_) => panic!("this is no news"),
                 },
                 Ok(Update::Lost { .. }) => {}
                 Err(error) => end = Err(error),

@@ -25,7 +25,7 @@ mod what;
 
 pub use about::{About, AboutTarget, AboutWorkflow};
 pub use chain::{Entry, Hash, Head, Logged, Position};
-pub use what::{Asked, What};
+pub use what::{Asked, Times, What};
 
 /// What a record is about. The records of one stream are numbered from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
 pub(super) use on_behalf_of::on_behalf_of;
 
-fn not_available(feature: &'static str) -> ServiceError {
+pub(super) fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
 }
 

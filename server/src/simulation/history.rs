@@ -24,7 +24,7 @@ use wfe_core::{
     withdraw::WithdrawDecision,
 };
 
-use super::{Trace, executor::Owner, gates::Past};
+use super::{Trace, executor::Owner, gates::Past, record::OnRecord};
 
 /// What happened so far.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct History {
     withdrawn: BTreeSet<RequestId>,
     holds: BTreeMap<TargetKey, Hold>,
     pasts: BTreeMap<TargetKey, Past>,
+    /// What must be on record.
+    pub(super) on_record: OnRecord,
     /// What went wrong, the first first.
     pub(super) violations: Vec<String>,
     /// What happened, for a person; only when somebody wants to read it.
@@ -75,6 +77,7 @@ impl History {
             withdrawn: BTreeSet::new(),
             holds: BTreeMap::new(),
             pasts: BTreeMap::new(),
+            on_record: OnRecord::default(),
             violations: Vec::new(),
             trace: (trace == Trace::On).then(Vec::new),
             digest: DefaultHasher::new(),
@@ -147,6 +150,7 @@ impl History {
                 self.committed(by, "start", std::slice::from_ref(change), target.as_ref());
             }
             StartDecision::Attach(execution) => {
+                self.on_record.attached(id);
                 if let Some(first) = self.requests.insert(id.clone(), *execution) {
                     self.violation(format!(
                         "I2: {id} got {first} and then attached to {execution}"
@@ -170,6 +174,7 @@ impl History {
                 self.violation(format!("I2: {id} has an execution and was withdrawn"));
             }
             self.withdrawn.insert(id.clone());
+            self.on_record.withdrawn(id);
             self.note(|| format!("  committed: {id} withdrawn"));
         }
     }
@@ -183,6 +188,7 @@ impl History {
 
     /// An attempt to clear a block is durable. I8.
     pub(super) fn cleared(&mut self, by: Owner, key: &TargetKey, said: &ClearDecision) {
+        self.on_record.attempt(key);
         let clearance = &said.attempt.clearance;
         let outcome = said.attempt.outcome;
         self.note(|| format!("  committed by {by:?} clear: {key} {outcome:?}"));
@@ -263,6 +269,7 @@ impl History {
                 (execution.id, revision, kind, event.at).hash(&mut self.digest);
             }
         }
+        self.on_record.changes(changes);
         self.check_lock(changes, target);
         for Change { execution, events } in changes {
             self.check_history(execution, events);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wfe_core::{
+    audit::{Entry, Head, Position, Record},
     clear::{Attempt, ClearDecision},
     event::Event,
     execution::{Execution, StateCode},
@@ -11,7 +12,7 @@ use wfe_core::{
     ids::{ExecutionId, RequestId, Revision},
     request::StartRequest,
     settle::Settlement,
-    start::StartDecision,
+    start::{NewExecution, StartDecision},
     target::TargetKey,
     transition::Change,
     withdraw::WithdrawDecision,
@@ -19,8 +20,9 @@ use wfe_core::{
 
 use super::{executor::Owner, world::World};
 use crate::store::{
-    ClearDecider, Filter, Listed, Page, SettleDecider, SettleError, StartDecider, Store,
-    StoreError, TargetView, Unfinished, WithdrawDecider, memory::MemoryStore,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, SettleDecider,
+    SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
+    memory::MemoryStore,
 };
 use crate::tekton::{Tekton as _, simulator::Simulator};
 
@@ -109,18 +111,49 @@ impl TroubledStore {
 }
 
 #[async_trait]
+impl Journal for TroubledStore {
+    async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
+        self.before("record").await?;
+        let answer = self.inner.record(records).await;
+        match &answer {
+            Ok(_) => self.world.history().on_record.records(records),
+            Err(error) => self.blame(error),
+        }
+        self.after("record", answer).await
+    }
+
+    async fn log(&self) -> Result<Log, StoreError> {
+        self.read("log", self.inner.log()).await
+    }
+
+    async fn entries(
+        &self,
+        scope: &LogScope,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.read("entries", self.inner.entries(scope, after, limit)).await
+    }
+
+    async fn lease(&self, wish: &LeaseWish<'_>) -> Result<Option<Lease>, StoreError> {
+        self.read("lease", self.inner.lease(wish)).await
+    }
+}
+
+#[async_trait]
 impl Store for TroubledStore {
     async fn start(
         &self,
-        request: &StartRequest,
+        new: &NewExecution,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError> {
+        let request = &new.request;
         let in_the_way = self.in_the_way(&request.target);
         self.before("start").await?;
         // As a transaction that is repeated: what was decided first does not count.
         drop(self.inner.validate_start(request, decide).await);
         self.world.pause().await;
-        let answer = self.inner.start(request, decide).await;
+        let answer = self.inner.start(new, decide).await;
         match &answer {
             Ok(decision) => {
                 if let StartDecision::Accept { change, .. } = decision {

@@ -17,6 +17,7 @@ use tokio::{sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wfe_core::{
+    audit::{Entry, Hash},
     execution::{PlannedRun, StateCode},
     facts::TaskRunFacts,
     ids::{Epoch, ExecutionId, RunName},
@@ -115,6 +116,11 @@ impl World {
             metrics: Metrics::new().unwrap(),
             rules,
         })
+    }
+
+    /// The log: its id, and what stands in it.
+    pub(super) fn log(&self) -> (Hash, Vec<Entry>) {
+        self.database.log()
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {

@@ -5,16 +5,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use wfe_core::{
+    audit::{Logged, Stream, What},
     event::Event,
     execution::{Execution, StateCode},
     ids::{ExecutionId, Revision},
     start::StartDecision,
 };
 
-use super::{Filter, Listed, Page, Store};
+use super::{Filter, Listed, LogScope, Page, Store};
 
 pub(crate) mod clear;
 pub(crate) mod durability;
+pub(crate) mod journal;
 pub(crate) mod model;
 pub(crate) mod read;
 pub(crate) mod settle;
@@ -91,6 +93,14 @@ macro_rules! suite {
                 the_unfinished_come_in_order_of_acceptance;
                 states_are_counted;
             );
+            properties::each!($backend; journal:
+                every_change_is_on_record_once_and_in_order;
+                what_changes_nothing_is_on_record_when_it_is_told;
+                records_that_break_a_rule_are_refused_whole;
+                who_writes_at_once_gets_one_order;
+                entries_are_found_by_target_and_correlation_id;
+                a_lease_is_one_processs_at_a_time;
+            );
             properties::each!($backend; durability:
                 what_was_committed_is_there_after_a_kill;
                 two_stores_on_one_database_agree;
@@ -161,9 +171,52 @@ async fn history(store: &dyn Store, execution: &Execution) -> Vec<Event> {
     events
 }
 
+/// Every entry of the log, which must be sound: one order, chained, each stream without gaps.
+pub(crate) async fn sound_log(store: &dyn Store) -> Vec<Logged> {
+    let log = store.log().await.unwrap();
+    let entries = store.entries(&LogScope::Everything, log.base.sequence, u32::MAX).await.unwrap();
+    let mut head = log.base;
+    let mut streams: BTreeMap<Stream, u64> = BTreeMap::new();
+    let mut logged = Vec::new();
+    for entry in entries {
+        let read = entry.read().unwrap();
+        assert_eq!(entry.hash, head.hash.follow(entry.text.as_bytes()), "{}", entry.text);
+        assert_eq!((entry.sequence, read.sequence), (head.sequence.next(), head.sequence.next()));
+        let number = streams.entry(read.stream.clone()).or_default();
+        *number += 1;
+        assert_eq!(read.revision, *number, "{}", entry.text);
+        head = entry.head();
+        logged.push(read);
+    }
+    assert_eq!(head, log.head);
+    logged
+}
+
+/// Checks that the log says of each execution what its history says: every event once, in order.
+async fn assert_on_record(store: &dyn Store, all: &[Listed]) {
+    let mut on_record: BTreeMap<ExecutionId, Vec<Event>> = BTreeMap::new();
+    for entry in sound_log(store).await {
+        let Logged { stream, revision, at, actor, what, about, .. } = entry;
+        if let What::Transition { before, after, event: kind, asked } = what {
+            let execution = about.execution.unwrap();
+            assert_eq!(stream, Stream::execution(execution));
+            assert_eq!(asked.is_some(), before.is_none());
+            let revision = Revision(revision);
+            let event = Event { execution, revision, at, actor, before, after, kind };
+            on_record.entry(execution).or_default().push(event);
+        }
+    }
+    for Listed { execution, .. } in all {
+        let events = on_record.remove(&execution.id).unwrap_or_default();
+        assert_eq!(events, history(store, execution).await, "the record of {}", execution.id);
+    }
+    assert!(on_record.is_empty(), "on record without an execution: {on_record:?}");
+}
+
 /// Checks that all that the store says fits together.
 pub(crate) async fn assert_sound(store: &dyn Store) {
     let all = all(store).await;
+    assert_on_record(store, &all).await;
     assert!(all.is_sorted_by(|a, b| a.sequence < b.sequence));
     let mut counts: BTreeMap<StateCode, u64> = BTreeMap::new();
     for Listed { execution, .. } in &all {

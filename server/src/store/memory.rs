@@ -13,6 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use wfe_core::{
+    audit::{Entry, Hash, Head, Numbering, Position, Record, Stream},
     clear::{Attempt, ClearDecision, ClearView, Clearance, Outcome},
     event::Event,
     execution::{Execution, StateCode},
@@ -20,18 +21,20 @@ use wfe_core::{
     lock::TargetState,
     request::StartRequest,
     settle::{Settlement, View},
-    start::{StartDecision, StartView},
+    start::{NewExecution, StartDecision, StartView},
     target::TargetKey,
     transition::Change,
     withdraw::{Got, WithdrawDecision, WithdrawView, Withdrawal},
 };
 
 use super::{
-    ClearDecider, Filter, Listed, Page, Sequence, SettleDecider, SettleError, StartDecider, Store,
-    StoreError, TargetView, Unfinished, WithdrawDecider,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sequence,
+    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    WithdrawDecider,
 };
 
 mod checks;
+mod journal;
 
 /// What several stores keep together. Stays when all of them are gone.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +60,24 @@ struct Tables {
     attempts: Vec<(TargetKey, Attempt)>,
     /// Clearances of the blocks that these executions caused.
     cleared: BTreeMap<ExecutionId, Clearance>,
+    log: Vec<(Record, Entry)>,
+    /// The last number of each stream.
+    streams: BTreeMap<Stream, u64>,
+    leases: BTreeMap<&'static str, (String, Lease)>,
 }
+
+/// Every log in memory is this one.
+const LOG: Hash = Hash([0x5a; 32]);
 
 impl Database {
     /// A store on this database.
     pub(crate) fn open(&self) -> MemoryStore {
         MemoryStore { database: self.clone(), closed: AtomicBool::new(false) }
+    }
+
+    /// The log: its id, and what stands in it.
+    pub(crate) fn log(&self) -> (Hash, Vec<Entry>) {
+        (LOG, self.lock().log.iter().map(|(_, entry)| entry.clone()).collect())
     }
 
     /// Everything that is kept, as text.
@@ -151,8 +166,13 @@ impl Tables {
                 self.cleared.insert(execution, attempt.clearance.clone());
             }
             self.attempts.push((key.clone(), attempt.clone()));
+            let blocking = attempt.outcome.execution().and_then(|id| self.execution(id));
+            let record = Record::of_attempt(key, attempt, blocking);
+            self.append(&[record])?;
         }
-        for Change { execution, events } in changes {
+        for change in changes {
+            self.append(&Record::of_change(change))?;
+            let Change { execution, events } = change;
             self.events.entry(execution.id).or_default().extend(events.iter().cloned());
             if let Some(place) = self.places.get(&execution.id) {
                 self.executions[*place] = execution.clone();
@@ -170,9 +190,10 @@ impl Tables {
 impl Store for MemoryStore {
     async fn start(
         &self,
-        request: &StartRequest,
+        new: &NewExecution,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError> {
+        let NewExecution { request, actor, now, .. } = new;
         let mut tables = self.tables("start")?;
         let decision = tables.decide_start(request, decide);
         let got = match &decision {
@@ -183,7 +204,10 @@ impl Store for MemoryStore {
                 tables.write("start", std::slice::from_ref(change), target.as_ref(), None)?;
                 change.execution.id
             }
-            StartDecision::Attach(execution) => *execution,
+            StartDecision::Attach(execution) => {
+                tables.append(&[Record::of_attachment(request, *execution, actor, *now)])?;
+                *execution
+            }
             StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
             | StartDecision::Withdrawn(_)
@@ -215,6 +239,7 @@ impl Store for MemoryStore {
                 return Err(refused("withdraw", format!("{id} is withdrawn once")));
             }
             tables.withdrawals.insert(id.clone(), withdrawal.clone());
+            tables.append(&[Record::of_withdrawal(withdrawal)])?;
         }
         Ok(decision)
     }

@@ -9,28 +9,31 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use wfe_core::{
+    audit::{Entry, Head, Position, Record},
     clear::{Attempt, ClearDecision},
     event::Event,
     execution::{Execution, StateCode},
     ids::{ExecutionId, RequestId, Revision},
     request::StartRequest,
     settle::Settlement,
-    start::StartDecision,
+    start::{NewExecution, StartDecision},
     target::TargetKey,
     withdraw::WithdrawDecision,
 };
 
 use self::{
+    log::{Append, Seal, TakeLease},
     open::{Tuning, open_file, open_memory},
     transaction::{Writer, observed},
     work::{Check, Clear, Settle, Start, Withdraw},
 };
 use super::{
-    ClearDecider, Filter, Listed, Page, SettleDecider, SettleError, StartDecider, Store,
-    StoreError, TargetView, Unfinished, WithdrawDecider,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, SettleDecider,
+    SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
     observer::{StoreObserver, Unobserved},
 };
 
+mod log;
 mod migrate;
 mod open;
 mod read;
@@ -89,6 +92,10 @@ impl SqliteStore {
         Self { writer, readers, observer }
     }
 
+    fn seal(&self) -> Seal<'_> {
+        Seal(&*self.observer)
+    }
+
     /// Runs a query under its name.
     async fn observed<T>(
         &self,
@@ -101,19 +108,19 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    #[tracing::instrument(name = "store.start", level = "debug", skip_all, fields(request.id = %request.request_id, target = %request.target))]
+    #[tracing::instrument(name = "store.start", level = "debug", skip_all, fields(request.id = %new.request.request_id, target = %new.request.target))]
     async fn start(
         &self,
-        request: &StartRequest,
+        new: &NewExecution,
         decide: &StartDecider<'_>,
     ) -> Result<StartDecision, StoreError> {
         // Refusals and repetitions write nothing, so they must not queue for the one connection that
         // writes: a caller who hammers a locked target would slow all others. Only a decision that
         // has something to write is taken again, in the transaction, where nothing can change
         // between what it read and what it writes; that second one counts.
-        match self.validate_start(request, decide).await? {
+        match self.validate_start(&new.request, decide).await? {
             StartDecision::Accept { .. } | StartDecision::Attach(_) => {
-                self.writer.run(&Start { request, decide }).await
+                self.writer.run(&Start { new, decide, seal: self.seal() }).await
             }
             seen @ (StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
@@ -145,7 +152,9 @@ impl Store for SqliteStore {
         // from what a reader sees.
         let view = self.observed("withdraw_view", read::withdraw_view(&self.readers, id)).await?;
         match decide(view.view()) {
-            WithdrawDecision::Withdraw(_) => self.writer.run(&Withdraw { id, decide }).await,
+            WithdrawDecision::Withdraw(_) => {
+                self.writer.run(&Withdraw { id, decide, seal: self.seal() }).await
+            }
             seen @ (WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_)) => Ok(seen),
         }
     }
@@ -157,7 +166,7 @@ impl Store for SqliteStore {
         id: ExecutionId,
         decide: &SettleDecider<'_>,
     ) -> Result<Settlement, SettleError> {
-        self.writer.run(&Settle { name, id, decide }).await?
+        self.writer.run(&Settle { name, id, decide, seal: self.seal() }).await?
     }
 
     #[tracing::instrument(name = "store.clear", level = "debug", skip_all, fields(target = %key))]
@@ -166,7 +175,7 @@ impl Store for SqliteStore {
         key: &TargetKey,
         decide: &ClearDecider<'_>,
     ) -> Result<ClearDecision, SettleError> {
-        self.writer.run(&Clear { key, decide }).await?
+        self.writer.run(&Clear { key, decide, seal: self.seal() }).await?
     }
 
     async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError> {
@@ -220,6 +229,30 @@ impl Store for SqliteStore {
         // The last connection to close moves the log into the file, and one that only reads cannot.
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteStore {
+    async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
+        self.writer.run(&Append { records, seal: self.seal() }).await
+    }
+
+    async fn log(&self) -> Result<Log, StoreError> {
+        self.observed("log", log::read(&self.readers)).await
+    }
+
+    async fn entries(
+        &self,
+        scope: &LogScope,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.observed("entries", log::entries(&self.readers, scope, after, limit)).await
+    }
+
+    async fn lease(&self, wish: &LeaseWish<'_>) -> Result<Option<Lease>, StoreError> {
+        self.writer.run(&TakeLease(wish)).await
     }
 }
 

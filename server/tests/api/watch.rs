@@ -38,7 +38,9 @@ async fn a_snapshot_then_every_event_then_the_end_and_nothing_after_it() {
                 assert_eq!(copy, execution, "the events add up to what is stored");
                 break;
             }
-            Update::Snapshot(_) => panic!("a second snapshot"),
+            Update::Snapshot(_) | Update::Synced(_) | Update::Decision(_) => {
+                panic!("not in the watch of one execution")
+            }
         }
     }
     assert!(stream.message().await.unwrap().is_none());
@@ -54,7 +56,9 @@ async fn follow(client: &mut Client, id: &str, after: i64, take: usize) -> (Vec<
             Update::Event(event) => seen.push(event.revision),
             Update::Heartbeat(_) => {}
             Update::Terminal(_) => return (seen, true),
-            Update::Snapshot(_) => panic!("a snapshot although a cursor was given"),
+            Update::Snapshot(_) | Update::Synced(_) | Update::Decision(_) => {
+                panic!("not after a cursor of one execution")
+            }
         }
     }
     (seen, false)

@@ -77,7 +77,9 @@ pub(crate) async fn follow(client: &mut Client, id: &str, after: i64) -> Result<
                 }
                 watch_response::Update::Terminal(execution) => return Ok(execution),
                 watch_response::Update::Heartbeat(_) => {}
-                watch_response::Update::Snapshot(_) => {
+                watch_response::Update::Snapshot(_)
+                | watch_response::Update::Synced(_)
+                | watch_response::Update::Decision(_) => {
                     bail!("a snapshot although a cursor was given")
                 }
             }

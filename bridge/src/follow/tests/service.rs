@@ -116,4 +116,14 @@ impl ExecutionService for Service {
     ) -> Result<Response<ListEventsResponse>, Status> {
         Err(Status::unimplemented("not in the script"))
     }
+
+    type ExportLogStream =
+        futures::stream::BoxStream<'static, Result<wfe_proto::v1::ExportLogResponse, Status>>;
+
+    async fn export_log(
+        &self,
+        _request: Request<wfe_proto::v1::ExportLogRequest>,
+    ) -> Result<Response<Self::ExportLogStream>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
 }

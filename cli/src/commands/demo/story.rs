@@ -322,7 +322,9 @@ fn state_after(message: &WatchResponse) -> Option<State> {
         watch_response::Update::Snapshot(execution)
         | watch_response::Update::Terminal(execution) => Some(execution.state()),
         watch_response::Update::Event(event) => Some(event.state()),
-        watch_response::Update::Heartbeat(_) => None,
+        watch_response::Update::Heartbeat(_)
+        | watch_response::Update::Synced(_)
+        | watch_response::Update::Decision(_) => None,
     }
 }
 

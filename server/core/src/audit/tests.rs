@@ -27,10 +27,9 @@ fn accepted() -> Change {
     let policy = Policy::default();
     let foreign = ForeignRuns::default();
     let around = Circumstances { foreign: Some(&foreign), policy: &policy, now: at(0) };
-    match decide(view, &new, around) {
-        StartDecision::Accept { change, .. } => *change,
-        other => panic!("{other:?}"),
-    }
+    let decision = decide(view, &new, around);
+    let StartDecision::Accept { change, .. } = decision else { panic!("{decision:?}") };
+    *change
 }
 
 #[test]

@@ -40,7 +40,7 @@ async fn blocked(store: &dyn Store) {
         let decide = |view: wfe_core::start::StartView<'_>| {
             wfe_core::start::decide(view, &new, at_gates(&foreign, new.now))
         };
-        accepted(store.start(&new.request, &decide).await.unwrap());
+        accepted(store.start(&new, &decide).await.unwrap());
     }
     for (second, input) in [(3, run_exists()), (4, run_failed())] {
         let decide = |view: View<'_>| {
@@ -148,7 +148,7 @@ pub(crate) async fn a_refusal_at_a_gate_names_what_closed_it<B: Backend>() {
     let decide = |view: wfe_core::start::StartView<'_>| {
         wfe_core::start::decide(view, &new, at_gates(&foreign, new.now))
     };
-    let decision = store.start(&new.request, &decide).await.unwrap();
+    let decision = store.start(&new, &decide).await.unwrap();
     let StartDecision::Refuse(hold) = decision else { panic!("{decision:?}") };
     assert_eq!(hold.cause(), Some(mk_id(1)));
 }

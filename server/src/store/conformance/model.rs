@@ -265,7 +265,7 @@ async fn compare<B: Backend>(enforced: bool, calls: Vec<Call>) -> Result<(), Tes
                 let actor = Actor::anonymous(None);
                 let new = NewExecution { id: mk_id(n), request, actor, now };
                 let decide = |view: StartView<'_>| decide(view, &new, around(&foreign, new.now));
-                let said = store.start(&new.request, &decide).await;
+                let said = store.start(&new, &decide).await;
                 let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
                 prop_assert_eq!(said, model.start(&new.request, &decide));
             }

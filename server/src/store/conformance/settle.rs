@@ -188,7 +188,7 @@ pub(crate) async fn a_second_holder_is_refused<B: Backend>() {
         let view = wfe_core::start::StartView { target: &free, ..view };
         wfe_core::start::decide(view, &new, around(&ForeignRuns::default(), new.now))
     };
-    let error = store.start(&new.request, &blind).await.unwrap_err();
+    let error = store.start(&new, &blind).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
     // Nor does the store take a holder that holds nothing.
     let stranger = Some(Holder { execution: mk_id(2), since: at(0) });

@@ -231,10 +231,8 @@ pub(crate) async fn who_waits_for_a_foreign_run_waits_for_an_unused_target<B: Ba
     let store = backend.open().await;
     let new = mk_new(1, TARGET, WhenLocked::Wait);
     let foreign = ForeignRuns { live: Some("wfe-other-7".to_owned()), last_epoch: Epoch(7) };
-    let decision = store
-        .start(&new.request, &|view| decide(view, &new, around(&foreign, new.now)))
-        .await
-        .unwrap();
+    let decision =
+        store.start(&new, &|view| decide(view, &new, around(&foreign, new.now))).await.unwrap();
     assert_eq!(accepted(decision).state.code(), StateCode::Waiting);
     let target = store.target(&mk_key(TARGET)).await.unwrap();
     assert_eq!((target.state.epoch, target.state.holder), (Epoch(0), None));

@@ -2,18 +2,20 @@
 
 use sqlx::SqliteConnection;
 use wfe_core::{
+    audit::Record,
     clear::{ClearDecision, ClearView},
     execution::Execution,
     ids::{ExecutionId, RequestId},
     lock::TargetState,
-    request::StartRequest,
     settle::{Settlement, View},
-    start::StartDecision,
+    start::{NewExecution, StartDecision},
     target::TargetKey,
+    transition::Change,
     withdraw::WithdrawDecision,
 };
 
 use super::{
+    log::Seal,
     read,
     transaction::{Done, Work},
     write,
@@ -24,8 +26,9 @@ use crate::store::{
 
 /// A Start.
 pub(super) struct Start<'a> {
-    pub(super) request: &'a StartRequest,
+    pub(super) new: &'a NewExecution,
     pub(super) decide: &'a StartDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Start<'_> {
@@ -39,12 +42,13 @@ impl Work for Start<'_> {
         &self,
         connection: &mut SqliteConnection,
     ) -> Result<Done<StartDecision>, StoreError> {
-        let loaded = read::start_view(&mut *connection, self.request).await?;
+        let NewExecution { request, actor, now, .. } = self.new;
+        let loaded = read::start_view(&mut *connection, request).await?;
         let decision = (self.decide)(loaded.view());
         match &decision {
             StartDecision::Accept { change, target } => {
                 write::insert_execution(connection, &change.execution).await?;
-                write::insert_events(connection, &change.events).await?;
+                put_events(connection, self.seal, change).await?;
                 write::insert_request(connection, &change.execution).await?;
                 let stored = loaded.stored_target();
                 match target {
@@ -57,7 +61,9 @@ impl Work for Start<'_> {
                 }
             }
             StartDecision::Attach(execution) => {
-                write::insert_attached_request(connection, self.request, *execution).await?;
+                write::insert_attached_request(connection, request, *execution).await?;
+                let record = Record::of_attachment(request, *execution, actor, *now);
+                self.seal.append(connection, &[record]).await?;
             }
             StartDecision::Repeat(_)
             | StartDecision::Refuse(_)
@@ -74,6 +80,7 @@ impl Work for Start<'_> {
 pub(super) struct Withdraw<'a> {
     pub(super) id: &'a RequestId,
     pub(super) decide: &'a WithdrawDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Withdraw<'_> {
@@ -92,6 +99,7 @@ impl Work for Withdraw<'_> {
         match &decision {
             WithdrawDecision::Withdraw(withdrawal) => {
                 write::insert_withdrawal(connection, withdrawal).await?;
+                self.seal.append(connection, &[Record::of_withdrawal(withdrawal)]).await?;
                 Ok(Done::Write(decision))
             }
             WithdrawDecision::Stop(_) | WithdrawDecision::Withdrawn(_) => {
@@ -106,6 +114,7 @@ pub(super) struct Settle<'a> {
     pub(super) name: &'static str,
     pub(super) id: ExecutionId,
     pub(super) decide: &'a SettleDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Settle<'_> {
@@ -143,7 +152,7 @@ impl Work for Settle<'_> {
         }
         for change in &settlement.changes {
             write::update_execution(connection, change).await?;
-            write::insert_events(connection, &change.events).await?;
+            put_events(connection, self.seal, change).await?;
         }
         if let Some(after) = &settlement.target {
             write::put_target(connection, Some(&target), after).await?;
@@ -156,6 +165,7 @@ impl Work for Settle<'_> {
 pub(super) struct Clear<'a> {
     pub(super) key: &'a TargetKey,
     pub(super) decide: &'a ClearDecider<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Work for Clear<'_> {
@@ -187,16 +197,34 @@ impl Work for Clear<'_> {
                 return Ok(Done::Nothing(Err(SettleError::Illegal { id, source })));
             }
         };
+        let attempt = &decision.attempt;
+        let blocking = match attempt.outcome.execution() {
+            Some(id) => read::execution(&mut *connection, id).await?,
+            None => None,
+        };
+        // The clearance first: it is what lets the next one in.
+        let record = Record::of_attempt(self.key, attempt, blocking.as_ref());
+        self.seal.append(connection, &[record]).await?;
         for change in &decision.settlement.changes {
             write::update_execution(connection, change).await?;
-            write::insert_events(connection, &change.events).await?;
+            put_events(connection, self.seal, change).await?;
         }
-        write::insert_attempt(connection, self.key, &decision.attempt).await?;
+        write::insert_attempt(connection, self.key, attempt).await?;
         if let Some(after) = &decision.settlement.target {
             write::put_target(connection, stored.as_ref(), after).await?;
         }
         Ok(Done::Write(Ok(decision)))
     }
+}
+
+/// Writes what happened to an execution, and puts it on record.
+async fn put_events(
+    connection: &mut SqliteConnection,
+    seal: Seal<'_>,
+    change: &Change,
+) -> Result<(), StoreError> {
+    seal.append(connection, &Record::of_change(change)).await?;
+    write::insert_events(connection, &change.events).await
 }
 
 /// Proves that a write becomes durable.

@@ -13,6 +13,7 @@ use wfe_tests::wait::{PATIENCE, eventually};
 use crate::pace::{paced, request, start};
 use crate::samples::Samples;
 use crate::usage;
+use crate::writes::samples;
 
 /// Starts on targets of their own.
 pub(crate) const STARTS: u32 = 2_000;
@@ -33,6 +34,8 @@ const BUNDLE: &str = "registry.example/workflows/succeeds:v1";
 pub(crate) struct Load {
     /// From the moment a Start was to be sent to its answer.
     pub(crate) starts: Samples,
+    /// Within this, in milliseconds, 99 of 100 transactions had sealed their records.
+    pub(crate) seal_millis: f64,
     /// From a Start to its refusal.
     pub(crate) refusals: Samples,
     /// Refusals in a second.
@@ -65,6 +68,7 @@ pub(crate) async fn load() -> Result<Load> {
     for time in answered {
         starts.add(time);
     }
+    let seal_millis = sealed_within(&server.metrics().await?)?;
     until_all_run(&server).await?;
     let live_kib = usage::of(server.pid())?.kib;
 
@@ -74,7 +78,7 @@ pub(crate) async fn load() -> Result<Load> {
     let refused = u32::try_from(refusals.len()).context("too many refusals")?;
     let refusals_per_second = f64::from(refused) / began.elapsed().as_secs_f64();
     let log_bytes = u64::try_from(server.log()?.len().saturating_sub(log_before))?;
-    Ok(Load { starts, refusals, refusals_per_second, log_bytes, idle_kib, live_kib })
+    Ok(Load { starts, seal_millis, refusals, refusals_per_second, log_bytes, idle_kib, live_kib })
 }
 
 fn target(n: u32) -> String {
@@ -113,6 +117,23 @@ async fn refuse(clients: Vec<Client>, until: Instant) -> Result<Samples> {
         all.merge(&samples??)?;
     }
     Ok(all)
+}
+
+/// The narrowest bucket that holds 99 of 100 times of sealing.
+fn sealed_within(metrics: &str) -> Result<f64> {
+    const BUCKETS: &str = "wfe_store_seconds_bucket";
+    let mut buckets = Vec::new();
+    for (labels, count) in samples(metrics, BUCKETS) {
+        if !labels.contains("transaction=\"seal\"") {
+            continue;
+        }
+        let bound = labels.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let bound: f64 = bound.context("a bucket without a bound")?.parse()?;
+        buckets.push((bound, count.parse::<f64>()?));
+    }
+    let all = buckets.iter().map(|(_, count)| *count).fold(0.0, f64::max);
+    let within = buckets.iter().find(|(_, count)| *count >= 0.99 * all);
+    Ok(within.context("nothing was sealed")?.0 * 1_000.0)
 }
 
 async fn until_all_run(server: &ServerProcess) -> Result<()> {

@@ -144,6 +144,12 @@ pub(crate) fn amounts(measured: &Measured, stress_for: Duration) -> Vec<Amount> 
             budget: "bounded: below 1 byte a refusal".to_owned(),
             verdict: verdict(load.map(|it| it.log_bytes < it.refusals.len())),
         },
+        Amount {
+            what: "sealing in the transactions of Starts at 200/s, 99 of 100 within".to_owned(),
+            value: load.map(|it| format!("{} ms", it.seal_millis)),
+            budget: "≤ 1 ms".to_owned(),
+            verdict: verdict(load.map(|it| it.seal_millis <= 1.0)),
+        },
         idle("on the cluster", measured.service.as_ref().map(|it| it.idle_kib)),
         idle("Tekton simulated in the process", load.map(|it| it.idle_kib)),
         live(load.map(|it| it.live_kib)),

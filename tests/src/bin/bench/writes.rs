@@ -65,7 +65,10 @@ fn of_bridge(metrics: &str) -> Result<BTreeMap<String, u64>> {
 }
 
 /// The samples of a metric: labels and value.
-fn samples<'a>(metrics: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn samples<'a>(
+    metrics: &'a str,
+    name: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     metrics.lines().filter_map(move |line| {
         let labels_and_value = line.strip_prefix(name)?.strip_prefix('{')?;
         labels_and_value.rsplit_once("} ")

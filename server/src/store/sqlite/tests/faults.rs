@@ -59,7 +59,8 @@ async fn every_end_of_a_transaction_is_told() {
     let (store, mut told) = impatient(&file, 0).await;
     let new = mk_new(1, "pod/a", WhenLocked::Reject);
     start(&store, &new).await.unwrap();
-    let accepted = [("start_view", Outcome::Read), ("start", Outcome::Committed)];
+    let accepted =
+        [("start_view", Outcome::Read), ("seal", Outcome::Read), ("start", Outcome::Committed)];
     assert_eq!(drain(&mut told), accepted);
     start(&store, &new).await.unwrap();
     assert_eq!(drain(&mut told), [("start_view", Outcome::Read)]);

@@ -6,6 +6,7 @@ use backon::ExponentialBuilder;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use wfe_core::{request::WhenLocked, start::StartDecision, withdraw::WithdrawDecision};
 
+use super::super::migrate::NEWEST;
 use super::File;
 use crate::{
     store::{
@@ -120,15 +121,15 @@ async fn the_database_of_another_program_is_left_as_it_is() {
 async fn a_newer_schema_is_refused_and_left_as_it_is() {
     let file = made().await;
     let mut connection = file.connect().await;
-    let sql = "INSERT INTO _sqlx_migrations VALUES (7, 'later', '', TRUE, X'', 0)";
+    let sql = "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '', TRUE, X'', 0)";
     sqlx::query(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let before = file.dump().await;
     assert_eq!(
         error_of(&file.path()).await.to_string(),
         format!(
-            "the database {} has schema version 7, and this program knows none after 3: run the \
-             version of the program that wrote it, or a later one",
+            "the database {} has schema version 9999, and this program knows none after {NEWEST}: \
+             run the version of the program that wrote it, or a later one",
             file.path().display()
         )
     );
@@ -148,10 +149,12 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data
         ALTER TABLE targets DROP COLUMN failed_execution;
         ALTER TABLE targets DROP COLUMN failures; ALTER TABLE targets DROP COLUMN successes;
         DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
+        DROP TRIGGER events_on_record; DROP TABLE log; DROP TABLE log_base;
+        DROP TABLE log_streams; DROP TABLE leases;
         DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     let left: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%' OR sql LIKE '%block%'
+        "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%' OR sql LIKE '%block%' OR sql LIKE '%log%'
         UNION SELECT description FROM _sqlx_migrations",
     )
     .fetch_all(&mut connection)

@@ -66,40 +66,47 @@ const REFUSED: &[(&str, &str)] = &[
     ("events_kept", "DELETE FROM events WHERE execution = $1 AND revision = 4"),
     (
         "events_without_gaps",
-        "UPDATE executions SET revision = 9 WHERE id = $2;
+        "DROP TRIGGER events_on_record;
+         UPDATE executions SET revision = 9 WHERE id = $2;
          INSERT INTO events VALUES ($2, 9, 0, 'progressed', 'starting', 'starting', '{}',
              '{\"type\": \"progressed\"}')",
     ),
     (
         "events_without_gaps",
-        "INSERT INTO events VALUES ($2, 2, 0, 'progressed', 'waiting', 'waiting', '{}',
+        "DROP TRIGGER events_on_record;
+         INSERT INTO events VALUES ($2, 2, 0, 'progressed', 'waiting', 'waiting', '{}',
              '{\"type\": \"progressed\"}')",
     ),
     (
         "events_continue",
-        "UPDATE executions SET revision = 4 WHERE id = $2;
+        "DROP TRIGGER events_on_record;
+         UPDATE executions SET revision = 4 WHERE id = $2;
          INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'waiting', 'starting', '{}',
              '{\"type\": \"progressed\"}')",
     ),
     (
         "events_of_change",
-        "INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}',
+        "DROP TRIGGER events_on_record;
+         INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}',
              '{\"type\": \"progressed\"}')",
     ),
     (
         "events_of_change",
-        "UPDATE executions SET revision = 4 WHERE id = $2;
+        "DROP TRIGGER events_on_record;
+         UPDATE executions SET revision = 4 WHERE id = $2;
          INSERT INTO events VALUES ($2, 4, 0, 'failed', 'starting', 'failed', '{}',
              '{\"type\": \"failed\"}')",
     ),
     (
         "events_of_change",
-        "INSERT INTO events VALUES ('nobody', 1, 0, 'accepted', NULL, 'waiting', '{}',
+        "DROP TRIGGER events_on_record;
+         INSERT INTO events VALUES ('nobody', 1, 0, 'accepted', NULL, 'waiting', '{}',
              '{\"type\": \"accepted\"}')",
     ),
     (
         "events_begin_with_acceptance",
-        "INSERT INTO executions SELECT NULL, 'new', 'request-4', cluster, target, target_hash,
+        "DROP TRIGGER events_on_record;
+         INSERT INTO executions SELECT NULL, 'new', 'request-4', cluster, target, target_hash,
              correlation_id, actor, created_at, state, 1, epoch, run_name, updated_at, ended_at,
              detail FROM executions WHERE id = $3;
          INSERT INTO events VALUES ('new', 1, 0, 'held', NULL, 'waiting', '{}',
@@ -107,13 +114,15 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "events_detail_of_kind",
-        "UPDATE executions SET revision = 4 WHERE id = $2;
+        "DROP TRIGGER events_on_record;
+         UPDATE executions SET revision = 4 WHERE id = $2;
          INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}',
              '{\"type\": \"failed\"}')",
     ),
     (
         "events_detail_of_kind",
-        "UPDATE executions SET revision = 4 WHERE id = $2;
+        "DROP TRIGGER events_on_record;
+         UPDATE executions SET revision = 4 WHERE id = $2;
          INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}', '{}')",
     ),
     // What was accepted does not change and does not go.
@@ -298,6 +307,53 @@ const REFUSED: &[(&str, &str)] = &[
          INSERT INTO clearances VALUES (NULL, '', 'pod/c', 0, '{}', 'long enough', NULL,
              'cleared', $7)",
     ),
+    // The log: one order without gaps, never rewritten, deleted from its beginning only.
+    (
+        "log_without_gaps",
+        "INSERT INTO log SELECT sequence + 2, 'security', 1, at, NULL, NULL,
+             json_object('sequence', sequence + 2, 'stream', 'security', 'revision', 1), hash
+         FROM log ORDER BY sequence DESC LIMIT 1",
+    ),
+    (
+        "log_entry",
+        "INSERT INTO log SELECT sequence + 1, 'security', 1, at, NULL, NULL,
+             json_object('sequence', sequence + 1, 'stream', 'security', 'revision', 2), hash
+         FROM log ORDER BY sequence DESC LIMIT 1",
+    ),
+    (
+        "log_revision",
+        "INSERT INTO log SELECT sequence + 1, 'security', 0, at, NULL, NULL,
+             json_object('sequence', sequence + 1, 'stream', 'security', 'revision', 0), hash
+         FROM log ORDER BY sequence DESC LIMIT 1",
+    ),
+    (
+        "log_hash",
+        "INSERT INTO log SELECT sequence + 1, 'security', 1, at, NULL, NULL,
+             json_object('sequence', sequence + 1, 'stream', 'security', 'revision', 1), X'00'
+         FROM log ORDER BY sequence DESC LIMIT 1",
+    ),
+    (
+        "UNIQUE constraint failed: log.stream, log.revision",
+        "INSERT INTO log SELECT (SELECT max(sequence) + 1 FROM log), stream, revision, at, NULL,
+             NULL, json_set(entry, '$.sequence', (SELECT max(sequence) + 1 FROM log)), hash
+         FROM log WHERE sequence = 1",
+    ),
+    ("log_immutable", "UPDATE log SET hash = X'00' WHERE sequence = 2"),
+    ("log_kept", "DELETE FROM log WHERE sequence = 1"),
+    ("log_base_one", "INSERT INTO log_base SELECT 2, log, sequence, hash FROM log_base"),
+    ("log_base_kept", "DELETE FROM log_base"),
+    ("log_base_moves_on", "UPDATE log_base SET log = hash, sequence = 0"),
+    ("log_base_moves_on", "UPDATE log_base SET sequence = 2"),
+    ("log_base_moves_on", "UPDATE log_base SET sequence = 999999"),
+    ("log_base_whole", "DROP TRIGGER log_base_moves_on; UPDATE log_base SET hash = zeroblob(32)"),
+    ("log_streams_revision", "INSERT INTO log_streams VALUES ('security', 0)"),
+    (
+        "events_on_record",
+        "UPDATE executions SET revision = 4 WHERE id = $2;
+         INSERT INTO events VALUES ($2, 4, 0, 'progressed', 'starting', 'starting', '{}',
+             '{\"type\": \"progressed\"}')",
+    ),
+    ("leases_epoch", "INSERT INTO leases VALUES ('x', 'y', 0, 0)"),
     // Types are kept.
     (
         "cannot store TEXT value in INTEGER column",

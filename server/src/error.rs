@@ -93,6 +93,18 @@ pub enum ServiceError {
     /// The API server could not be asked.
     #[error("the API server could not be asked")]
     Cluster(#[from] TektonError),
+    /// Delivery of the log is further behind than it may be, and nothing new is accepted meanwhile.
+    #[error(
+        "the audit trail reaches Data Storage {} s late, and {} s are allowed; nothing was stored",
+        lag.as_secs(),
+        allowed.as_secs()
+    )]
+    AuditLagging {
+        /// How far it is behind.
+        lag: Duration,
+        /// How far it may be.
+        allowed: Duration,
+    },
     /// The server is going away.
     #[error("the server is shutting down; resume after revision {cursor}")]
     Draining {
@@ -141,6 +153,8 @@ pub enum Code {
     StoreUnavailable,
     /// The cluster cannot be reached.
     ClusterUnavailable,
+    /// The audit trail is too far behind.
+    AuditLagging,
     /// The server is going away.
     Draining,
     /// It is not known who calls.
@@ -159,7 +173,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -175,6 +189,7 @@ impl Code {
         Self::NotAvailable,
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
+        Self::AuditLagging,
         Self::Draining,
         Self::Unauthenticated,
         Self::PermissionDenied,
@@ -202,6 +217,7 @@ impl Code {
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
+            Self::AuditLagging => "AUDIT_LAGGING",
             Self::Draining => "DRAINING",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
@@ -238,6 +254,7 @@ impl ServiceError {
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
+            Self::AuditLagging { .. } => Code::AuditLagging,
             Self::Draining { .. } => Code::Draining,
             Self::Access(refused) => refused.code(),
             Self::Internal(_) => Code::Internal,

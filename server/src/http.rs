@@ -8,7 +8,7 @@ use wfe_runtime::{
     http::{self, Pages, WELL},
 };
 
-use crate::{metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
+use crate::{delivery::Status, metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
 
 /// What readiness is read from.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct Probes {
     tekton: Arc<dyn Tekton>,
     queue: Arc<Queue>,
     metrics: Metrics,
+    delivery: Option<Status>,
     draining: tokio_util::sync::CancellationToken,
 }
 
@@ -29,6 +30,8 @@ pub struct Readiness {
     pub store: String,
     /// The watches on the cluster.
     pub tekton: String,
+    /// Delivery of the audit trail. The service works while that does not.
+    pub data_storage: String,
     /// Whether the server takes calls.
     pub server: String,
 }
@@ -42,7 +45,13 @@ impl Probes {
         metrics: Metrics,
         draining: tokio_util::sync::CancellationToken,
     ) -> Self {
-        Self { store, tekton, queue, metrics, draining }
+        Self { store, tekton, queue, metrics, delivery: None, draining }
+    }
+
+    /// The same, which tell how delivery goes.
+    #[must_use]
+    pub fn with_delivery(self, delivery: Option<Status>) -> Self {
+        Self { delivery, ..self }
     }
 
     /// How well each part is now.
@@ -53,9 +62,13 @@ impl Probes {
             Err(_) => "does not answer within 2 s".to_owned(),
         };
         let tekton = self.tekton.health().problem().unwrap_or_else(|| WELL.to_owned());
+        let data_storage = match &self.delivery {
+            None => "off".to_owned(),
+            Some(status) => status.problem().unwrap_or_else(|| WELL.to_owned()),
+        };
         let server = if self.draining.is_cancelled() { "shutting down" } else { WELL }.to_owned();
         let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL);
-        Readiness { ready, store, tekton, server }
+        Readiness { ready, store, tekton, data_storage, server }
     }
 }
 
@@ -75,6 +88,9 @@ impl Pages for Probes {
     fn metrics(&self) -> Result<Vec<u8>, impl std::error::Error + 'static> {
         let health = self.tekton.health();
         self.metrics.set_watch(health.synced, health.age, self.queue.depth());
+        if let Some(status) = &self.delivery {
+            self.metrics.set_delivery(status);
+        }
         self.metrics.render()
     }
 }

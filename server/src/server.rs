@@ -16,6 +16,7 @@ use crate::{
     auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
     config::{Authentication, Config, Engine, Tls},
+    delivery::deliver,
     grpc,
     http::Probes,
     ledger::Ledger,
@@ -33,9 +34,11 @@ use crate::{
     },
 };
 
+mod delivery;
 mod serve;
 mod tls;
 
+use delivery::Delivery;
 use serve::serve_grpc;
 
 pub use tls::TlsError;
@@ -103,24 +106,26 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let store = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let database = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
+        let database = Arc::new(database);
+        let store: Arc<dyn Store> = Arc::clone(&database) as Arc<dyn Store>;
         let counts = store
             .count_by_state()
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
+        let delivery = Delivery::begin(&config, database, &clock, &metrics).await?;
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, doorman, store, &tekton, clock, metrics))
+        Ok(Self::run(config, listeners, doorman, (store, delivery), &tekton, clock, metrics))
     }
 
     fn run(
         config: Config,
         listeners: Listeners,
         doorman: Doorman,
-        store: Arc<dyn Store>,
+        (store, delivery): (Arc<dyn Store>, Option<Delivery>),
         tekton: &Arc<dyn Tekton>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
@@ -147,16 +152,19 @@ impl Server {
             policy,
         ));
         let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
+        let backpressure = delivery.as_ref().and_then(|delivery| delivery.backpressure.clone());
         let service = Service::new(
             ledger,
             Arc::clone(tekton),
-            clock,
+            Arc::clone(&clock),
             metrics.clone(),
             settings,
             draining.clone(),
-        );
+        )
+        .with_backpressure(backpressure);
         let probes =
-            Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone());
+            Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone())
+                .with_delivery(delivery.as_ref().map(|delivery| delivery.status.clone()));
 
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
@@ -172,6 +180,9 @@ impl Server {
             async move { follow_runs(&reconciler, stopping).await }
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        if let Some(Delivery { courier, .. }) = delivery {
+            tasks.spawn(essential(&ended, deliver(courier, clock, stopping.clone())));
+        }
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),

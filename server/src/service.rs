@@ -18,6 +18,7 @@ use wfe_core::{
 
 use crate::{
     clock::{Clock, Ids},
+    delivery::Backpressure,
     error::ServiceError,
     ledger::Ledger,
     metrics::Metrics,
@@ -63,6 +64,7 @@ pub struct Service {
     ids: Arc<Ids>,
     metrics: Metrics,
     settings: Settings,
+    backpressure: Option<Backpressure>,
     draining: CancellationToken,
 }
 
@@ -85,7 +87,22 @@ impl Service {
         settings: Settings,
         draining: CancellationToken,
     ) -> Self {
-        Self { ledger, tekton, clock, ids: Arc::default(), metrics, settings, draining }
+        Self {
+            ledger,
+            tekton,
+            clock,
+            ids: Arc::default(),
+            metrics,
+            settings,
+            backpressure: None,
+            draining,
+        }
+    }
+
+    /// The same, which accepts nothing new while delivery is too far behind.
+    #[must_use]
+    pub fn with_backpressure(self, backpressure: Option<Backpressure>) -> Self {
+        Self { backpressure, ..self }
     }
 
     /// The same with these ids.

@@ -27,9 +27,13 @@ mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod observer;
+mod outbox;
 pub mod sqlite;
 
 pub use self::journal::{Journal, Lease, LeaseWish, Log, LogScope};
+pub use self::outbox::{
+    Backlog, Due, Move, Outbox, ParkReason, Row, Standing, StandingCode, TakeUp, TakenUp, Wait,
+};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;

@@ -94,6 +94,10 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::NotAvailable { feature: "an inline workflow" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
+        ServiceError::AuditLagging {
+            lag: Duration::from_secs(7200),
+            allowed: Duration::from_secs(3600),
+        },
         ServiceError::Draining { cursor: 7 },
         AccessError::from(Unauthenticated::Nothing).into(),
         AccessError::Denied {

@@ -35,6 +35,7 @@ use super::{
 
 mod checks;
 mod journal;
+mod outbox;
 
 /// What several stores keep together. Stays when all of them are gone.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +65,7 @@ struct Tables {
     /// The last number of each stream.
     streams: BTreeMap<Stream, u64>,
     leases: BTreeMap<&'static str, (String, Lease)>,
+    outbox: outbox::Waiting,
 }
 
 /// Every log in memory is this one.

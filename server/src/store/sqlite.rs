@@ -36,6 +36,7 @@ use super::{
 mod log;
 mod migrate;
 mod open;
+mod outbox;
 mod read;
 mod rows;
 mod transaction;

@@ -166,7 +166,8 @@ fn an_end_says_how_long_it_took_and_why_it_failed() {
     assert_eq!(data["phase"], "Failed");
     assert_eq!(data["failure_reason"], "TaskFailed");
     assert_eq!(data["failure_message"], "exit 1");
-    assert_eq!(data["completed_at"], "2027-01-15T08:00:00Z");
+    assert_eq!(data["started_at"], "2027-01-15T08:00:01Z");
+    assert_eq!(data["completed_at"], "2027-01-15T08:00:01Z");
     assert_eq!(data["duration"], "0s");
     assert_eq!(
         data["error_details"],

@@ -161,7 +161,7 @@ async fn what_is_parked_is_tried_again_when_a_person_wants_it() {
 async fn a_token_that_is_not_believed_is_read_again() {
     let mut world = World::new().await;
     mk_history(&mut world).await;
-    let token_file = world.path.with_extension("token");
+    let token_file = world.directory.path().join("token");
     std::fs::write(&token_file, "old").unwrap();
     let options = Options { token_file: Some(token_file.clone()), ..world.options.clone() };
     let policy = world.policy.clone();
@@ -180,7 +180,7 @@ async fn a_token_that_is_not_believed_is_read_again() {
 async fn without_the_right_to_write_it_is_asked_once_a_minute() {
     let mut world = World::new().await;
     mk_history(&mut world).await;
-    let token_file = world.path.with_extension("token");
+    let token_file = world.directory.path().join("token");
     std::fs::write(&token_file, "reader").unwrap();
     let options = Options { token_file: Some(token_file.clone()), ..world.options.clone() };
     let policy = world.policy.clone();
@@ -238,7 +238,7 @@ async fn a_receiver_that_does_not_answer_is_given_up_and_looked_at_again() {
 
 #[tokio::test]
 async fn a_process_that_ends_anywhere_leaves_nothing_behind_and_nothing_twice() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut dice = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;
         mk_history(&mut world).await;
@@ -257,7 +257,7 @@ async fn a_process_that_ends_anywhere_leaves_nothing_behind_and_nothing_twice() 
 
 #[tokio::test]
 async fn any_sequence_of_faults_is_survived() {
-    for seed in 0..25 {
+    for seed in 0..10 {
         let mut dice = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;
         for step in 0..40 {
@@ -303,14 +303,12 @@ async fn one_of_two_processes_delivers_and_the_other_takes_over() {
     let mut world = World::new().await;
     mk_history(&mut world).await;
     world.turn().await;
-    let (first, second) = ("one", "two");
-    assert_eq!(world.policy.holder, first);
     let sent = world.batches().len();
-    let policy = Policy { holder: second.to_owned(), ..world.policy.clone() };
+    let policy = Policy { holder: "two".to_owned(), ..world.policy.clone() };
     let options = world.options.clone();
     world.restart(policy, options);
-    let stopping = CancellationToken::new();
-    world.courier.turn(&stopping).await;
+    world.clock.advance(Duration::from_secs(10));
+    world.courier.turn(&CancellationToken::new()).await;
     assert_eq!(world.batches().len(), sent, "the first one has the lease");
     assert!(world.status.lag() > Duration::ZERO, "who does not deliver knows how it goes too");
     world.until_delivered().await;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -22,8 +21,7 @@ use crate::{
     clock::{Clock as _, ManualClock},
     metrics::Metrics,
     store::{
-        Journal as _, LogScope, Outbox as _, Row, StandingCode, Store as _, observer::Unobserved,
-        sqlite::SqliteStore,
+        Journal as _, LogScope, Outbox as _, Row, StandingCode, Store as _, sqlite::SqliteStore,
     },
     testing::{advance, at, mk_new, run_exists, start},
 };
@@ -40,8 +38,7 @@ pub(super) struct World {
     pub(super) policy: Policy,
     pub(super) options: Options,
     pub(super) courier: Courier,
-    pub(super) path: PathBuf,
-    _directory: TempDir,
+    pub(super) directory: TempDir,
     lives: u32,
 }
 
@@ -52,13 +49,13 @@ impl World {
 
     pub(super) async fn with(settings: Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("wfe.db");
-        let store = Arc::new(SqliteStore::open(&path, Arc::new(Unobserved)).await.unwrap());
+        let store = Arc::new(SqliteStore::in_memory().await.unwrap());
         let clock = ManualClock::new(at(1000));
         let settings = Settings { freeze: Duration::from_millis(5), ..settings };
         let receiver = Receiver::start(Arc::new(clock.clone()), settings).await.unwrap();
         let options = Options::new(receiver.url());
-        let policy = Policy { gap: Duration::ZERO, ..Policy::new("one".to_owned()) };
+        let (gap, interval) = (Duration::ZERO, Duration::from_secs(10));
+        let policy = Policy { gap, interval, ..Policy::new("one".to_owned()) };
         let metrics = Metrics::new().unwrap();
         let status = Status::new(Arc::new(clock.clone()));
         let made = (Arc::clone(&store), clock.clone(), metrics.clone(), status.clone());
@@ -72,8 +69,7 @@ impl World {
             policy,
             options,
             courier,
-            path,
-            _directory: directory,
+            directory,
             lives: 0,
         }
     }

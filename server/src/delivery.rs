@@ -82,6 +82,7 @@ pub async fn deliver(mut courier: Courier, clock: Arc<dyn Clock>, stopping: Canc
             () = stopping.cancelled() => {}
         }
     }
+    courier.release().await;
 }
 
 /// When a Start is refused because delivery is behind.

@@ -117,6 +117,17 @@ impl Courier {
         }
     }
 
+    /// Lets another process deliver at once instead of when the lease is over.
+    pub async fn release(&mut self) {
+        if self.lease.take().is_some() {
+            let now = self.now();
+            let wish = LeaseWish { name: LEASE, holder: &self.policy.holder, now, until: now };
+            if let Err(error) = self.parts.store.lease(&wish).await {
+                tracing::debug!(error = chain(&error), "the lease of delivery ends by itself");
+            }
+        }
+    }
+
     async fn try_turn(&mut self, stopping: &CancellationToken) -> Result<Turn, Hindrance> {
         if !self.hold_lease().await? {
             self.tell(Role::Bystander).await?;

@@ -385,6 +385,10 @@ mod tests {
             Arc::new(Self::open(self))
         }
 
+        async fn open_outbox(&self) -> Arc<dyn crate::store::Outbox> {
+            Arc::new(Self::open(self))
+        }
+
         async fn dump(&self) -> Vec<String> {
             Self::dump(self)
         }

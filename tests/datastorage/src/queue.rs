@@ -40,12 +40,13 @@ struct Entry {
 pub(crate) struct Pending {
     entries: Vec<Entry>,
     looked: Timestamp,
+    swept: bool,
     dead: usize,
 }
 
 impl Pending {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self { entries: Vec::new(), looked: now, dead: 0 }
+        Self { entries: Vec::new(), looked: now, swept: false, dead: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -85,10 +86,9 @@ impl Pending {
     ) {
         let at = self.looked;
         let due = |entry: &Entry| entry.due <= at;
-        // The sweep finds what nobody has tried yet, beside the ordinary look.
-        let sweep = self.entries.iter().filter(|entry| due(entry) && entry.tries == 0).count();
-        let untouched = sweep == self.entries.len();
-        let room = if untouched { 2 * AT_ONCE } else { AT_ONCE };
+        // The sweep beside the ordinary look finds something once for each time that things are queued.
+        let room = if self.swept { AT_ONCE } else { 2 * AT_ONCE };
+        self.swept = !self.entries.is_empty() && (self.swept || self.entries.iter().any(due));
         let mut left = Vec::new();
         let mut tried = 0;
         // From the back: nobody may rely on an order.

@@ -152,7 +152,10 @@ impl Ledger {
     ) -> Result<ClearDecision, SettleError> {
         let around = self.circumstances(foreign, clearance.at);
         let decide = |view: ClearView<'_>| clear::decide(view, clearance, expected, around);
+        // Who waits first may be let in, also when the caller does not stay to hear of it.
+        let doubt = self.store.head_of(&key.hash()).await?.map(|head| self.doubt(head));
         let decision = self.store.clear(key, &decide).await?;
+        doubt.into_iter().for_each(Doubt::dispel);
         self.notifier.recorded();
         let outcome = decision.attempt.outcome;
         self.metrics.clearance(outcome);

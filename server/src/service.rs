@@ -196,15 +196,15 @@ impl Service {
         if foreign.live.is_none() {
             return Ok(Some(foreign));
         }
-        let view = self.ledger.store().target(key).await?;
-        Ok(self.foreign_beside(&view))
+        let holder = self.ledger.store().holder_of(key).await?;
+        Ok(foreign_runs(&*self.tekton, &hash, holder.as_slice()))
     }
 
     /// The same, of a target that was read already. A run of an execution on record is no stranger's: the
     /// record says who holds the target.
     fn foreign_beside(&self, view: &TargetView) -> Option<ForeignRuns> {
-        let ours: Vec<_> = view.holder.iter().map(|holder| holder.id).collect();
-        foreign_runs(&*self.tekton, &view.state.key.hash(), &ours)
+        let holder = view.holder.as_ref().map(|holder| holder.id);
+        foreign_runs(&*self.tekton, &view.state.key.hash(), holder.as_slice())
     }
 }
 

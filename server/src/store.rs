@@ -122,6 +122,9 @@ pub trait Store: Journal {
     /// Every execution that has not ended, in order of acceptance.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError>;
 
+    /// The execution that holds a target.
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError>;
+
     /// The execution that waits first for a target with this hash.
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError>;
 

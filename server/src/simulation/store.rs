@@ -265,6 +265,10 @@ impl Store for TroubledStore {
         self.read("unfinished", self.inner.unfinished()).await
     }
 
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError> {
+        self.read("holder_of", self.inner.holder_of(key)).await
+    }
+
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
         self.read("head_of", self.inner.head_of(target_hash)).await
     }

@@ -254,6 +254,7 @@ pub(crate) async fn assert_sound(store: &dyn Store) {
         assert_eq!(target.queue, of_target(false));
         let holder = target.state.holder.map(|holder| holder.execution);
         assert_eq!(holder, target.holder.as_ref().map(|holder| holder.id));
+        assert_eq!(store.holder_of(key).await.unwrap(), holder);
         assert_eq!(
             store.head_of(&key.hash()).await.unwrap(),
             target.queue.first().map(|first| first.id)

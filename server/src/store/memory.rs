@@ -347,6 +347,11 @@ impl Store for MemoryStore {
         Ok(all.filter(|unfinished| !unfinished.state.is_terminal()).collect())
     }
 
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError> {
+        let holder = self.tables("holder_of")?.target(key).holder;
+        Ok(holder.map(|holder| holder.execution))
+    }
+
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
         let tables = self.tables("head_of")?;
         let mut waiting = tables.executions.iter().filter(|e| e.state.code() == StateCode::Waiting);

@@ -213,6 +213,10 @@ impl Store for SqliteStore {
         self.observed("unfinished", read::unfinished(&self.readers)).await
     }
 
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError> {
+        self.observed("holder_of", read::holder_of(&self.readers, key)).await
+    }
+
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
         self.observed("head_of", read::head_of(&self.readers, target_hash)).await
     }

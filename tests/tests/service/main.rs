@@ -7,3 +7,4 @@ mod crash;
 mod lifecycle;
 mod locking;
 mod outage;
+mod record;

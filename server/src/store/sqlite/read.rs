@@ -220,6 +220,24 @@ pub(super) async fn head_of(
     execution_id("executions", "id", id).map(Some)
 }
 
+/// The execution that holds a target.
+pub(super) async fn holder_of(
+    executor: impl SqliteExecutor<'_>,
+    key: &TargetKey,
+) -> Result<Option<ExecutionId>, StoreError> {
+    const SQL: &str = "-- holder_of
+        SELECT holder FROM targets WHERE cluster = ?1 AND target = ?2";
+    let row = query(SQL)
+        .bind(key.cluster.as_str())
+        .bind(key.target.to_string())
+        .fetch_optional(executor)
+        .await
+        .map_err(fault("holder_of"))?;
+    let Some(row) = row else { return Ok(None) };
+    let holder: Option<&str> = column(&row, "targets", "holder")?;
+    holder.map(|id| execution_id("targets", "holder", id)).transpose()
+}
+
 /// A target, when it has a row.
 pub(super) async fn target(
     executor: impl SqliteExecutor<'_>,

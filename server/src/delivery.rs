@@ -28,6 +28,9 @@ pub use pace::{Pace, Trouble};
 pub use standing::{Input, Next, next};
 pub use status::{Role, Seen, Status};
 
+/// How long a request may go on when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What can be set about delivery.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -73,10 +76,19 @@ pub struct Parts {
     pub status: Status,
 }
 
-/// Delivers until `stopping`. A request that is under way is waited for: what became of it is known then.
+/// Delivers until `stopping`. A request that is under way is waited for a moment: what became of it is known
+/// then. One that is cut is found again at the next start, and read back.
 pub async fn deliver(mut courier: Courier, clock: Arc<dyn Clock>, stopping: CancellationToken) {
     while !stopping.is_cancelled() {
-        let Turn { again } = courier.turn(&stopping).await;
+        let cut = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let again = tokio::select! {
+            turn = courier.turn(&stopping) => turn.again,
+            // The lease is kept: what was begun may still go on there.
+            () = cut => return,
+        };
         tokio::select! {
             () = clock.reaches(again) => {}
             () = stopping.cancelled() => {}

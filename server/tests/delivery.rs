@@ -16,9 +16,7 @@ use std::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tonic::transport::{Channel, Endpoint};
 use wfe_datastorage_receiver::{Database, Fault, Receiver, Settings, Timing};
-use wfe_proto::v1::{
-    self, execution_service_client::ExecutionServiceClient, start_request,
-};
+use wfe_proto::v1::{self, execution_service_client::ExecutionServiceClient, start_request};
 use wfe_runtime::clock::SystemClock;
 
 type Client = ExecutionServiceClient<Channel>;
@@ -138,8 +136,7 @@ async fn start(running: &Running, n: usize) -> String {
 async fn expire_lease(directory: &Path) {
     use sqlx::Connection as _;
 
-    let options =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("wfe.db"));
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("wfe.db"));
     let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::query("UPDATE leases SET until = 0").execute(&mut database).await.unwrap();
     database.close().await.unwrap();
@@ -147,12 +144,9 @@ async fn expire_lease(directory: &Path) {
 
 /// A receiver that works its queue off within a second.
 async fn mk_receiver() -> Receiver {
-    let timing = Timing {
-        poll: Duration::from_millis(100),
-        waits: vec![Duration::from_millis(200); 100],
-    };
-    let settings =
-        Settings { timing, freeze: Duration::from_millis(100), ..Settings::default() };
+    let timing =
+        Timing { poll: Duration::from_millis(100), waits: vec![Duration::from_millis(200); 100] };
+    let settings = Settings { timing, freeze: Duration::from_millis(100), ..Settings::default() };
     Receiver::start(Arc::new(SystemClock), settings).await.unwrap()
 }
 

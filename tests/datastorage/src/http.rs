@@ -6,8 +6,8 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State as Shared},
-    http::{HeaderMap, Method, StatusCode, header},
-    middleware::{Next, from_fn_with_state},
+    http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -19,15 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::{
-    Account, Database, Fault, Queue, Seen, State, World,
+    Database, Fault, Queue, State, World,
     answer::{self, Cut},
-    check, query,
+    check,
+    door::{Sender, at_the_door},
+    query,
     table::Taken,
 };
-
-/// Who sends, when that was asked.
-#[derive(Debug, Clone)]
-struct Sender(Option<String>);
 
 /// Serves connections until `stopping`, and then cuts those that are open.
 pub(crate) async fn serve(listener: TcpListener, world: Arc<World>, stopping: CancellationToken) {
@@ -66,87 +64,6 @@ pub(crate) async fn serve(listener: TcpListener, world: Arc<World>, stopping: Ca
             }
         });
     }
-}
-
-/// What comes before every handler, in this order: the limit of requests, the size, who calls.
-async fn at_the_door(
-    Shared(world): Shared<Arc<World>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let what = format!("{} {}", request.method(), request.uri());
-    let limit = world.settings.max_body;
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let (body, response) = if length.is_some_and(|length| length > limit) {
-        (Bytes::new(), Some(refused_by_rate(&world, &request).unwrap_or_else(answer::too_large)))
-    } else {
-        let early = refused_by_rate(&world, &request);
-        let early = early.or_else(|| refused_by_access(&world, &mut request));
-        let (head, body) = request.into_parts();
-        let body = to_bytes(body, limit).await;
-        // Without a length the size is found out while reading, and looks like broken JSON.
-        let early = early.or_else(|| body.is_err().then(answer::schema_failure));
-        let body = body.unwrap_or_default();
-        request = Request::from_parts(head, Body::from(body.clone()));
-        (body, early)
-    };
-    let response = match response {
-        Some(response) => response,
-        None => next.run(request).await,
-    };
-    let cut = response.extensions().get::<Cut>().is_some();
-    let (head, answered) = response.into_parts();
-    let answered = to_bytes(answered, usize::MAX).await.unwrap_or_default();
-    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    let status = (!cut).then(|| head.status.as_u16());
-    let kept = if what.starts_with("POST") { text(&body) } else { String::new() };
-    let seen = Seen { what, bytes: body.len(), body: kept, status, answer: text(&answered) };
-    world.state().seen.push(seen);
-    Response::from_parts(head, Body::from(answered))
-}
-
-fn refused_by_rate(world: &World, request: &Request) -> Option<Response> {
-    if !world.settings.rate_limit {
-        return None;
-    }
-    let named = |name: &str| request.headers().get(name)?.to_str().ok().map(ToOwned::to_owned);
-    let address = named("x-forwarded-for").or_else(|| named("x-real-ip")).unwrap_or_default();
-    let now = world.clock.now();
-    (!world.state().limiter.takes(&address, now)).then(|| answer::rate_limited(1))
-}
-
-fn refused_by_access(world: &World, request: &mut Request) -> Option<Response> {
-    let under_api = request.uri().path().starts_with("/api/v1");
-    let state = world.state();
-    let sender = match &state.accounts {
-        Some(accounts) if under_api => {
-            match access(accounts, request.method(), request.headers()) {
-                Ok(account) => Some(account.user.clone()),
-                Err(refused) => return Some(refused),
-            }
-        }
-        Some(_) | None => None,
-    };
-    request.extensions_mut().insert(Sender(sender));
-    None
-}
-
-#[expect(clippy::result_large_err, reason = "a test's helper, called once for a request")]
-fn access<'a>(
-    accounts: &'a BTreeMap<String, Account>,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<&'a Account, Response> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let header = header.ok_or_else(|| answer::unauthenticated("Missing Authorization header"))?;
-    let token = header.strip_prefix("Bearer ").filter(|token| !token.is_empty());
-    let token =
-        token.ok_or_else(|| answer::unauthenticated("Invalid Authorization header format"))?;
-    let account = accounts.get(token);
-    let account = account.ok_or_else(|| answer::unauthenticated("Invalid or expired token"))?;
-    let may = account.reads && (account.writes || *method == Method::GET);
-    if may { Ok(account) } else { Err(answer::forbidden()) }
 }
 
 async fn ready(Shared(world): Shared<Arc<World>>) -> Response {

@@ -3,10 +3,11 @@
 //!
 //! It shares nothing with the client but HTTP, so that a mistake about the contract is not made twice.
 //! [`check`] says what is valid and what is poison, [`table`] keeps and chains, [`queue`] is the dead
-//! letter queue, [`http`] answers. Left out are exports, legal holds and the events of other services.
+//! letter queue, [`door`] and [`http`] answer. Left out are exports, legal holds and the events of other services.
 
 mod answer;
 mod check;
+mod door;
 mod http;
 mod limiter;
 mod query;

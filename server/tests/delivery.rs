@@ -19,10 +19,13 @@ use wfe_datastorage_receiver::{Database, Fault, Receiver, Settings, Timing};
 use wfe_proto::v1::{self, execution_service_client::ExecutionServiceClient, start_request};
 use wfe_runtime::clock::SystemClock;
 
-type Client = ExecutionServiceClient<Channel>;
+/// Who waits looks this often.
+const INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long a test waits for what has to happen.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
+
+type Client = ExecutionServiceClient<Channel>;
 
 /// A server that runs; killed when dropped, as a crash does.
 struct Running {
@@ -105,12 +108,12 @@ async fn eventually<T>(what: &str, mut so: impl AsyncFnMut() -> Option<T>) -> T 
             return value;
         }
         assert!(begin.elapsed() < PATIENCE, "{what}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
 fn mk_start(n: usize) -> v1::StartRequest {
-    let outcome = if n % 3 == 0 { "step-exits-1" } else { "three-tasks-in-order" };
+    let outcome = if n.is_multiple_of(3) { "step-exits-1" } else { "three-tasks-in-order" };
     v1::StartRequest {
         request_id: format!("r-{n}"),
         target: format!("default/pod/p-{n}"),

@@ -95,8 +95,8 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
         ServiceError::AuditLagging {
-            lag: Duration::from_secs(7200),
-            allowed: Duration::from_secs(3600),
+            lag: Duration::from_hours(2),
+            allowed: Duration::from_hours(1),
         },
         ServiceError::Draining { cursor: 7 },
         AccessError::from(Unauthenticated::Nothing).into(),

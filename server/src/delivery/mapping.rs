@@ -54,9 +54,11 @@ pub fn event_of(logged: &Logged, execution: Option<&Execution>) -> Result<Option
 fn data_of(logged: &Logged, execution: Option<&Execution>) -> Result<Option<EventData>, Wrong> {
     let workflow = |phase| workflow(&logged.about, execution, phase);
     Ok(match &logged.what {
-        What::Transition { before: Some(StateCode::Waiting), event, .. }
-            if matches!(event, EventKind::Admitted { .. }) =>
-        {
+        What::Transition {
+            before: Some(StateCode::Waiting),
+            event: EventKind::Admitted { .. },
+            ..
+        } => {
             let selected = Workflow { parameters: BTreeMap::new(), ..workflow(Phase::Pending)? };
             Some(EventData::SelectionCompleted(Box::new(selected)))
         }

@@ -95,19 +95,15 @@ pub fn next(from: &Standing, input: Input, patience: Duration, now: Timestamp) -
         }
         (Standing::Sending { .. }, Input::Refused(reason, problem)) => parked(reason, problem, now),
         (Standing::Accepted(wait), Input::Missing { unanswered }) => {
-            match missing(*wait, unanswered, patience, now) {
-                Some(wait) => Next::To(Standing::Accepted(wait)),
-                None => {
-                    let problem = format!("it was queued at {} and never stored", wait.since);
-                    parked(ParkReason::NeverStored, problem, now)
-                }
+            if let Some(wait) = missing(*wait, unanswered, patience, now) {
+                return Next::To(Standing::Accepted(wait));
             }
+            let problem = format!("it was queued at {} and never stored", wait.since);
+            parked(ParkReason::NeverStored, problem, now)
         }
         (Standing::Doubtful(wait), Input::Missing { unanswered }) => {
-            match missing(*wait, unanswered, patience, now) {
-                Some(wait) => Next::To(Standing::Doubtful(wait)),
-                None => Next::To(Standing::Pending { due: now }),
-            }
+            let wait = missing(*wait, unanswered, patience, now);
+            Next::To(wait.map_or(Standing::Pending { due: now }, Standing::Doubtful))
         }
         (Standing::Accepted(wait), Input::Unanswered) => {
             Next::To(Standing::Accepted(unanswered(*wait, patience, now)))

@@ -116,12 +116,10 @@ pub fn to_status(error: &ServiceError) -> Status {
         ServiceError::StoreUnavailable(_)
         | ServiceError::ClusterUnavailable
         | ServiceError::Cluster(_)
+        | ServiceError::AuditLagging { .. }
         | ServiceError::Access(AccessError::Unavailable(_)) => {
-            details.set_retry_info(Some(RETRY));
-            Grpc::Unavailable
-        }
-        ServiceError::AuditLagging { .. } => {
-            details.set_retry_info(Some(LAG_RETRY));
+            let lagging = error.code() == Code::AuditLagging;
+            details.set_retry_info(Some(if lagging { LAG_RETRY } else { RETRY }));
             Grpc::Unavailable
         }
         ServiceError::Draining { cursor } => {

@@ -70,8 +70,12 @@ impl DeliveryMetrics {
             )?,
         };
         // From the start on, so that the first of each is seen as a change.
-        REQUESTS.iter().for_each(|name| drop(metrics.requests.with_label_values(&[name])));
-        LOOKS.iter().for_each(|name| drop(metrics.looks.with_label_values(&[name])));
+        for name in REQUESTS {
+            metrics.requests.with_label_values(&[name]);
+        }
+        for name in LOOKS {
+            metrics.looks.with_label_values(&[name]);
+        }
         for reason in ParkReason::ALL {
             metrics.parked.with_label_values(&[reason.as_str()]);
         }

@@ -1,6 +1,6 @@
 //! The client against a receiver that behaves as the real one, and both against the description.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bodies;
 mod outcomes;

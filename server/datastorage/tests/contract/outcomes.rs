@@ -33,37 +33,21 @@ fn three() -> Vec<Event> {
 #[tokio::test]
 async fn what_happens_to_a_batch_is_told_by_what_is_certain_afterwards() {
     let (receiver, client, _clock) = mk_receiver().await;
-    let cases: [(Option<Fault>, fn(&SendOutcome) -> bool, usize); 8] = [
-        (None, |outcome| *outcome == SendOutcome::Stored, 3),
-        (
-            Some(Fault::RateLimited(7)),
-            |outcome| *outcome == SendOutcome::RateLimited { after: Duration::from_secs(7) },
-            0,
-        ),
-        (Some(Fault::LostCount(2)), |outcome| matches!(outcome, SendOutcome::Doubtful(_)), 0),
-        (Some(Fault::CloseAfterStoring), |outcome| matches!(outcome, SendOutcome::Doubtful(_)), 3),
-        (Some(Fault::CloseBeforeStoring), |outcome| matches!(outcome, SendOutcome::Doubtful(_)), 0),
-        (
-            Some(Fault::ServiceUnavailable),
-            |outcome| matches!(outcome, SendOutcome::Unavailable(_)),
-            0,
-        ),
-        (
-            Some(Fault::AuthenticationUnavailable),
-            |outcome| matches!(outcome, SendOutcome::Unavailable(_)),
-            0,
-        ),
-        (
-            Some(Fault::UnreadableAfterStoring),
-            |outcome| matches!(outcome, SendOutcome::Doubtful(_)),
-            3,
-        ),
+    let cases = [
+        (None, "Stored", 3),
+        (Some(Fault::RateLimited(7)), "RateLimited { after: 7s }", 0),
+        (Some(Fault::LostCount(2)), "Doubtful", 0),
+        (Some(Fault::CloseAfterStoring), "Doubtful", 3),
+        (Some(Fault::CloseBeforeStoring), "Doubtful", 0),
+        (Some(Fault::ServiceUnavailable), "Unavailable", 0),
+        (Some(Fault::AuthenticationUnavailable), "Unavailable", 0),
+        (Some(Fault::UnreadableAfterStoring), "Doubtful", 3),
     ];
     for (fault, expected, stored) in cases {
         let before = receiver.stored().len();
         receiver.script(fault);
-        let outcome = client.send(&mk_batch(&three())).await;
-        assert!(expected(&outcome), "{fault:?}: {outcome:?}");
+        let outcome = format!("{:?}", client.send(&mk_batch(&three())).await);
+        assert!(outcome.starts_with(expected), "{fault:?}: {outcome}");
         assert_eq!(receiver.stored().len() - before, stored, "{fault:?}");
     }
     assert_described(&receiver);
@@ -143,16 +127,11 @@ async fn a_token_is_read_for_each_request() {
     let outcome = client.send(&mk_batch(&three())).await;
     assert!(matches!(outcome, SendOutcome::Unavailable(_)), "no file: {outcome:?}");
     assert_eq!(receiver.seen().len(), 0);
-    for (token, expected) in [("old\n", "401"), ("reader\n", "403"), ("good\n", "201")] {
+    let cases = [("old\n", "Unauthorized"), ("reader\n", "Forbidden"), ("good\n", "Stored")];
+    for (token, expected) in cases {
         std::fs::write(&token_file, token).unwrap();
-        let outcome = client.send(&mk_batch(&three())).await;
-        let fits = match &outcome {
-            SendOutcome::Unauthorized(said) | SendOutcome::Forbidden(said) => {
-                said.contains(expected)
-            }
-            other => *other == SendOutcome::Stored && expected == "201",
-        };
-        assert!(fits, "{token}: {outcome:?}");
+        let outcome = format!("{:?}", client.send(&mk_batch(&three())).await);
+        assert!(outcome.starts_with(expected), "{token}: {outcome}");
     }
     assert_described(&receiver);
 }

@@ -26,11 +26,13 @@ impl Courier {
         // One batch, and what it falls into when there is something wrong with it.
         let mut groups = VecDeque::from([rows]);
         let mut more = false;
-        while let Some(group) = groups.pop_front() {
+        while let Some(mut group) = groups.pop_front() {
             if !self.may_ask(stopping).await? {
                 return Ok(false);
             }
-            let Some((batch, group, rest)) = self.batch(group)? else { continue };
+            let Some(first) = group.first() else { continue };
+            let mut batch = Batch::of(&first.event)?;
+            let rest = self.fill(&mut batch, &mut group)?;
             if !rest.is_empty() {
                 groups.push_front(rest);
             }
@@ -68,13 +70,8 @@ impl Courier {
         Ok((rows, left_behind))
     }
 
-    /// A batch of the first rows, with what did not fit.
-    fn batch(
-        &self,
-        rows: Vec<Row>,
-    ) -> Result<Option<(Batch, Vec<Row>, Vec<Row>)>, serde_json::Error> {
-        let Some(first) = rows.first() else { return Ok(None) };
-        let mut batch = Batch::of(&first.event)?;
+    /// Fills a batch that holds the first of `rows`. Answers those that are left over.
+    fn fill(&self, batch: &mut Batch, rows: &mut Vec<Row>) -> Result<Vec<Row>, serde_json::Error> {
         let mut taken = 1;
         for row in &rows[1..] {
             match batch.push(&row.event, self.policy.limits)? {
@@ -82,9 +79,7 @@ impl Courier {
                 Place::Full | Place::Behind => break,
             }
         }
-        let mut group = rows;
-        let rest = group.split_off(taken);
-        Ok(Some((batch, group, rest)))
+        Ok(rows.split_off(taken))
     }
 
     async fn send_group(
@@ -163,14 +158,10 @@ fn split(mut group: Vec<Row>, named: Option<usize>) -> Vec<Vec<Row>> {
     if group.len() < 2 {
         return Vec::new();
     }
-    match named.filter(|index| *index < group.len()) {
-        Some(index) => {
-            let named = group.remove(index);
-            vec![vec![named], group]
-        }
-        None => {
-            let second = group.split_off(group.len() / 2);
-            vec![group, second]
-        }
+    if let Some(index) = named.filter(|index| *index < group.len()) {
+        let named = group.remove(index);
+        return vec![vec![named], group];
     }
+    let second = group.split_off(group.len() / 2);
+    vec![group, second]
 }

@@ -43,18 +43,18 @@ fn shown(next: &Next) -> String {
 
 #[test]
 fn the_table_is_the_one_above() {
-    let mut table = String::new();
+    let mut table = Vec::new();
     for from in standings() {
         for input in inputs() {
             let to = shown(&next(&from, input.clone(), PATIENCE, at(1)));
             if to != "-" {
                 let name = format!("{input:?}");
                 let name = name.split([' ', '(']).next().unwrap_or_default();
-                table.push_str(&format!("{} {name} {to}\n", from.code().as_str()));
+                table.push(format!("{} {name} {to}\n", from.code().as_str()));
             }
         }
     }
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         pending Begin sending
         pending TooOld parked
         sending Stored delivered
@@ -68,8 +68,8 @@ fn the_table_is_the_one_above() {
         doubtful Found delivered
         doubtful Missing doubtful
         doubtful Unanswered doubtful
-    "#]]
-    .assert_eq(&table);
+    "]]
+    .assert_eq(&table.concat());
 }
 
 /// Looks again and again, each time when it is due, and answers how many seconds after it was sent the

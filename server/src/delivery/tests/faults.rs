@@ -10,7 +10,7 @@ use wfe_datastorage_receiver::{Account, Database, Fault, Queue, Settings};
 use super::{super::Policy, support::World};
 use crate::{
     clock::Clock as _,
-    store::{Due, StandingCode},
+    store::{Due, Outbox as _, StandingCode},
     testing::{run_failed, run_succeeded},
 };
 
@@ -151,7 +151,6 @@ async fn what_is_parked_is_tried_again_when_a_person_wants_it() {
     let options = Options::new(world.receiver.url());
     let policy = world.policy.clone();
     world.restart(policy, options);
-    use crate::store::Outbox as _;
     assert_eq!(world.store.retry_parked(world.clock.now()).await.unwrap(), 3);
     world.until_delivered().await;
     world.assert_arrived().await;

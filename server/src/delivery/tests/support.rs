@@ -55,7 +55,7 @@ impl World {
         let receiver = Receiver::start(Arc::new(clock.clone()), settings).await.unwrap();
         let options = Options::new(receiver.url());
         let (gap, interval) = (Duration::ZERO, Duration::from_secs(10));
-        let policy = Policy { gap, interval, ..Policy::new("one".to_owned()) };
+        let policy = Policy { interval, gap, ..Policy::new("one".to_owned()) };
         let metrics = Metrics::new().unwrap();
         let status = Status::new(Arc::new(clock.clone()));
         let made = (Arc::clone(&store), clock.clone(), metrics.clone(), status.clone());

@@ -18,13 +18,14 @@ use crate::{
 
 /// An event of a correlation id.
 async fn mk_event<B: Backend>(correlation_id: &str, second: i64) -> Event {
-    let store: Arc<dyn Store> = B::create().await.open().await;
+    let backend = B::create().await;
+    let store: Arc<dyn Store> = backend.open().await;
     let mut new = mk_new(1, "pod/a", WhenLocked::Reject);
     new.request.correlation_id = Some(correlation_id.parse().unwrap());
     start(&*store, &new).await.unwrap();
     let entries = store.entries(&LogScope::Everything, Position(0), 9).await.unwrap();
-    let logged = entries.iter().map(|entry| entry.read().unwrap());
-    let event = logged.filter_map(|logged| event_of(&logged, None).unwrap()).next().unwrap();
+    let mut logged = entries.iter().map(|entry| entry.read().unwrap());
+    let event = logged.find_map(|logged| event_of(&logged, None).unwrap()).unwrap();
     event.at(wfe_datastorage::Microsecond::of(at(second)))
 }
 
@@ -131,7 +132,7 @@ pub(crate) async fn of_a_correlation_id_one_is_in_flight<B: Backend>() {
         let kind = match standing.code() {
             StandingCode::Sending => Due::Sending,
             StandingCode::Accepted | StandingCode::Doubtful => Due::Unsure,
-            _ => Due::Pending,
+            StandingCode::Queued | StandingCode::Pending | StandingCode::Parked => Due::Pending,
         };
         let rows = due(&*outbox, kind, 99).await;
         row = rows.into_iter().find(|row| row.sequence == Position(1)).unwrap();

@@ -49,10 +49,14 @@ impl Outbox for SqliteStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
+        const COUNTS: &str = "-- backlog
+                SELECT state, count(*) AS number FROM outbox GROUP BY state";
+        const OLDEST: &str = "-- backlog_oldest
+                SELECT at FROM outbox WHERE state <> 'parked' ORDER BY sequence LIMIT 1";
+        const NEXT: &str = "-- backlog_next
+                SELECT min(due) FROM outbox WHERE state IN ('pending', 'accepted', 'doubtful')";
         let backlog = async {
             let fault = fault("backlog");
-            const COUNTS: &str = "-- backlog
-                SELECT state, count(*) AS number FROM outbox GROUP BY state";
             let rows = query(COUNTS).fetch_all(&self.readers).await.map_err(fault)?;
             let counts = rows.iter().map(|row| {
                 let number: i64 = column(row, "outbox", "number")?;
@@ -60,12 +64,8 @@ impl Outbox for SqliteStore {
                 Ok((code(row, "?")?, number))
             });
             let counts = counts.collect::<Result<_, StoreError>>()?;
-            const OLDEST: &str = "-- backlog_oldest
-                SELECT at FROM outbox WHERE state <> 'parked' ORDER BY sequence LIMIT 1";
             let oldest: Option<i64> =
                 query_scalar(OLDEST).fetch_optional(&self.readers).await.map_err(fault)?;
-            const NEXT: &str = "-- backlog_next
-                SELECT min(due) FROM outbox WHERE state IN ('pending', 'accepted', 'doubtful')";
             let next: Option<i64> =
                 query_scalar(NEXT).fetch_one(&self.readers).await.map_err(fault)?;
             let time = |time: Option<i64>| time.map(|time| at(time, "?")).transpose();

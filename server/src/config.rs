@@ -20,6 +20,7 @@ use crate::ledger::SUMMARY_INTERVAL;
 
 mod args;
 mod audit;
+mod delivery;
 mod gates;
 
 /// Shorter, and who hammers fills the log; longer, and a process that is killed loses too much.
@@ -30,6 +31,7 @@ const MAX_AUTHORIZATION_CACHE: Duration = Duration::from_mins(5);
 
 pub use args::Args;
 pub use audit::ConfigMapName;
+pub use delivery::{Parked, WhenLagging};
 pub use gates::{CooldownScope, GateMode, Gates};
 
 /// The settings of a server.
@@ -108,6 +110,22 @@ pub struct Config {
     /// Time of one simulated task.
     #[serde(with = "humantime_serde")]
     pub simulated_task: Duration,
+    /// Address of the Data Storage to which the audit trail is delivered; `None` is nowhere.
+    pub data_storage_url: Option<String>,
+    /// File with the token for it; read again for each request.
+    pub data_storage_token_file: Option<PathBuf>,
+    /// PEM file with the authorities of its certificate; read again when it changes.
+    pub data_storage_ca: Option<PathBuf>,
+    /// How long an event that may have arrived is waited for while Data Storage answers.
+    #[serde(with = "humantime_serde")]
+    pub data_storage_patience: Duration,
+    /// What happens at the start to events that are parked.
+    pub data_storage_parked: Parked,
+    /// What happens to a Start while delivery is too far behind.
+    pub audit_backpressure: WhenLagging,
+    /// Delivery may be so far behind.
+    #[serde(with = "humantime_serde")]
+    pub audit_max_lag: Duration,
     /// What is done at each gate.
     pub gates: Gates,
     /// Logging.
@@ -187,6 +205,13 @@ impl Default for Config {
             audit_summary_interval: SUMMARY_INTERVAL,
             shutdown_timeout: Duration::from_secs(30),
             simulated_task: Duration::from_millis(400),
+            data_storage_url: None,
+            data_storage_token_file: None,
+            data_storage_ca: None,
+            data_storage_patience: Duration::from_mins(15),
+            data_storage_parked: Parked::Keep,
+            audit_backpressure: WhenLagging::Accept,
+            audit_max_lag: Duration::from_hours(1),
             gates: Gates::default(),
             log: Log::default(),
         }
@@ -229,6 +254,7 @@ impl Config {
         if !(shortest..=longest).contains(&self.audit_summary_interval) {
             return Err("audit_summary_interval must be from 1s to 1h".to_owned());
         }
+        self.data_storage()?;
         self.gates.validate()
     }
 

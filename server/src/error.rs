@@ -114,6 +114,18 @@ pub enum ServiceError {
     /// The API server could not be asked.
     #[error("the API server could not be asked")]
     Cluster(#[from] TektonError),
+    /// Delivery of the log is further behind than it may be, and nothing new is accepted meanwhile.
+    #[error(
+        "the audit trail reaches Data Storage {} s late, and {} s are allowed; nothing was stored",
+        lag.as_secs(),
+        allowed.as_secs()
+    )]
+    AuditLagging {
+        /// How far it is behind.
+        lag: Duration,
+        /// How far it may be.
+        allowed: Duration,
+    },
     /// The server is going away.
     #[error("the server is shutting down; resume after {cursor}")]
     Draining {
@@ -166,6 +178,8 @@ pub enum Code {
     StoreUnavailable,
     /// The cluster cannot be reached.
     ClusterUnavailable,
+    /// The audit trail is too far behind.
+    AuditLagging,
     /// The server is going away.
     Draining,
     /// It is not known who calls.
@@ -184,7 +198,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -202,6 +216,7 @@ impl Code {
         Self::NotAvailable,
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
+        Self::AuditLagging,
         Self::Draining,
         Self::Unauthenticated,
         Self::PermissionDenied,
@@ -244,6 +259,7 @@ impl Code {
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
+            Self::AuditLagging => "AUDIT_LAGGING",
             Self::Draining => "DRAINING",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
@@ -272,6 +288,7 @@ impl ServiceError {
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
+            Self::AuditLagging { .. } => Code::AuditLagging,
             Self::Draining { .. } => Code::Draining,
             Self::Access(refused) => refused.code(),
             Self::Internal(_) => Code::Internal,
@@ -294,6 +311,7 @@ impl ServiceError {
             | Self::LogCursorAhead { .. }
             | Self::CursorExpired { .. }
             | Self::LogDamaged(_)
+            | Self::AuditLagging { .. }
             | Self::NotAvailable { .. }
             | Self::StoreUnavailable(_)
             | Self::ClusterUnavailable

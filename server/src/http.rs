@@ -9,8 +9,8 @@ use wfe_runtime::{
 };
 
 use crate::{
-    audit::AuditStatus, clock::Clock, metrics::Metrics, reconcile::Queue, store::Store,
-    tekton::Tekton,
+    audit::AuditStatus, clock::Clock, delivery::Status, metrics::Metrics, reconcile::Queue,
+    store::Store, tekton::Tekton,
 };
 
 /// What readiness is read from.
@@ -22,6 +22,7 @@ pub struct Probes {
     audit: AuditStatus,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    delivery: Option<Status>,
     draining: tokio_util::sync::CancellationToken,
 }
 
@@ -37,6 +38,8 @@ pub struct Readiness {
     /// Whether the log is signed, and what was signed kept outside of the database. Only a log that is
     /// not the one that was signed makes the service unready.
     pub audit: String,
+    /// Delivery of the audit trail. The service works while that does not.
+    pub data_storage: String,
     /// Whether the server takes calls.
     pub server: String,
 }
@@ -52,7 +55,13 @@ impl Probes {
         metrics: Metrics,
         draining: tokio_util::sync::CancellationToken,
     ) -> Self {
-        Self { store, tekton, queue, audit, clock, metrics, draining }
+        Self { store, tekton, queue, audit, clock, metrics, delivery: None, draining }
+    }
+
+    /// The same, which tell how delivery goes.
+    #[must_use]
+    pub fn with_delivery(self, delivery: Option<Status>) -> Self {
+        Self { delivery, ..self }
     }
 
     /// How well each part is now.
@@ -63,6 +72,10 @@ impl Probes {
             Err(_) => "does not answer within 2 s".to_owned(),
         };
         let tekton = self.tekton.health().problem().unwrap_or_else(|| WELL.to_owned());
+        let data_storage = match &self.delivery {
+            None => "off".to_owned(),
+            Some(status) => status.problem().unwrap_or_else(|| WELL.to_owned()),
+        };
         let server = if self.draining.is_cancelled() { "shutting down" } else { WELL }.to_owned();
         let audit = self.audit.report();
         let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL)
@@ -72,7 +85,7 @@ impl Probes {
             (None, Some(failure)) => failure,
             (None, None) => WELL.to_owned(),
         };
-        Readiness { ready, store, tekton, audit, server }
+        Readiness { ready, store, tekton, audit, data_storage, server }
     }
 }
 
@@ -93,6 +106,9 @@ impl Pages for Probes {
         let health = self.tekton.health();
         self.metrics.set_audit(&self.audit, self.clock.now());
         self.metrics.set_watch(health.synced, health.age, self.queue.depth());
+        if let Some(status) = &self.delivery {
+            self.metrics.set_delivery(status);
+        }
         self.metrics.render()
     }
 }

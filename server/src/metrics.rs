@@ -13,17 +13,25 @@ use wfe_core::{
     event::{Event, EventKind},
     execution::{Execution, Gate, StateCode},
 };
+use wfe_datastorage::SendOutcome;
 
 mod audit;
 
 use audit::AuditMetrics;
 pub(crate) use audit::AuditWork;
 
+use self::delivery::DeliveryMetrics;
 use crate::{
     audit::AuditStatus,
+    delivery::{Input, Status},
     error::Code,
-    store::observer::{Outcome as StoreOutcome, StoreObserver},
+    store::{
+        ParkReason,
+        observer::{Outcome as StoreOutcome, StoreObserver},
+    },
 };
+
+mod delivery;
 
 /// Seconds, from a fraction of a millisecond to minutes.
 const LATENCY: &[f64] = &[
@@ -59,6 +67,7 @@ pub struct Metrics {
     queue_depth: IntGauge,
     streams: IntGauge,
     audit: AuditMetrics,
+    data_storage: DeliveryMetrics,
 }
 
 impl Metrics {
@@ -143,9 +152,11 @@ impl Metrics {
             queue_depth: IntGauge::new("reconcile_queue", "Executions that wait to be looked at.")?,
             streams: IntGauge::new("watch_streams", "Watch calls that are open.")?,
             audit: AuditMetrics::new(&registry)?,
+            data_storage: DeliveryMetrics::new()?,
             registry,
         };
         metrics.register()?;
+        metrics.data_storage.register(&metrics.registry)?;
         // From the start on, so that the first denial is seen as a change.
         for method in Method::ALL {
             for code in DENIALS {
@@ -284,6 +295,31 @@ impl Metrics {
     /// Sets how the log and its checkpoints stand.
     pub(crate) fn set_audit(&self, status: &AuditStatus, now: Timestamp) {
         self.audit.set(status, now);
+    }
+
+    /// Events were stored by Data Storage.
+    pub(crate) fn delivered_events(&self, events: u64) {
+        self.data_storage.delivered(events);
+    }
+
+    /// An event was parked.
+    pub(crate) fn parked(&self, reason: ParkReason) {
+        self.data_storage.parked(reason);
+    }
+
+    /// A batch was sent.
+    pub(crate) fn delivery_request(&self, outcome: &SendOutcome) {
+        self.data_storage.request(outcome);
+    }
+
+    /// It was looked for an event that may have arrived.
+    pub(crate) fn delivery_look(&self, input: &Input) {
+        self.data_storage.look(input);
+    }
+
+    /// Sets how delivery goes.
+    pub(crate) fn set_delivery(&self, status: &Status) {
+        self.data_storage.set(status.seen().as_ref(), status.lag());
     }
 
     /// Sets what is only known when it is asked for.

@@ -20,6 +20,7 @@ use crate::{
     auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
     config::{Authentication, Config, Engine, Tls},
+    delivery::deliver,
     grpc,
     http::Probes,
     ledger::Ledger,
@@ -39,9 +40,11 @@ use crate::{
     vault::{self, KeyError, Vault},
 };
 
+mod delivery;
 mod serve;
 mod tls;
 
+use delivery::Delivery;
 use serve::serve_grpc;
 
 pub use tls::TlsError;
@@ -115,24 +118,26 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let store = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let database = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
+        let database = Arc::new(database);
+        let store: Arc<dyn Store> = Arc::clone(&database) as Arc<dyn Store>;
         let counts = store
             .count_by_state()
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
+        let delivery = Delivery::begin(&config, database, &clock, &metrics).await?;
         let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
         let sealer = Arc::new(open_log(&config, &store, &clock).await?);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        let parts = Parts { store, vault, sealer, tekton, clock, metrics };
+        let parts = Parts { store, delivery, vault, sealer, tekton, clock, metrics };
         Ok(Self::run(config, listeners, doorman, parts))
     }
 
     fn run(config: Config, listeners: Listeners, doorman: Doorman, parts: Parts) -> Self {
-        let Parts { store, vault, sealer, tekton, clock, metrics } = parts;
+        let Parts { store, delivery, vault, sealer, tekton, clock, metrics } = parts;
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
         let policy = Policy {
             start_timeout: config.start_timeout,
@@ -160,7 +165,9 @@ impl Server {
         let auditor = Auditor::new(
             Arc::clone(&sealer),
             notifier,
-            Arc::new(NothingNeeded),
+            delivery
+                .as_ref()
+                .map_or_else(|| Arc::new(NothingNeeded) as _, |it| Arc::clone(&it.needs)),
             metrics.clone(),
             config.audit_timing(),
             format!("{:032x}", rand::random::<u128>()),
@@ -175,6 +182,7 @@ impl Server {
             heartbeat: config.heartbeat,
             sensitive: config.sensitive_parameters,
         };
+        let backpressure = delivery.as_ref().and_then(|delivery| delivery.backpressure.clone());
         let service = Service::new(
             ledger,
             Arc::clone(&tekton),
@@ -183,9 +191,18 @@ impl Server {
             settings,
             draining.clone(),
         )
-        .with_log(sealer);
-        let probes =
-            Probes::new(Arc::clone(&store), tekton, queue, audit, clock, metrics, draining.clone());
+        .with_log(sealer)
+        .with_backpressure(backpressure);
+        let probes = Probes::new(
+            Arc::clone(&store),
+            tekton,
+            queue,
+            audit,
+            Arc::clone(&clock),
+            metrics,
+            draining.clone(),
+        )
+        .with_delivery(delivery.as_ref().map(|delivery| delivery.status.clone()));
 
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
@@ -203,6 +220,9 @@ impl Server {
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
         tasks.spawn(essential(&ended, auditor.run(stopping.clone())));
         tasks.spawn(essential(&ended, summing));
+        if let Some(Delivery { courier, .. }) = delivery {
+            tasks.spawn(essential(&ended, deliver(courier, clock, stopping.clone())));
+        }
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),
@@ -319,6 +339,7 @@ impl Doorman {
 /// What a server runs on.
 struct Parts {
     store: Arc<dyn Store>,
+    delivery: Option<Delivery>,
     vault: Arc<Vault>,
     sealer: Arc<Sealer>,
     tekton: Arc<dyn Tekton>,

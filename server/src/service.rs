@@ -24,6 +24,7 @@ use crate::{
     audit::Sealer,
     auth::AccessError,
     clock::{Clock, Ids},
+    delivery::Backpressure,
     error::ServiceError,
     ledger::Ledger,
     metrics::Metrics,
@@ -73,6 +74,7 @@ pub struct Service {
     ids: Arc<Ids>,
     metrics: Metrics,
     settings: Settings,
+    backpressure: Option<Backpressure>,
     draining: CancellationToken,
     log: Option<Arc<Sealer>>,
 }
@@ -98,7 +100,23 @@ impl Service {
         settings: Settings,
         draining: CancellationToken,
     ) -> Self {
-        Self { ledger, tekton, clock, ids: Arc::default(), metrics, settings, draining, log: None }
+        Self {
+            ledger,
+            tekton,
+            clock,
+            ids: Arc::default(),
+            metrics,
+            settings,
+            backpressure: None,
+            draining,
+            log: None,
+        }
+    }
+
+    /// The same, which accepts nothing new while delivery is too far behind.
+    #[must_use]
+    pub fn with_backpressure(self, backpressure: Option<Backpressure>) -> Self {
+        Self { backpressure, ..self }
     }
 
     /// The same with these ids.

@@ -29,11 +29,15 @@ mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod observer;
+mod outbox;
 mod seals;
 pub mod sqlite;
 
 pub use self::{
     journal::{Journal, Lease, LeaseWish, Log, LogScope},
+    outbox::{
+        Backlog, Due, Move, Outbox, ParkReason, Row, Standing, StandingCode, TakeUp, TakenUp, Wait,
+    },
     seals::{Sealed, Seals},
 };
 

@@ -85,6 +85,9 @@ fn the_defaults_on_the_page_are_the_defaults() {
             "audit_lost_key",
             "audit_checkpoints",
             "audit_checkpoint_config_map",
+            "data_storage_url",
+            "data_storage_token_file",
+            "data_storage_ca",
         ]
         .contains(&&**key);
         assert_eq!(default.is_empty(), ungiven, "{key}");

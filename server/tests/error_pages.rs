@@ -100,6 +100,10 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::NotAvailable { feature: "an inline workflow" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
+        ServiceError::AuditLagging {
+            lag: Duration::from_hours(2),
+            allowed: Duration::from_hours(1),
+        },
         ServiceError::Draining { cursor: 7 },
         AccessError::from(Unauthenticated::Nothing).into(),
         AccessError::Denied {

@@ -6,7 +6,9 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{Authentication, Engine, audit::AuditOverrides, gates::GateOverrides};
+use super::{
+    Authentication, Engine, Parked, WhenLagging, audit::AuditOverrides, gates::GateOverrides,
+};
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -101,6 +103,27 @@ pub struct Args {
     /// Time of one simulated task, with --engine simulator [default: 400ms]
     #[arg(long, env = "WFE_SIMULATED_TASK", value_parser = humantime::parse_duration)]
     simulated_task: Option<Duration>,
+    /// Address of the Data Storage to which the audit trail is delivered [default: nowhere]
+    #[arg(long, env = "WFE_DATA_STORAGE_URL", value_name = "URL")]
+    data_storage_url: Option<String>,
+    /// File with the token for it; read again for each request
+    #[arg(long, env = "WFE_DATA_STORAGE_TOKEN_FILE", value_name = "FILE")]
+    data_storage_token_file: Option<PathBuf>,
+    /// PEM file with the authorities of its certificate; needed for https
+    #[arg(long, env = "WFE_DATA_STORAGE_CA", value_name = "FILE")]
+    data_storage_ca: Option<PathBuf>,
+    /// How long an event that may have arrived is waited for [default: 15m]
+    #[arg(long, env = "WFE_DATA_STORAGE_PATIENCE", value_parser = humantime::parse_duration)]
+    data_storage_patience: Option<Duration>,
+    /// What happens at the start to events that are parked [default: keep]
+    #[arg(long, env = "WFE_DATA_STORAGE_PARKED", value_enum)]
+    data_storage_parked: Option<Parked>,
+    /// What happens to a Start while delivery is too far behind [default: accept]
+    #[arg(long, env = "WFE_AUDIT_BACKPRESSURE", value_enum)]
+    audit_backpressure: Option<WhenLagging>,
+    /// Delivery may be so far behind [default: 1h]
+    #[arg(long, env = "WFE_AUDIT_MAX_LAG", value_parser = humantime::parse_duration)]
+    audit_max_lag: Option<Duration>,
     #[command(flatten)]
     gates: GateOverrides,
     /// Which log lines are written, for example `info,wfe_server=debug` [default: info]
@@ -164,6 +187,20 @@ pub(super) struct Overrides {
     shutdown_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     simulated_task: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    data_storage_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_parked: Option<Parked>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_backpressure: Option<WhenLagging>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    audit_max_lag: Option<Duration>,
     #[serde(skip_serializing_if = "GateOverrides::is_empty")]
     gates: GateOverrides,
     #[serde(skip_serializing_if = "LogOverrides::is_empty")]
@@ -200,6 +237,13 @@ impl Args {
             audit_summary_interval,
             shutdown_timeout,
             simulated_task,
+            data_storage_url,
+            data_storage_token_file,
+            data_storage_ca,
+            data_storage_patience,
+            data_storage_parked,
+            audit_backpressure,
+            audit_max_lag,
             gates,
             log,
             log_format,
@@ -230,6 +274,13 @@ impl Args {
             audit_summary_interval,
             shutdown_timeout,
             simulated_task,
+            data_storage_url,
+            data_storage_token_file,
+            data_storage_ca,
+            data_storage_patience,
+            data_storage_parked,
+            audit_backpressure,
+            audit_max_lag,
             gates,
             log: LogOverrides { filter: log, format: log_format },
         }

@@ -21,6 +21,10 @@ use crate::{
 /// When a client may try again after the service or what it stands on was away.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// When a client may try again that was refused because the audit trail is behind: it does not catch up
+/// within a second.
+const LAG_RETRY: Duration = Duration::from_secs(10);
+
 /// At most this many characters of the reason that a caller gave are told in an error.
 const MAX_REASON_CHARS: usize = 200;
 
@@ -118,8 +122,10 @@ pub fn to_status(error: &ServiceError) -> Status {
         ServiceError::StoreUnavailable(_)
         | ServiceError::ClusterUnavailable
         | ServiceError::Cluster(_)
+        | ServiceError::AuditLagging { .. }
         | ServiceError::Access(AccessError::Unavailable(_)) => {
-            details.set_retry_info(Some(RETRY));
+            let lagging = error.code() == Code::AuditLagging;
+            details.set_retry_info(Some(if lagging { LAG_RETRY } else { RETRY }));
             Grpc::Unavailable
         }
         ServiceError::Draining { cursor } => {

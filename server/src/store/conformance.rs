@@ -12,12 +12,13 @@ use wfe_core::{
     start::StartDecision,
 };
 
-use super::{Filter, Listed, LogScope, Page, Store};
+use super::{Filter, Listed, LogScope, Outbox, Page, Store};
 
 pub(crate) mod clear;
 pub(crate) mod durability;
 pub(crate) mod journal;
 pub(crate) mod model;
+pub(crate) mod outbox;
 pub(crate) mod read;
 pub(crate) mod seals;
 pub(crate) mod settle;
@@ -31,6 +32,9 @@ pub(crate) trait Backend: Sized {
 
     /// Opens it; more than once gives several stores on the same database.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// The same, for what is on its way to Data Storage.
+    async fn open_outbox(&self) -> Arc<dyn Outbox>;
 
     /// Every row of every table as text, in an order that only their content decides.
     async fn dump(&self) -> Vec<String>;
@@ -119,6 +123,15 @@ macro_rules! suite {
                 a_withdrawal_that_is_dropped_anywhere_is_all_or_nothing;
                 a_change_that_is_dropped_anywhere_is_all_or_nothing;
                 callers_who_go_away_leave_a_sound_store;
+            );
+            properties::each!($backend; outbox:
+                entries_are_taken_up_once;
+                times_of_a_correlation_id_rise_whatever_clocks_do;
+                of_a_correlation_id_one_is_in_flight;
+                rows_are_due_at_their_time_and_in_pages;
+                moves_are_made_all_or_none;
+                what_is_parked_is_tried_again_one_after_the_other;
+                clocks_that_nobody_needs_are_forgotten;
             );
             properties::each!($backend; model:
                 any_sequence_of_calls_does_what_the_model_does;

@@ -38,6 +38,7 @@ use crate::vault::Fingerprint;
 
 mod checks;
 mod journal;
+mod outbox;
 mod seals;
 
 /// What several stores keep together. Stays when all of them are gone.
@@ -73,6 +74,7 @@ struct Tables {
     streams: BTreeMap<Stream, u64>,
     leases: BTreeMap<&'static str, (String, Lease)>,
     parameter_key: Option<Fingerprint>,
+    outbox: outbox::Waiting,
 }
 
 /// Every log in memory is this one.
@@ -405,6 +407,10 @@ mod tests {
         }
 
         async fn open(&self) -> Arc<dyn Store> {
+            Arc::new(Self::open(self))
+        }
+
+        async fn open_outbox(&self) -> Arc<dyn crate::store::Outbox> {
             Arc::new(Self::open(self))
         }
 

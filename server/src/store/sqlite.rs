@@ -41,6 +41,7 @@ use crate::vault::Fingerprint;
 mod log;
 mod migrate;
 mod open;
+mod outbox;
 mod read;
 mod rows;
 mod seals;

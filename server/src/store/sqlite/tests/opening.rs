@@ -151,6 +151,7 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data
         DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
         DROP TRIGGER events_on_record; DROP TABLE checkpoints; DROP TABLE log; DROP TABLE log_base;
         DROP TABLE log_streams; DROP TABLE leases;
+        DROP TABLE outbox; DROP TABLE outbox_cursor; DROP TABLE outbox_clocks;
         DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     let left: Vec<String> = sqlx::query_scalar(

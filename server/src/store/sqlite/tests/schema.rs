@@ -404,6 +404,57 @@ const REFUSED: &[(&str, &str)] = &[
              '{\"type\": \"progressed\"}')",
     ),
     ("leases_epoch", "INSERT INTO leases VALUES ('x', 'y', 0, 0)"),
+    // What is on its way: taken up once, one of a correlation id in flight, never rewritten.
+    ("outbox_cursor_one", "INSERT INTO outbox_cursor VALUES (2, 0)"),
+    ("outbox_cursor_sequence", "INSERT INTO outbox_cursor VALUES (1, -1)"),
+    (
+        "outbox_cursor_moves_on",
+        "INSERT INTO outbox_cursor VALUES (1, 5); UPDATE outbox_cursor SET sequence = 5",
+    ),
+    (
+        "outbox_clocks_rise",
+        "INSERT INTO outbox_clocks VALUES ('a', 5); UPDATE outbox_clocks SET newest = 5",
+    ),
+    (
+        "outbox_event",
+        "INSERT INTO outbox VALUES (1, 'b', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_state",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'lost', 0, 0, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_since",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, 0, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_since",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'sending', 0, NULL, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_well_since",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'sending', 0, 0, 0, NULL, NULL)",
+    ),
+    (
+        "outbox_reason",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, 'invalid', NULL)",
+    ),
+    (
+        "outbox_reason",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'parked', 0, 0, NULL, 'lost', 'x')",
+    ),
+    (
+        "outbox_problem",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'parked', 0, 0, NULL, 'invalid', NULL)",
+    ),
+    (
+        "UNIQUE constraint failed: outbox.correlation_id",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, NULL, NULL); INSERT INTO outbox VALUES (2, 'a', 0, '{\"correlation_id\": \"a\"}', 'doubtful', 0, 0, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_immutable",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, NULL, NULL); UPDATE outbox SET at = 1",
+    ),
     // Types are kept.
     (
         "cannot store TEXT value in INTEGER column",

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use wfe_core::access::TrustedBridges;
+use wfe_core::{access::TrustedBridges, parameter::SensitiveNames};
 use wfe_runtime::{
     log::Log,
     settings::{self, SettingsError},
@@ -58,6 +58,11 @@ pub struct Config {
     pub client_ca: Option<PathBuf>,
     /// The SQLite database; created when missing.
     pub database: PathBuf,
+    /// The key of the sensitive parameters; `None` is a file beside the database. Made when the database
+    /// has none yet.
+    pub parameter_key: Option<PathBuf>,
+    /// Names of parameters whose values are kept and shown by nobody: patterns with `*` and `?`.
+    pub sensitive_parameters: SensitiveNames,
     /// What runs workflows.
     pub engine: Engine,
     /// Namespace of the runs.
@@ -156,6 +161,8 @@ impl Default for Config {
             tls_names: Vec::new(),
             client_ca: None,
             database: PathBuf::from("wfe.db"),
+            parameter_key: None,
+            sensitive_parameters: SensitiveNames::default(),
             engine: Engine::Tekton,
             namespace: "kubernaut-workflows".to_owned(),
             kubeconfig: None,
@@ -210,6 +217,12 @@ impl Config {
         }
         self.data_storage()?;
         self.gates.validate()
+    }
+
+    /// Where the key of the sensitive parameters is.
+    pub fn parameter_key(&self) -> PathBuf {
+        let beside = || self.database.with_extension("parameter-key");
+        self.parameter_key.clone().unwrap_or_else(beside)
     }
 
     /// Where the certificate of the gRPC service is; or which setting about it is wrong.

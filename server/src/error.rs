@@ -8,6 +8,7 @@ use wfe_core::{
     ids::ExecutionId,
     invalid::Violations,
     target::TargetKey,
+    veil::Veil,
     withdraw::Withdrawal,
 };
 
@@ -258,6 +259,29 @@ impl ServiceError {
             Self::Draining { .. } => Code::Draining,
             Self::Access(refused) => refused.code(),
             Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// The same without what `veil` hides in what a cluster said.
+    #[must_use]
+    pub fn hide(self, veil: &Veil) -> Self {
+        match self {
+            Self::Cluster(error) => Self::Cluster(error.hide(veil)),
+            other @ (Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::GateClosed { .. }
+            | Self::NotBlocked { .. }
+            | Self::BlockChanged { .. }
+            | Self::RequestIdReused { .. }
+            | Self::RequestWithdrawn(_)
+            | Self::CursorAhead { .. }
+            | Self::NotAvailable { .. }
+            | Self::StoreUnavailable(_)
+            | Self::ClusterUnavailable
+            | Self::AuditLagging { .. }
+            | Self::Draining { .. }
+            | Self::Access(_)
+            | Self::Internal(_)) => other,
         }
     }
 

@@ -71,7 +71,8 @@ impl ExecutionService for Door {
             let access = self.admit(&request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
-            let (start, mode) = from_proto::start(message)?;
+            let (start, mode) =
+                from_proto::start(message, self.service.vault(), self.service.sensitive())?;
             self.require(&access, Method::Start, &start.target).await?;
             if start.when_locked == WhenLocked::Attach {
                 // The answer may be an execution that somebody else started.

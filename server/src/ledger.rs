@@ -17,7 +17,7 @@ use wfe_core::{
     lock::ForeignRuns,
     request::StartRequest,
     settle::Settlement,
-    start::{NewExecution, StartDecision, decide},
+    start::{NewExecution, StartDecision, StartView, decide},
     target::TargetKey,
     transition::Change,
     withdraw::{self, WithdrawDecision, WithdrawView, Withdrawal},
@@ -29,6 +29,7 @@ use crate::{
     notify::Notifier,
     reconcile::Queue,
     store::{SettleDecider, SettleError, Store, StoreError},
+    vault::Vault,
 };
 
 /// The store, and everybody who must hear of what was written to it.
@@ -38,6 +39,7 @@ pub struct Ledger {
     notifier: Arc<Notifier>,
     queue: Arc<Queue>,
     policy: Arc<Policy>,
+    vault: Arc<Vault>,
     metrics: Metrics,
 }
 
@@ -48,9 +50,15 @@ impl Ledger {
         notifier: Arc<Notifier>,
         queue: Arc<Queue>,
         policy: Policy,
+        vault: Arc<Vault>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, notifier, queue, policy: Arc::new(policy), metrics }
+        Self { store, notifier, queue, policy: Arc::new(policy), vault, metrics }
+    }
+
+    /// Seals and opens the sensitive values of what is stored.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// What is done at each gate.
@@ -86,7 +94,8 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let around = self.circumstances(foreign, new.now);
         let doubt = self.doubt(new.id);
-        let decision = self.store.start(new, &|view| decide(view, new, around)).await;
+        let decide = |view: StartView<'_>| decide(view, new, around, &*self.vault);
+        let decision = self.store.start(new, &decide).await;
         // Were each that failed looked at, a store that is away would be asked for as many as wanted to
         // start meanwhile. Who hears of an error comes back with the same request, and that is looked at.
         doubt.dispel();
@@ -112,7 +121,8 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let request: &StartRequest = &new.request;
         let around = self.circumstances(foreign, new.now);
-        self.store.validate_start(request, &|view| decide(view, new, around)).await
+        let decide = |view: StartView<'_>| decide(view, new, around, &*self.vault);
+        self.store.validate_start(request, &decide).await
     }
 
     /// Decides a Cancel by request id, and writes the withdrawal when it is one. Nobody is woken: nothing

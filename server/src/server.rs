@@ -32,6 +32,7 @@ use crate::{
         kube::{ConnectError, KubeTekton},
         simulator::Simulator,
     },
+    vault::{self, KeyError, Vault},
 };
 
 mod delivery;
@@ -76,6 +77,9 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
+    /// The key of the sensitive parameters cannot be used.
+    #[error(transparent)]
+    ParameterKey(#[from] KeyError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -114,18 +118,20 @@ impl Server {
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
+        let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
         let delivery = Delivery::begin(&config, database, &clock, &metrics).await?;
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, doorman, (store, delivery), &tekton, clock, metrics))
+        let kept = Kept { store, vault, delivery };
+        Ok(Self::run(config, listeners, doorman, kept, &tekton, clock, metrics))
     }
 
     fn run(
         config: Config,
         listeners: Listeners,
         doorman: Doorman,
-        (store, delivery): (Arc<dyn Store>, Option<Delivery>),
+        Kept { store, vault, delivery }: Kept,
         tekton: &Arc<dyn Tekton>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
@@ -142,6 +148,7 @@ impl Server {
             Arc::default(),
             Arc::clone(&queue),
             config.gates.policy(),
+            vault,
             metrics.clone(),
         );
         let reconciler = Arc::new(Reconciler::new(
@@ -151,7 +158,11 @@ impl Server {
             Arc::clone(&queue),
             policy,
         ));
-        let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
+        let settings = Settings {
+            namespace: config.namespace,
+            heartbeat: config.heartbeat,
+            sensitive: config.sensitive_parameters,
+        };
         let backpressure = delivery.as_ref().and_then(|delivery| delivery.backpressure.clone());
         let service = Service::new(
             ledger,
@@ -263,6 +274,13 @@ impl Serving for Server {
         self.store.close().await;
         if in_time && ended { Ok(()) } else { Err(StopError(self.shutdown_timeout)) }
     }
+}
+
+/// What is kept, how it is sealed, and where it is delivered.
+struct Kept {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    delivery: Option<Delivery>,
 }
 
 /// Who is let in, and what is shown to them.

@@ -13,6 +13,7 @@ use wfe_core::{
     gates::Policy,
     ids::{ExecutionId, RequestId, Revision},
     lock::{ForeignRuns, TargetState},
+    parameter::SensitiveNames,
     target::TargetKey,
 };
 
@@ -25,6 +26,7 @@ use crate::{
     reconcile::foreign_runs,
     store::{Filter, Listed, Page, TargetView},
     tekton::Tekton,
+    vault::Vault,
 };
 
 mod cancel;
@@ -75,6 +77,8 @@ pub struct Settings {
     pub namespace: String,
     /// A watch says that it is alive after this time of silence.
     pub heartbeat: Duration,
+    /// Parameters that are sensitive whoever calls.
+    pub sensitive: SensitiveNames,
 }
 
 impl Service {
@@ -114,6 +118,16 @@ impl Service {
     /// The namespace of the runs.
     pub fn namespace(&self) -> &str {
         &self.settings.namespace
+    }
+
+    /// Seals sensitive values.
+    pub fn vault(&self) -> &Vault {
+        self.ledger.vault()
+    }
+
+    /// Parameters that are sensitive whoever calls.
+    pub fn sensitive(&self) -> &SensitiveNames {
+        &self.settings.sensitive
     }
 
     /// What is measured.

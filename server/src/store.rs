@@ -21,6 +21,8 @@ use wfe_core::{
     withdraw::{WithdrawDecision, WithdrawView},
 };
 
+use crate::vault::Fingerprint;
+
 #[cfg(test)]
 mod conformance;
 mod journal;
@@ -130,6 +132,13 @@ pub trait Store: Journal {
 
     /// How many executions are in each state; a state without any may be left out.
     async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError>;
+
+    /// The fingerprint of the key with which sensitive parameters are sealed here; `None` before there is
+    /// one. Keeps `ours`, for ever, when there is none yet.
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError>;
 
     /// Answers when the store can read and write.
     async fn check(&self) -> Result<(), StoreError>;

@@ -82,6 +82,7 @@ fn the_defaults_on_the_page_are_the_defaults() {
             "data_storage_url",
             "data_storage_token_file",
             "data_storage_ca",
+            "parameter_key",
         ]
         .contains(&&**key);
         assert_eq!(default.is_empty(), ungiven, "{key}");

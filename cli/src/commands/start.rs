@@ -93,6 +93,7 @@ async fn call(
         | Error::Json(_)
         | Error::Output(_)
         | Error::Local(_)
+        | Error::Audit(_)
         | Error::Demo(_) => false,
     };
     if unclear && global.output == Output::Text {

@@ -142,7 +142,7 @@ impl Failure {
 }
 
 /// Why a run that ended with `False` failed. `tasks` are its TaskRuns.
-pub fn classify(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
+pub(crate) fn classify(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
     let nothing =
         Condition { status: Status::False, reason: String::new(), message: String::new() };
     let verdict = run.condition.as_ref().unwrap_or(&nothing);

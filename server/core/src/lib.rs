@@ -22,12 +22,14 @@ pub mod ids;
 pub mod invalid;
 pub mod lock;
 pub mod observe;
+pub mod parameter;
 pub mod progress;
 pub mod request;
 pub mod settle;
 pub mod start;
 pub mod target;
 pub mod transition;
+pub mod veil;
 pub mod withdraw;
 pub mod workflow;
 

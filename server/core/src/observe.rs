@@ -1,11 +1,14 @@
 //! What a run tells: how far it is, whether it is over, and what of it is alive.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use crate::{
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
     failure::{Failure, classify},
     progress::{MAX_MESSAGE_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten},
+    veil::Veil,
 };
 
 /// What a run tells.
@@ -40,17 +43,68 @@ pub enum RunEnd {
     },
 }
 
-/// Reads a run and its TaskRuns.
-pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Observation {
-    let own: Vec<TaskRunFacts> =
-        task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
+/// Reads a run and its TaskRuns. What they say becomes part of the record, without what `veil` hides.
+pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Observation {
+    let run = &hide_in_run(run, veil);
+    let own: Vec<TaskRunFacts> = task_runs
+        .iter()
+        .filter(|task| task.run_uid == run.uid)
+        .map(|task| hide_in_task_run(task, veil))
+        .collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
     let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
     Observation {
-        progress: progress(run, &own),
-        end: end(run, &own),
+        progress: hide_in_progress(progress(run, &own), veil),
+        end: end(run, &own).map(|end| hide_in_end(end, veil)),
         live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
         complete,
+    }
+}
+
+/// Messages are hidden before they are cut, so that no half of a value is left.
+fn hide_in_run(run: &RunFacts, veil: &Veil) -> RunFacts {
+    let mut run = run.clone();
+    hide_in_condition(&mut run.condition, veil);
+    run
+}
+
+fn hide_in_task_run(task: &TaskRunFacts, veil: &Veil) -> TaskRunFacts {
+    let mut task = task.clone();
+    hide_in_condition(&mut task.condition, veil);
+    for step in &mut task.steps {
+        if let ContainerState::Waiting { message, .. } = &mut step.state {
+            hide(message, veil);
+        }
+    }
+    task
+}
+
+fn hide_in_condition(condition: &mut Option<Condition>, veil: &Veil) {
+    if let Some(Condition { message, .. }) = condition {
+        hide(message, veil);
+    }
+}
+
+/// Reasons are hidden last: what they mean is decided by them as they are.
+fn hide_in_progress(mut progress: Progress, veil: &Veil) -> Progress {
+    hide(&mut progress.reason, veil);
+    for task in &mut progress.tasks {
+        hide(&mut task.reason, veil);
+        task.steps.iter_mut().for_each(|step| hide(&mut step.reason, veil));
+    }
+    progress
+}
+
+fn hide_in_end(mut end: RunEnd, veil: &Veil) -> RunEnd {
+    if let RunEnd::Failed(failure) = &mut end {
+        hide(&mut failure.raw_reason, veil);
+    }
+    end
+}
+
+fn hide(text: &mut String, veil: &Veil) {
+    if let Cow::Owned(told) = veil.hide(text) {
+        *text = told;
     }
 }
 

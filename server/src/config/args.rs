@@ -64,6 +64,14 @@ pub struct Args {
     /// SQLite database; created when missing [default: wfe.db]
     #[arg(long, env = "WFE_DATABASE", value_name = "FILE")]
     database: Option<PathBuf>,
+    /// Key of the sensitive parameters; made with the database [default: the database's path with the
+    /// extension parameter-key]
+    #[arg(long, env = "WFE_PARAMETER_KEY", value_name = "FILE")]
+    parameter_key: Option<PathBuf>,
+    /// Names of parameters whose values nobody may read: patterns with * and ?, with commas between
+    /// them [default: the usual names of passwords, tokens and keys]
+    #[arg(long, env = "WFE_SENSITIVE_PARAMETERS", value_delimiter = ',', value_name = "PATTERN")]
+    sensitive_parameters: Option<Vec<String>>,
     /// What runs workflows [default: tekton]
     #[arg(long, env = "WFE_ENGINE", value_enum)]
     engine: Option<Engine>,
@@ -149,6 +157,10 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    parameter_key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitive_parameters: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<Engine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
@@ -202,6 +214,8 @@ impl Args {
             tls_names,
             client_ca,
             database,
+            parameter_key,
+            sensitive_parameters,
             engine,
             namespace,
             kubeconfig,
@@ -235,6 +249,8 @@ impl Args {
             tls_names,
             client_ca,
             database,
+            parameter_key,
+            sensitive_parameters,
             engine,
             namespace,
             kubeconfig,

@@ -147,7 +147,8 @@ fn namespace(about: &About) -> Option<Text<1, 253>> {
 fn workflow(about: &About, execution: Option<&Execution>, phase: Phase) -> Result<Workflow, Wrong> {
     let parameters = execution.map(|execution| &execution.request.parameters);
     let parameters = parameters.into_iter().flatten();
-    let parameters = parameters.map(|(name, value)| Ok((Any::fitted(name)?, Any::fitted(value)?)));
+    let parameters =
+        parameters.map(|(name, value)| Ok((Any::fitted(name)?, Any::fitted(&value.shown())?)));
     let target = about.target.as_ref();
     let target = target.map(|target| target.as_given.as_ref().unwrap_or(&target.name));
     let (id, version, image, name) = match &about.workflow {

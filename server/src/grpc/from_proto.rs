@@ -8,9 +8,10 @@ use wfe_core::{
     execution::StateCode,
     ids::{ClusterId, ExecutionId, RequestId, Revision, is_dns_subdomain},
     invalid::{Invalid, Violations},
+    parameter::SensitiveNames,
     request::{
         MAX_WORKSPACES, Source, StartRequest, WhenBlocked, WhenCooling, WhenLocked,
-        WorkflowIdentity, check_parameters,
+        WorkflowIdentity, check_parameters, check_sensitive,
     },
     target::TargetKey,
     workflow::BundleWorkflow,
@@ -22,22 +23,29 @@ use crate::{
     error::ServiceError,
     service::Mode,
     store::{Filter, Page, Sequence},
+    vault::Vault,
 };
 
 mod cancel;
 mod clear_block;
 mod on_behalf_of;
+mod parameters;
 
 pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
 pub(super) use on_behalf_of::on_behalf_of;
+use parameters::Sensitive;
 
 pub(super) fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
 }
 
-/// A Start.
-pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), ServiceError> {
+/// A Start. Sensitive values leave here sealed; `patterns` name them beside what the caller marks.
+pub(super) fn start(
+    message: v1::StartRequest,
+    vault: &Vault,
+    patterns: &SensitiveNames,
+) -> Result<(StartRequest, Mode), ServiceError> {
     let v1::StartRequest {
         request_id,
         target,
@@ -71,6 +79,7 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
     };
     let key = take_target_key(&mut wrong, &target, &cluster_id);
     let parameters: BTreeMap<String, String> = parameters.into_iter().collect();
+    let marked = take_all(&mut wrong, check_sensitive(sensitive_parameters, &parameters));
     let parameters = take_all(&mut wrong, check_parameters(parameters, &target));
     let service_account = wrong.take("service_account", optional(service_account, dns_name));
     let secrets = names(&mut wrong, "secrets", secrets);
@@ -83,19 +92,20 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
     let at_block = wrong.take("when_blocked", blocked(when_blocked));
     let identity = take_identity(&mut wrong, workflow_identity.unwrap_or_default());
     let source = take_source(&mut wrong, source);
-    // Named first what is wrong, then what is not there yet: a wrong request stays wrong.
     wrong.into_result(())?;
-    if !sensitive_parameters.is_empty() {
-        return Err(not_available("sensitive_parameters"));
-    }
+    let incomplete = || Violations::one("", "is not complete");
+    let request_id = request_id.ok_or_else(incomplete)?;
+    let names = Sensitive { marked: marked.ok_or_else(incomplete)?, patterns };
+    let parameters = parameters.ok_or_else(incomplete)?;
+    let parameters = parameters::seal(parameters, &request_id, &names, vault)?;
     let mode = if validate_only { Mode::ValidateOnly } else { Mode::Store };
     let complete = || {
         Some(StartRequest {
-            request_id: request_id?,
+            request_id,
             workflow: workflow?,
             target: key?,
             target_as_given: target,
-            parameters: parameters?,
+            parameters,
             declared: declared_parameters.map(|message| BTreeSet::from_iter(message.names)),
             service_account: service_account?,
             secrets,
@@ -109,7 +119,7 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
             source,
         })
     };
-    let request = complete().ok_or_else(|| Violations::one("", "is not complete"))?;
+    let request = complete().ok_or_else(incomplete)?;
     Ok((request, mode))
 }
 

@@ -77,7 +77,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
         cluster_id: target.cluster.to_string(),
         parameters: request
             .effective_parameters()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, parameter)| (name.to_owned(), parameter.shown()))
             .collect(),
         service_account: service_account.clone().unwrap_or_default(),
         secrets: secrets.clone(),

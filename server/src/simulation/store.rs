@@ -24,7 +24,10 @@ use crate::store::{
     SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
     memory::MemoryStore,
 };
-use crate::tekton::{Tekton as _, simulator::Simulator};
+use crate::{
+    tekton::{Tekton as _, simulator::Simulator},
+    vault::Fingerprint,
+};
 
 /// The store as one process sees it.
 pub(super) struct TroubledStore {
@@ -275,6 +278,13 @@ impl Store for TroubledStore {
 
     async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError> {
         self.read("count_by_state", self.inner.count_by_state()).await
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        self.read("parameter_key", self.inner.parameter_key(ours)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

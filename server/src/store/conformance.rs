@@ -58,6 +58,8 @@ macro_rules! suite {
                 every_field_of_a_request_comes_back;
                 who_waits_for_a_foreign_run_waits_for_an_unused_target;
                 targets_of_different_clusters_do_not_meet;
+                a_repetition_with_a_sensitive_value_is_told_by_its_digest;
+                the_first_key_of_sensitive_parameters_is_kept_for_ever;
             );
             properties::each!($backend; withdraw:
                 a_withdrawn_request_is_refused_for_ever_whatever_it_asks_for;

@@ -33,6 +33,8 @@ use super::{
     WithdrawDecider,
 };
 
+use crate::vault::Fingerprint;
+
 mod checks;
 mod journal;
 mod outbox;
@@ -66,6 +68,7 @@ struct Tables {
     streams: BTreeMap<Stream, u64>,
     leases: BTreeMap<&'static str, (String, Lease)>,
     outbox: outbox::Waiting,
+    parameter_key: Option<Fingerprint>,
 }
 
 /// Every log in memory is this one.
@@ -365,6 +368,17 @@ impl Store for MemoryStore {
             *counts.entry(execution.state.code()).or_default() += 1;
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        let mut tables = self.tables("parameter_key")?;
+        if tables.parameter_key.is_none() {
+            tables.parameter_key = ours.cloned();
+        }
+        Ok(tables.parameter_key.clone())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

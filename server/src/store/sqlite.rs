@@ -25,13 +25,15 @@ use self::{
     log::{Append, Seal, TakeLease},
     open::{Tuning, open_file, open_memory},
     transaction::{Writer, observed},
-    work::{Check, Clear, Settle, Start, Withdraw},
+    work::{Check, Clear, KeepKey, Settle, Start, Withdraw},
 };
 use super::{
     ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, SettleDecider,
     SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
     observer::{StoreObserver, Unobserved},
 };
+
+use crate::vault::Fingerprint;
 
 mod log;
 mod migrate;
@@ -223,6 +225,13 @@ impl Store for SqliteStore {
 
     async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError> {
         self.observed("count_by_state", read::count_by_state(&self.readers)).await
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        self.writer.run(&KeepKey { ours }).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

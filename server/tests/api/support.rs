@@ -15,7 +15,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
-use wfe_core::gates;
+use wfe_core::{gates, parameter::SensitiveNames};
 use wfe_proto::v1::{
     self, State, execution_service_client::ExecutionServiceClient, start_request, watch_request,
     watch_response,
@@ -33,6 +33,7 @@ use wfe_server::{
         Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
     },
+    vault,
 };
 
 pub(crate) type Client = ExecutionServiceClient<Channel>;
@@ -169,6 +170,8 @@ impl Running {
         let path = directory.path().join("wfe.db");
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&path, Arc::new(metrics.clone())).await.unwrap());
+        let key = directory.path().join("wfe.parameter-key");
+        let vault = Arc::new(vault::key::unlock(&key, &*store).await.unwrap());
         let tekton: Arc<dyn Tekton> = Arc::new(Simulator::connect(Arc::clone(cluster)));
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
         let ledger = Ledger::new(
@@ -176,6 +179,7 @@ impl Running {
             Arc::default(),
             Arc::clone(&queue),
             gates,
+            vault,
             metrics.clone(),
         );
         let policy = Policy { cancel_retry: Duration::from_millis(200), ..Policy::default() };
@@ -187,7 +191,11 @@ impl Running {
             policy,
         ));
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-        let settings = Settings { namespace: "kubernaut-workflows".to_owned(), heartbeat };
+        let settings = Settings {
+            namespace: "kubernaut-workflows".to_owned(),
+            heartbeat,
+            sensitive: SensitiveNames::default(),
+        };
         let service = Service::new(
             ledger,
             Arc::clone(&tekton),

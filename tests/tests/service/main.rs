@@ -8,3 +8,4 @@ mod lifecycle;
 mod locking;
 mod outage;
 mod record;
+mod sensitive;

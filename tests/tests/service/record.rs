@@ -52,7 +52,7 @@ fn public_key(server: &ServerProcess) -> Result<PathBuf> {
 async fn export(server: &ServerProcess, to: &Path) -> Result<Vec<Value>> {
     let address = format!("http://{}", server.addresses().grpc);
     let path = to.to_str().context("a path of text")?;
-    let (code, said) = audit(&["export", "--server", &address, "-o", path]).await?;
+    let (code, said) = audit(&["export", path, "--server", &address]).await?;
     assert_eq!(code, Some(0), "{said}");
     let text = std::fs::read_to_string(to)?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)

@@ -62,7 +62,7 @@ fn waiting(reason: &str) -> Vec<StepFacts> {
 }
 
 fn failure(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
-    match observe(run, tasks).end {
+    match observe(run, tasks, &Veil::none()).end {
         Some(RunEnd::Failed(failure)) => failure,
         other => panic!("{other:?}"),
     }
@@ -76,7 +76,7 @@ fn progress_counts_every_task_of_the_pipeline_in_its_order() {
         mk_task("b", Status::Unknown, "Running", running()),
         mk_task("a", Status::True, "Succeeded", ended(0, "Completed")),
     ];
-    let progress = observe(&run, &tasks).progress;
+    let progress = observe(&run, &tasks, &Veil::none()).progress;
     let states: Vec<_> = progress.tasks.iter().map(|t| (t.name.as_str(), t.state)).collect();
     assert_eq!(
         states,
@@ -99,7 +99,7 @@ fn progress_counts_every_task_of_the_pipeline_in_its_order() {
 fn the_total_is_unknown_until_the_pipeline_is_resolved() {
     let mut run = mk_run(Status::Unknown, "ResolvingPipelineRef", &[]);
     run.tasks = None;
-    assert_eq!(observe(&run, &[]).progress.total, 0);
+    assert_eq!(observe(&run, &[], &Veil::none()).progress.total, 0);
 }
 
 #[test]
@@ -107,25 +107,30 @@ fn task_runs_of_another_run_of_the_same_name_are_not_counted() {
     let run = mk_run(Status::Unknown, "Running", &["a"]);
     let mut other = mk_task("a", Status::True, "Succeeded", Vec::new());
     other.run_uid = "an earlier run".to_owned();
-    assert_eq!(observe(&run, &[other]).progress.tasks[0].state, TaskState::Pending);
+    assert_eq!(observe(&run, &[other], &Veil::none()).progress.tasks[0].state, TaskState::Pending);
 }
 
 #[test]
 fn only_the_status_says_that_a_run_is_over() {
     for reason in ["Failed", "Cancelled", "Succeeded", ""] {
-        assert_eq!(observe(&mk_run(Status::Unknown, reason, &[]), &[]).end, None, "{reason}");
+        assert_eq!(
+            observe(&mk_run(Status::Unknown, reason, &[]), &[], &Veil::none()).end,
+            None,
+            "{reason}"
+        );
     }
     let mut fresh = mk_run(Status::Unknown, "", &[]);
     fresh.condition = None;
-    assert_eq!(observe(&fresh, &[]).end, None);
-    let end = observe(&mk_run(Status::True, "Completed", &[]), &[]).end;
+    assert_eq!(observe(&fresh, &[], &Veil::none()).end, None);
+    let end = observe(&mk_run(Status::True, "Completed", &[]), &[], &Veil::none()).end;
     assert_eq!(end, Some(RunEnd::Succeeded { at: at(30) }));
 }
 
 #[test]
 fn what_lives_on_after_a_cancelled_run_is_named() {
     let run = mk_run(Status::False, "Cancelled", &["a"]);
-    let observation = observe(&run, &[mk_task("a", Status::Unknown, "Running", running())]);
+    let observation =
+        observe(&run, &[mk_task("a", Status::Unknown, "Running", running())], &Veil::none());
     assert_eq!(observation.end, Some(RunEnd::Cancelled { ran: true }));
     assert_eq!(observation.live_task_runs, ["wfe-1-a"]);
 }
@@ -139,13 +144,21 @@ fn an_observation_is_complete_when_every_child_is_known_and_over() {
         pipeline_task: "a".to_owned(),
     };
     run.children = vec![child("TaskRun")];
-    assert!(!observe(&run, &[]).complete);
-    assert!(!observe(&run, &[mk_task("a", Status::Unknown, "Running", running())]).complete);
+    assert!(!observe(&run, &[], &Veil::none()).complete);
     assert!(
-        observe(&run, &[mk_task("a", Status::False, "StepFailed", ended(1, "Error"))]).complete
+        !observe(&run, &[mk_task("a", Status::Unknown, "Running", running())], &Veil::none())
+            .complete
+    );
+    assert!(
+        observe(
+            &run,
+            &[mk_task("a", Status::False, "StepFailed", ended(1, "Error"))],
+            &Veil::none()
+        )
+        .complete
     );
     run.children = vec![child("CustomRun")];
-    assert!(observe(&run, &[]).complete, "custom runs are not watched");
+    assert!(observe(&run, &[], &Veil::none()).complete, "custom runs are not watched");
 }
 
 #[test]
@@ -218,4 +231,27 @@ fn words_in_messages_and_names_decide_nothing() {
     assert_eq!(failure.reason, FailureReason::TaskFailed);
     assert_eq!(failure.step.as_deref(), Some("s"));
     assert_eq!(failure.exit_code, Some(1));
+}
+
+#[test]
+fn what_a_run_says_is_told_without_sensitive_values_and_decided_with_them() {
+    const SECRET: &str = "swordfish-and-more";
+    let say = |condition: &mut Option<Condition>| {
+        let condition = condition.as_mut().unwrap();
+        // The beginning of the value stands where messages are cut.
+        let fill = "x".repeat(MAX_MESSAGE_BYTES - 9);
+        condition.message = format!("{fill} {SECRET}");
+    };
+    let mut run = mk_run(Status::False, "Failed", &["a"]);
+    let mut task = mk_task("a", Status::False, "TaskRunImagePullFailed", ended(1, SECRET));
+    say(&mut run.condition);
+    say(&mut task.condition);
+    let veil = Veil::over([SECRET, "Failed"]);
+    let seen = observe(&run, &[task], &veil);
+    let text = format!("{seen:?}");
+    assert!(!text.contains("swordfi"), "{text}");
+    let Some(RunEnd::Failed(failure)) = seen.end else { panic!("{text}") };
+    assert_eq!(failure.reason, FailureReason::ImagePullBackOff);
+    assert_eq!(failure.raw_reason, "TaskRunImagePull[sensitive]");
+    assert_eq!(seen.progress.tasks[0].state, TaskState::Failed);
 }

@@ -4,6 +4,7 @@ use wfe_core::{
     audit::{Numbering, Record, Stream, Times},
     clear::{Attempt, Outcome},
     lock::{ForeignRuns, TargetState},
+    parameter::Parameter,
     request::{Source, WhenLocked, WorkflowIdentity},
     settle::{View, settle},
     start::{NewExecution, StartDecision, StartView, decide},
@@ -13,7 +14,8 @@ use wfe_core::{
 
 use super::*;
 use crate::testing::{
-    around, at, cancel, mk_clearance, mk_key, mk_new, quiet, run_exists, run_failed, run_succeeded,
+    around, at, cancel, mk_clearance, mk_key, mk_new, mk_sealed, quiet, run_exists, run_failed,
+    run_succeeded, vault,
 };
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -49,7 +51,7 @@ fn mk_life(new: &NewExecution, inputs: &[Input]) -> (Vec<Change>, Execution) {
     let foreign = ForeignRuns::default();
     let mut target = TargetState::unused(new.request.target.clone());
     let view = StartView { accepted: None, withdrawn: None, target: &target, waiting: 0 };
-    let decision = decide(view, new, around(&foreign, new.now));
+    let decision = decide(view, new, around(&foreign, new.now), vault());
     let StartDecision::Accept { change, target: after } = decision else { panic!("{decision:?}") };
     target = after.unwrap();
     let mut execution = change.execution.clone();
@@ -289,8 +291,24 @@ fn text_that_no_table_takes_is_made_fit() {
     let mut new = mk_full();
     new.actor.on_behalf_of = None;
     new.actor.user = "u".repeat(400);
-    new.request.parameters.insert("NUL".to_owned(), "a\0b".to_owned());
+    new.request.parameters.insert("NUL".to_owned(), Parameter::Plain("a\0b".to_owned()));
     let events = told(&new, &[run_exists()]);
     assert_eq!(events[0]["actor_id"].as_str().unwrap().len(), 255);
     assert_eq!(events[1]["event_data"]["parameters"]["NUL"], "a\u{fffd}b");
+}
+
+#[test]
+fn a_sensitive_value_is_told_by_its_digest_alone() {
+    let mut new = mk_full();
+    let sealed = mk_sealed(&new.request.request_id, "PASSWORD", "swordfish");
+    let Parameter::Sensitive(kept) = &sealed else { panic!("{sealed:?}") };
+    let (digest, ciphertext) = (kept.digest.to_string(), kept.sealed.clone());
+    new.request.parameters.insert("PASSWORD".to_owned(), sealed);
+    for event in told(&new, &[run_exists(), run_failed()]) {
+        let text = event.to_string();
+        assert!(!text.contains("swordfish") && !text.contains(&ciphertext), "{text}");
+        if let Some(parameters) = event["event_data"].get("parameters") {
+            assert_eq!(parameters["PASSWORD"], digest.as_str());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wfe_core::{clear::Outcome, request::WhenLocked};
+use wfe_core::{clear::Outcome, parameter::Parameter, request::WhenLocked};
 use wfe_datastorage::Limits;
 use wfe_datastorage_receiver::Settings;
 
@@ -12,6 +12,7 @@ use crate::{
     store::{StandingCode, Store as _},
     testing::{
         advance, at, mk_clearance, mk_key, mk_new, run_exists, run_failed, run_succeeded, start,
+        vault,
     },
 };
 
@@ -30,7 +31,7 @@ async fn an_event_that_is_larger_than_any_body_is_parked() {
     let mut world = World::with(Settings { max_body: 4_000, ..Settings::default() }).await;
     let mut new = mk_new(900, "pod/large", WhenLocked::Reject);
     new.request.correlation_id = Some("large".parse().unwrap());
-    new.request.parameters.insert("TEXT".to_owned(), "x".repeat(8_000));
+    new.request.parameters.insert("TEXT".to_owned(), Parameter::Plain("x".repeat(8_000)));
     world.live(new, run_succeeded()).await;
     world.life("rr-1", run_succeeded()).await;
     world.until_delivered().await;
@@ -47,7 +48,7 @@ async fn parameters_that_are_too_large_are_left_out_and_said_to_be() {
     let mut world = World::new().await;
     let mut new = mk_new(900, "pod/large", WhenLocked::Reject);
     for n in 0..8 {
-        new.request.parameters.insert(format!("P{n}"), "<".repeat(32 * 1024 - n));
+        new.request.parameters.insert(format!("P{n}"), Parameter::Plain("<".repeat(32 * 1024 - n)));
     }
     world.live(new, run_succeeded()).await;
     world.until_delivered().await;
@@ -149,7 +150,7 @@ async fn a_clearance_arrives_behind_the_failure_that_it_clears() {
     new.request.correlation_id = Some("rr-1".parse().unwrap());
     let foreign = ForeignRuns::default();
     let around = crate::testing::at_gates(&foreign, new.now);
-    world.store.start(&new, &|view| decide(view, &new, around)).await.unwrap();
+    world.store.start(&new, &|view| decide(view, &new, around, vault())).await.unwrap();
     advance(&*world.store, new.id, run_exists()).await.unwrap();
     advance(&*world.store, new.id, run_failed()).await.unwrap();
     let clearance = mk_clearance(50);

@@ -7,6 +7,10 @@ use std::time::Duration;
 pub(super) enum Fate {
     /// The bundle cannot be found.
     Missing,
+    /// No run is created: the API server refuses it, and repeats its parameters.
+    Denied,
+    /// Tekton does not take the parameters, and repeats them.
+    WrongParameters,
     /// Its tasks run one after the other; the last one ends like this.
     Tasks(&'static [&'static str], Outcome),
 }
@@ -40,6 +44,8 @@ impl Fate {
             "image-cannot-be-pulled" => Self::Tasks(&["main"], Outcome::ImagePull),
             "never-ends" => Self::Tasks(&["main"], Outcome::NeverEnds),
             "missing" => Self::Missing,
+            "denied" => Self::Denied,
+            "wrong-parameters" => Self::WrongParameters,
             _ => Self::Tasks(&["main"], Outcome::Succeeds),
         }
     }
@@ -47,7 +53,7 @@ impl Fate {
     /// Names of the tasks, in order.
     pub(super) const fn tasks(self) -> &'static [&'static str] {
         match self {
-            Self::Missing => &[],
+            Self::Missing | Self::Denied | Self::WrongParameters => &[],
             Self::Tasks(names, _) => names,
         }
     }
@@ -56,7 +62,9 @@ impl Fate {
     pub(super) const fn outcome(self, index: usize) -> Outcome {
         match self {
             Self::Tasks(names, last) if index + 1 >= names.len() => last,
-            Self::Tasks(..) | Self::Missing => Outcome::Succeeds,
+            Self::Tasks(..) | Self::Missing | Self::Denied | Self::WrongParameters => {
+                Outcome::Succeeds
+            }
         }
     }
 }

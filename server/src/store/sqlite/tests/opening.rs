@@ -143,7 +143,7 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data
     // What the later steps made is taken away, so that the file is as the first one left it.
     let mut connection = file.connect().await;
     let sql = "DROP TRIGGER targets_blocked_by_failure; DROP TRIGGER targets_block_cleared;
-        DROP TABLE clearances;
+        DROP TABLE clearances; DROP TABLE parameter_key;
         ALTER TABLE targets DROP COLUMN blocked_since; ALTER TABLE targets DROP COLUMN failed_at;
         ALTER TABLE targets DROP COLUMN blocking_execution;
         ALTER TABLE targets DROP COLUMN failed_execution;

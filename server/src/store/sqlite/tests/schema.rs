@@ -61,6 +61,16 @@ const FOREIGN_KEY: &str = "FOREIGN KEY constraint failed";
 
 /// `$n` in a statement stands for the id of execution `n`.
 const REFUSED: &[(&str, &str)] = &[
+    // What was sealed needs the key that sealed it.
+    (
+        "parameter_key_only_one",
+        "INSERT INTO parameter_key VALUES (1, 'a'); INSERT INTO parameter_key VALUES (2, 'b')",
+    ),
+    (
+        "parameter_key_immutable",
+        "INSERT INTO parameter_key VALUES (1, 'a'); UPDATE parameter_key SET fingerprint = 'b'",
+    ),
+    ("parameter_key_fingerprint", "INSERT INTO parameter_key (fingerprint) VALUES ('')"),
     // Events are never changed, and follow each other.
     ("events_immutable", "UPDATE events SET actor = '{}' WHERE execution = $1 AND revision = 1"),
     ("events_kept", "DELETE FROM events WHERE execution = $1 AND revision = 4"),

@@ -30,7 +30,7 @@ use place::{Heard, Next, Place};
 /// A service that is too old is asked again after this time.
 const TOO_OLD: Duration = Duration::from_mins(5);
 /// The service says something at least every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// What is older is no news: its Kubernetes event was made, or nobody waits for it any more.
 const NEWS: SignedDuration = SignedDuration::from_mins(10);
 /// An object that is followed is looked at again after this time.
@@ -107,7 +107,6 @@ impl Listener {
     async fn hear(self: &Arc<Self>, message: WatchResponse) {
         let (cursor, now) = (message.cursor, self.around.clock.now());
         match Heard::of(message) {
-            Heard::Nothing => {}
             Heard::Cleared { execution_id } => {
                 let this = Arc::clone(self);
                 // It may have to wait for its object, and must not keep others waiting.
@@ -127,7 +126,7 @@ impl Listener {
                     notes::start_refused_note(&object, &decision, cursor, &self.around.instance);
                 self.note(note).await;
             }
-            Heard::Failed { .. } | Heard::Refused(_) => {}
+            Heard::Failed { .. } | Heard::Refused(_) | Heard::Nothing => {}
         }
     }
 

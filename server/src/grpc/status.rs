@@ -101,14 +101,12 @@ pub fn to_status(error: &ServiceError) -> Status {
             Grpc::FailedPrecondition
         }
         ServiceError::CursorExpired { oldest, .. } => {
-            metadata.insert("oldest".to_owned(), oldest.to_string());
-            details.add_bad_request_violation("after", "is older than what the log still holds");
-            Grpc::OutOfRange
+            let rule = "is older than what the log still holds";
+            out_of_range(&mut details, &mut metadata, ("oldest", *oldest), rule)
         }
         ServiceError::CursorAhead { newest, .. } | ServiceError::LogCursorAhead { newest, .. } => {
-            metadata.insert("newest".to_owned(), newest.to_string());
-            details.add_bad_request_violation("after", "is ahead of what exists");
-            Grpc::OutOfRange
+            let rule = "is ahead of what exists";
+            out_of_range(&mut details, &mut metadata, ("newest", *newest), rule)
         }
         ServiceError::NotAvailable { feature } => {
             metadata.insert("feature".to_owned(), (*feature).to_owned());
@@ -150,6 +148,18 @@ pub fn to_status(error: &ServiceError) -> Status {
 fn tell_target(metadata: &mut HashMap<String, String>, target: &TargetKey) {
     metadata.insert("target".to_owned(), target.target.to_string());
     metadata.insert("cluster_id".to_owned(), target.cluster.to_string());
+}
+
+/// A cursor cannot be resumed from; `bound` is the nearest one that can.
+fn out_of_range(
+    details: &mut ErrorDetails,
+    metadata: &mut HashMap<String, String>,
+    bound: (&str, u64),
+    rule: &str,
+) -> Grpc {
+    metadata.insert(bound.0.to_owned(), bound.1.to_string());
+    details.add_bad_request_violation("after", rule);
+    Grpc::OutOfRange
 }
 
 fn gate_closed(

@@ -238,7 +238,11 @@ async fn a_receiver_that_does_not_answer_is_given_up_and_looked_at_again() {
 #[tokio::test]
 async fn a_process_that_ends_anywhere_leaves_nothing_behind_and_nothing_twice() {
     let (mut cut, mut unheard) = (0, 0);
-    for seed in 0..20 {
+    // Where the process ends depends on how busy the machine is: until enough ends were met.
+    let mut seeds = 0..500;
+    while let Some(seed) = seeds.next()
+        && (seed < 20 || cut <= 5 || unheard == 0)
+    {
         let mut dice = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;
         mk_history(&mut world).await;

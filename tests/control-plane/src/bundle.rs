@@ -8,6 +8,8 @@ use reqwest::{Client, Response, Url};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::plain;
+
 /// The name of the pipeline inside of every bundle.
 pub const PIPELINE: &str = "workflow";
 
@@ -195,7 +197,7 @@ async fn push_parts(
     const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
     const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-    let http = Client::builder().no_proxy().build()?;
+    let http = plain::client()?;
     let base = Url::parse(&format!("http://{registry}/v2/{repository}/"))?;
     let config = b"{}".to_vec();
     let layer = serde_json::to_vec(&workflow.to_json())?;

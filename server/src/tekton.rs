@@ -17,6 +17,8 @@ use wfe_core::{
 
 mod cache;
 mod facts;
+#[cfg(test)]
+mod fixtures;
 pub mod kube;
 mod manifest;
 #[cfg(any(test, feature = "test-util"))]

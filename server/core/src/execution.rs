@@ -41,6 +41,7 @@ pub struct Execution {
 /// Where an execution stands. The table of moves is in [`crate::transition`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per execution, and it is seldom moved")]
 pub enum State {
     /// A gate of its target is closed. Entered by acceptance; left to `Starting` when the gate opens,
     /// to `Failed` at the deadline, to `Cancelled` on request.

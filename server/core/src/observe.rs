@@ -4,9 +4,13 @@ use jiff::Timestamp;
 
 use crate::{
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
-    failure::{Failure, classify},
-    progress::{MAX_MESSAGE_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten},
+    failure::{Failure, classify, is_of_task_run},
+    progress::{
+        MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
+    },
 };
+
+mod foreign;
 
 /// What a run tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,15 +79,16 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
             names.push(&task.pipeline_task);
         }
     }
-    let tasks: Vec<TaskProgress> = names
+    let mut tasks: Vec<TaskProgress> = names
         .into_iter()
         .map(|name| {
             let mut own: Vec<&TaskRunFacts> =
                 task_runs.iter().filter(|task| task.pipeline_task == name).collect();
             own.sort_by_key(|task| (task.started_at, task.name.clone()));
-            task_progress(name, &own, run.skipped.iter().any(|skipped| skipped == name))
+            task_progress(name, &own, run.skipped.iter().any(|skipped| skipped.task == name))
         })
         .collect();
+    foreign::fill_in(run, &mut tasks);
     let count = |states: &[TaskState]| {
         u32::try_from(tasks.iter().filter(|task| states.contains(&task.state)).count())
             .unwrap_or(u32::MAX)
@@ -97,9 +102,25 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
         succeeded: count(&[TaskState::Succeeded]),
         failed: count(&[TaskState::Failed, TaskState::Cancelled]),
         skipped: count(&[TaskState::Skipped]),
-        tasks,
-        reason,
+        tasks: tasks.into_iter().map(presentable).collect(),
+        reason: shorten(&reason, MAX_NAME_BYTES),
         message: shorten(&message, MAX_MESSAGE_BYTES),
+    }
+}
+
+/// The same with texts that fit into records and onto terminals.
+fn presentable(task: TaskProgress) -> TaskProgress {
+    let fit = |text: &str| shorten(text, MAX_NAME_BYTES);
+    TaskProgress {
+        name: fit(&task.name),
+        task_run: task.task_run.as_deref().map(fit),
+        reason: fit(&task.reason),
+        steps: task
+            .steps
+            .into_iter()
+            .map(|step| StepProgress { name: fit(&step.name), reason: fit(&step.reason), ..step })
+            .collect(),
+        ..task
     }
 }
 
@@ -124,8 +145,8 @@ fn task_progress(name: &str, own: &[&TaskRunFacts], skipped: bool) -> TaskProgre
         task_run: newest.map(|task| task.name.clone()),
         started_at: own.iter().filter_map(|task| task.started_at).min(),
         ended_at: if over { own.iter().filter_map(|task| task.completed_at).max() } else { None },
-        attempts: own.iter().map(|task| task.failed_attempts + 1).max().unwrap_or(0),
-        steps: own.iter().flat_map(|task| &task.steps).map(step_progress).collect(),
+        attempts: own.iter().map(|task| task.failed_attempts.saturating_add(1)).max().unwrap_or(0),
+        steps: own.iter().flat_map(|task| steps_progress(task)).collect(),
         reason: newest
             .and_then(|task| task.condition.as_ref())
             .map_or_else(String::new, |condition| condition.reason.clone()),
@@ -150,6 +171,22 @@ fn task_state(task: &TaskRunFacts) -> TaskState {
     }
 }
 
+/// Nothing of a TaskRun that is over goes on, although its steps may say what they said last.
+fn steps_progress(task: &TaskRunFacts) -> impl Iterator<Item = StepProgress> {
+    let over = task.condition.is_some() && !task.is_live();
+    task.steps.iter().map(step_progress).map(move |step| match step.state {
+        TaskState::Pending | TaskState::Running if over => {
+            StepProgress { state: TaskState::Cancelled, ..step }
+        }
+        TaskState::Pending
+        | TaskState::Running
+        | TaskState::Succeeded
+        | TaskState::Failed
+        | TaskState::Skipped
+        | TaskState::Cancelled => step,
+    })
+}
+
 fn step_progress(step: &StepFacts) -> StepProgress {
     let shown = |state, started_at, ended_at, exit_code, reason: &str| StepProgress {
         name: step.name.clone(),
@@ -171,10 +208,13 @@ fn step_progress(step: &StepFacts) -> StepProgress {
             let state = match (*exit_code, reason.as_str()) {
                 (_, "TaskRunCancelled" | "Cancelled") => TaskState::Cancelled,
                 (_, "Skipped") => TaskState::Skipped,
+                (_, "OOMKilled") => TaskState::Failed,
                 (0, _) => TaskState::Succeeded,
+                _ if is_of_task_run(reason) && !step.ran() => TaskState::Cancelled,
                 _ => TaskState::Failed,
             };
-            shown(state, *started_at, *ended_at, Some(*exit_code), reason)
+            let exit_code = Some(*exit_code).filter(|_| !is_of_task_run(reason));
+            shown(state, *started_at, *ended_at, exit_code, reason)
         }
     }
 }

@@ -92,5 +92,8 @@ pub fn shorten(text: &str, limit: usize) -> String {
     short
 }
 
+/// At most this many bytes of a name or a reason are kept; Kubernetes allows no more.
+pub const MAX_NAME_BYTES: usize = 253;
+
 /// At most this many bytes of a message are kept.
 pub const MAX_MESSAGE_BYTES: usize = 1024;

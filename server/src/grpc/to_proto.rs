@@ -320,6 +320,7 @@ fn failure(failure: &Failure) -> v1::Failure {
         summary,
         started_at,
         at,
+        evidence: _,
     } = failure;
     v1::Failure {
         reason: failure_reason(*reason).into(),

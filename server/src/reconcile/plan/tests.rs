@@ -4,7 +4,7 @@ use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Closed, Hold, Stop},
-    facts::{Condition, RunFacts, Status, TaskRunFacts},
+    facts::{Condition, RunFacts, Status, Stopped, TaskRunFacts},
     ids::{ClusterId, Epoch, Revision, RunName},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
@@ -97,7 +97,7 @@ fn task(status: Status) -> TaskRunFacts {
         steps: Vec::new(),
         failed_attempts: 0,
         earlier_attempt_ran: false,
-        stopped: false,
+        stopped: Stopped::No,
     }
 }
 

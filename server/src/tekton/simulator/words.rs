@@ -1,6 +1,6 @@
 //! Tekton's own reasons and messages, in the form of release 1.15.
 
-use wfe_core::facts::{Condition, ContainerState, RunFacts, Status};
+use wfe_core::facts::{Condition, ContainerState, RunFacts, Skipped, Status};
 
 use super::script::STEP;
 
@@ -20,6 +20,10 @@ pub(super) fn bundle_missing(namespace: &str, run: &str, bundle: &str) -> Condit
          cannot retrieve the oci image: GET {bundle}: NAME_UNKNOWN: Unknown name"
     );
     condition(Status::False, "CouldntGetPipeline", message)
+}
+
+pub(super) fn skipped(task: &str) -> Skipped {
+    Skipped { task: task.to_owned(), reason: "PipelineRun was stopping".to_owned() }
 }
 
 /// Tasks of a run, counted as Tekton counts them.

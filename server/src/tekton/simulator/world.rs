@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
-use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_core::facts::{RunFacts, Stopped, TaskRunFacts};
 use wfe_runtime::cluster::Version;
 
 use super::{
@@ -305,7 +305,7 @@ impl World {
         let task = self.runs.get_mut(name).and_then(|run| run.task_runs.get_mut(index));
         if let Some(task) = task
             && task.facts.is_live()
-            && !task.facts.stopped
+            && task.facts.stopped == Stopped::No
         {
             change(&mut task.facts);
             let changed = task.facts.name.clone();

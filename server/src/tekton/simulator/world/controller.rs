@@ -1,7 +1,7 @@
 //! What Tekton's controller does with a run: resolve, launch, count, cancel, time out.
 
 use uuid::Uuid;
-use wfe_core::facts::{Child, Status, TaskRunFacts};
+use wfe_core::facts::{Child, Status, Stopped, TaskRunFacts};
 
 use super::{
     super::{
@@ -89,7 +89,7 @@ impl World {
         let stopping = counts.failed + counts.cancelled > 0;
         let waiting = &names[run.task_runs.len().min(names.len())..];
         if stopping {
-            run.facts.skipped = waiting.iter().map(ToString::to_string).collect();
+            run.facts.skipped = waiting.iter().map(|task| words::skipped(task)).collect();
             counts.skipped = waiting.len();
         } else {
             counts.incomplete += waiting.len();
@@ -133,7 +133,7 @@ impl World {
                 steps: Vec::new(),
                 failed_attempts: 0,
                 earlier_attempt_ran: false,
-                stopped: false,
+                stopped: Stopped::No,
             },
             version: 0,
             orphan: launch == Launch::Orphan,
@@ -234,10 +234,13 @@ impl World {
         let Some(task) = run.task_runs.get_mut(index) else {
             return;
         };
-        if !task.facts.is_live() || task.facts.stopped {
+        if !task.facts.is_live() || task.facts.stopped != Stopped::No {
             return;
         }
-        task.facts.stopped = true;
+        task.facts.stopped = match cause {
+            StopCause::RunTimedOut => Stopped::RunTimedOut,
+            StopCause::Itself | StopCause::RunCancelled => Stopped::Asked,
+        };
         let task_run = task.facts.name.clone();
         self.touched(Object::TaskRun(task_run));
         self.plan_move(name, &uid, now.instant + lag, Move::StopTask(index, cause));

@@ -128,6 +128,7 @@ impl Server {
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
         let policy = Policy {
             start_timeout: config.start_timeout,
+            patience: config.patience(),
             run_retention: Some(config.run_retention).filter(|kept| !kept.is_zero()),
             ..Policy::default()
         };

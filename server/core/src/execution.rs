@@ -10,6 +10,7 @@ use crate::{
     ids::{Epoch, ExecutionId, Revision, RunName},
     progress::Progress,
     request::StartRequest,
+    stuck::Stuck,
 };
 
 mod hold;
@@ -315,6 +316,9 @@ pub enum Stop {
         at: Timestamp,
         /// What had kept the run from being created until then.
         obstacle: Option<String>,
+        /// What the run had waited for until then, and for too long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stuck: Option<Box<Stuck>>,
     },
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     execution::CreatedRun,
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, shorten},
+    stuck::{Stuck, StuckOn},
 };
 
 mod classify;
@@ -162,14 +163,56 @@ impl Failure {
         )
     }
 
+    /// The run was stuck for too long.
+    pub(crate) fn stuck(
+        stuck: &Stuck,
+        was_execution_failure: bool,
+        started_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Self {
+        let Stuck { wait, since } = stuck;
+        let object = match &wait.task_run {
+            Some(name) => format!("TaskRun {name}"),
+            None => "PipelineRun".to_owned(),
+        };
+        let field = match &wait.step {
+            Some(step) => format!("status.steps[{step}].waiting.reason"),
+            None => "status.conditions[Succeeded].reason".to_owned(),
+        };
+        Self {
+            was_execution_failure,
+            task: wait.task.clone(),
+            task_run: wait.task_run.clone(),
+            step: wait.step.clone(),
+            started_at,
+            evidence: Some(Box::new(Evidence { object, field, value: wait.raw_reason.clone() })),
+            ..Self::before_execution(
+                wait.on.failure(),
+                &wait.raw_reason,
+                &wait.message,
+                sentence::stuck(wait, at.duration_since(*since)),
+                at,
+            )
+        }
+    }
+
+    /// Time ran out, and until then the run was stuck: what it waited for is why.
+    pub(crate) fn after(self, stuck: Option<&Stuck>, at: Timestamp) -> Self {
+        match stuck {
+            Some(stuck)
+                if self.reason == FailureReason::DeadlineExceeded
+                    && stuck.wait.on != StuckOn::Resolution
+                    && (self.task.is_none() || self.task == stuck.wait.task) =>
+            {
+                Self::stuck(stuck, self.was_execution_failure, self.started_at, at)
+            }
+            Some(_) | None => self,
+        }
+    }
+
     /// The run is gone although it had not ended.
     pub(crate) fn lost(run: &CreatedRun, at: Timestamp) -> Self {
-        let ran = run
-            .progress
-            .tasks
-            .iter()
-            .flat_map(|task| &task.steps)
-            .any(|step| step.started_at.is_some());
+        let ran = run.progress.ran();
         let summary = format!(
             "PipelineRun {} was deleted from outside before it ended. Find out who deleted it, and in \
              which state it left the target.",

@@ -8,6 +8,7 @@ use crate::{
     progress::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
     },
+    stuck::{self, Wait},
 };
 
 mod foreign;
@@ -22,6 +23,8 @@ pub struct Observation {
     /// Names of its TaskRuns that Tekton has not finished. A run that was cancelled early can leave
     /// such behind.
     pub live_task_runs: Vec<String>,
+    /// What it waits for without running.
+    pub wait: Option<Wait>,
     /// Whether all that the run says it created is known and over. When not, what is said about the
     /// end may still change.
     pub complete: bool,
@@ -50,8 +53,10 @@ pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Observation {
         task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
     let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
+    let progress = progress(run, &own);
     Observation {
-        progress: progress(run, &own),
+        wait: stuck::find(run, &own, &progress.tasks),
+        progress,
         end: end(run, &own),
         live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
         complete,
@@ -105,6 +110,7 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
         tasks: tasks.into_iter().map(presentable).collect(),
         reason: shorten(&reason, MAX_NAME_BYTES),
         message: shorten(&message, MAX_MESSAGE_BYTES),
+        stuck: None,
     }
 }
 

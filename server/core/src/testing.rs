@@ -16,6 +16,7 @@ use crate::{
     lock::{Holder, TargetState},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    stuck::{Stuck, StuckOn, Wait},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -90,6 +91,19 @@ pub(crate) fn mk_failure() -> Failure {
         "It broke.".to_owned(),
         at(3),
     )
+}
+
+/// A wait of task `a`, since second 5.
+pub(crate) fn mk_stuck(on: StuckOn) -> Stuck {
+    let wait = Wait {
+        on,
+        task: Some("a".to_owned()),
+        task_run: Some("run-a".to_owned()),
+        step: None,
+        raw_reason: "RawReason".to_owned(),
+        message: "no room".to_owned(),
+    };
+    Stuck { wait, since: at(5) }
 }
 
 pub(crate) fn mk_hold() -> Hold {

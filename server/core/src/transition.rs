@@ -16,6 +16,7 @@
 //! | Running    | RunEnded         | Succeeded, Failed, or Cancelling when it was cancelled    |
 //! | Running    | RunLost          | Failed                                                    |
 //! | Running    | Cancel, Deadline | Cancelling                                                |
+//! | Running    | OutOfPatience    | Cancelling, when it is stuck; else unchanged              |
 //! | Cancelling | Obstruct         | Cancelling                                                |
 //! | Cancelling | RunExists        | Cancelling, now with a run                                |
 //! | Cancelling | Progress         | Cancelling                                                |
@@ -37,6 +38,7 @@ use crate::{
     failure::{Failure, FailureReason},
     observe::RunEnd,
     progress::{MAX_MESSAGE_BYTES, Progress, shorten},
+    stuck::StuckOn,
 };
 
 mod input;
@@ -132,6 +134,7 @@ fn from_waiting(hold: &Hold, input: Input, now: Timestamp) -> Option<Move> {
         | Input::Progress(_)
         | Input::RunEnded { .. }
         | Input::RunLost
+        | Input::OutOfPatience(_)
         | Input::Quiet { .. } => None,
     }
 }
@@ -176,9 +179,11 @@ fn from_starting(
         }
         Input::Deadline(at) => {
             let obstacle = obstacle.map(ToOwned::to_owned);
-            cancelling(RunRef::Planned(run.clone()), Stop::Deadline { at, obstacle })
+            let stop = Stop::Deadline { at, obstacle, stuck: None };
+            cancelling(RunRef::Planned(run.clone()), stop)
         }
-        Input::Admit(_)
+        Input::OutOfPatience(_)
+        | Input::Admit(_)
         | Input::Hold(_)
         | Input::Progress(_)
         | Input::RunEnded { .. }
@@ -195,11 +200,13 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             Move::to(State::Running { run }, EventKind::Progressed { progress })
         }
         Input::RunEnded { end, progress } => {
+            let stuck = run.progress.stuck.clone();
             let run = CreatedRun { progress, ..run.clone() };
             match end {
                 RunEnd::Succeeded { at } => succeeded(run, None, at, now),
                 RunEnd::Failed(failure) => {
                     let at = precise(failure.at, run.created_at, now);
+                    let failure = failure.after(stuck.as_deref(), at);
                     failed(Some(RunRef::Created(run)), failure, None, at)
                 }
                 // Somebody stopped the run behind our back. Its children may be alive, so it is
@@ -222,9 +229,18 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation))
         }
         Input::Deadline(at) => {
-            let stop = Stop::Deadline { at, obstacle: None };
+            // While nothing but its definition is fetched, only its time is known to be over.
+            let stuck = run.progress.stuck.clone().filter(|s| s.wait.on != StuckOn::Resolution);
+            let stop = Stop::Deadline { at, obstacle: None, stuck };
             cancelling(RunRef::Created(run.clone()), stop)
         }
+        Input::OutOfPatience(at) => match run.progress.stuck.clone() {
+            None => Some(Move::Stay),
+            stuck @ Some(_) => {
+                let stop = Stop::Deadline { at, obstacle: None, stuck };
+                cancelling(RunRef::Created(run.clone()), stop)
+            }
+        },
         Input::Admit(_)
         | Input::Hold(_)
         | Input::Obstruct(_)
@@ -245,7 +261,7 @@ fn from_cancelling(
         Move::to(State::Cancelling { run, stop: stop.clone(), obstacle }, kind)
     };
     match (input, run) {
-        (Input::Cancel(_) | Input::Deadline(_), _) => Some(Move::Stay),
+        (Input::Cancel(_) | Input::Deadline(_) | Input::OutOfPatience(_), _) => Some(Move::Stay),
         (Input::Obstruct(text), _) => {
             let text = shorten(&text, MAX_MESSAGE_BYTES);
             if obstacle == Some(text.as_str()) {
@@ -302,6 +318,31 @@ fn quiet(
             let at = precise(failure.at, created_at, now);
             failed(Some(run), failure, late, at)
         }
+        // What failed by itself meanwhile is what really happened.
+        (Some(RunEnd::Failed(failure)), run, Stop::Deadline { stuck: Some(stuck), .. }) => {
+            let failure = match failure.reason {
+                FailureReason::DeadlineExceeded | FailureReason::Unknown => {
+                    Failure::stuck(stuck, failure.was_execution_failure, failure.started_at, now)
+                }
+                FailureReason::TaskFailed
+                | FailureReason::OomKilled
+                | FailureReason::Forbidden
+                | FailureReason::ResourceExhausted
+                | FailureReason::ConfigurationError
+                | FailureReason::ImagePullBackOff => failure,
+            };
+            failed(Some(run), failure, None, now)
+        }
+        (Some(RunEnd::Cancelled { ran }), run, Stop::Deadline { stuck: Some(stuck), .. }) => {
+            let started_at = run.created().map(|run| run.created_at);
+            failed(Some(run), Failure::stuck(stuck, ran, started_at, now), None, now)
+        }
+        (None, run, Stop::Deadline { stuck: Some(stuck), .. }) => {
+            let created = run.created();
+            let ran = created.is_some_and(|run| run.progress.ran());
+            let started_at = created.map(|run| run.created_at);
+            failed(Some(run), Failure::stuck(stuck, ran, started_at, now), None, now)
+        }
         (Some(RunEnd::Failed(failure)), run, Stop::Deadline { .. }) => {
             // Stopped by the deadline, whatever Tekton calls it; what the steps did is kept.
             let failure = Failure {
@@ -344,7 +385,9 @@ fn cancelling(run: RunRef, stop: Stop) -> Option<Move> {
         Stop::Requested(cancellation) => {
             EventKind::CancelRequested { cancellation: cancellation.clone() }
         }
-        Stop::Deadline { at, .. } => EventKind::DeadlinePassed { deadline: *at },
+        Stop::Deadline { at, stuck, .. } => {
+            EventKind::DeadlinePassed { deadline: *at, stuck: stuck.clone() }
+        }
     };
     Move::to(State::Cancelling { run, stop, obstacle: None }, kind)
 }

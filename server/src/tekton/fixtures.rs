@@ -77,7 +77,12 @@ fn every_recorded_run_is_understood_as_the_table_says() {
             writeln!(table, "{line}").unwrap();
         }
         match seen.end {
-            None => writeln!(table, "goes on").unwrap(),
+            None => match seen.wait {
+                None => writeln!(table, "goes on").unwrap(),
+                Some(wait) => {
+                    writeln!(table, "stuck on {:?}: {}", wait.on, wait.sentence()).unwrap();
+                }
+            },
             Some(RunEnd::Succeeded { .. }) => writeln!(table, "succeeded").unwrap(),
             Some(RunEnd::Cancelled { ran }) => writeln!(table, "cancelled, ran: {ran}").unwrap(),
             Some(RunEnd::Failed(failure)) => failed(&mut table, &failure),
@@ -88,7 +93,8 @@ fn every_recorded_run_is_understood_as_the_table_says() {
 }
 
 fn progress(progress: &Progress) -> Vec<String> {
-    let Progress { total, succeeded, failed, skipped, tasks, reason, message: _ } = progress;
+    let Progress { total, succeeded, failed, skipped, tasks, reason, message: _, stuck: _ } =
+        progress;
     let mut lines = vec![format!("{reason}: {succeeded}+{failed}+{skipped} of {total}")];
     for TaskProgress { name, state, attempts, steps, reason, .. } in tasks {
         let steps = steps.iter().map(|step| {

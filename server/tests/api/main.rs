@@ -10,6 +10,7 @@ mod locking;
 mod queries;
 mod requests;
 mod restart;
+mod stuck;
 mod support;
 mod trouble;
 mod watch;

@@ -1,7 +1,12 @@
 //! What happened and what to do next, in a sentence or two for a person.
 
+use jiff::SignedDuration;
+
 use super::FailureReason;
-use crate::progress::{MAX_MESSAGE_BYTES, shorten};
+use crate::{
+    progress::{MAX_MESSAGE_BYTES, shorten},
+    stuck::{StuckOn, Wait},
+};
 
 /// Where it failed.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +70,26 @@ pub(super) fn of(
         }
     };
     shorten(&text, MAX_MESSAGE_BYTES)
+}
+
+pub(super) fn stuck(wait: &Wait, waited: SignedDuration) -> String {
+    let seconds = waited.as_secs().max(0);
+    let waited = match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    };
+    let advice = match wait.on {
+        StuckOn::Resolution => "Look at the resolvers of Tekton and at the registry.",
+        StuckOn::ImagePull => {
+            "Check the name of the image, the registry and the credentials for it."
+        }
+        StuckOn::Quota => "Raise the quota, or free some of it.",
+        StuckOn::Scheduling => "Make room on the nodes, or ask for less, or for other nodes.",
+        StuckOn::ContainerConfig => "Check the secrets and config maps that the task refers to.",
+    };
+    let what = shorten(&wait.sentence(), 2 * SAID_BYTES);
+    shorten(&format!("It was stopped after {waited}: {what}. {advice}"), MAX_MESSAGE_BYTES)
 }
 
 pub(super) fn not_fetched(message: &str) -> String {

@@ -16,7 +16,7 @@ use wfe_runtime::cluster::Version;
 
 use super::{
     super::{Birth, RunRequest},
-    script::{Fate, Pace},
+    script::{Fate, Obstacle, Pace},
     words::StopCause,
 };
 
@@ -113,6 +113,7 @@ enum Move {
     TaskPending(usize),
     TaskRunning(usize),
     TaskPulling(usize),
+    TaskWaits(usize, Obstacle),
     TaskEnded(usize),
     CancelRun,
     TimeOutRun,
@@ -288,6 +289,22 @@ impl World {
             self.owners.remove(&task.facts.name);
             self.touched(Object::TaskRun(task.facts.name));
         }
+        true
+    }
+
+    /// Deletes the TaskRun of a run that goes on. Tekton makes it again under the same name.
+    pub(super) fn delete_live_task_run(&mut self, run: &str, now: Moment) -> bool {
+        let Some(tasks) = self.runs.get_mut(run).map(|run| &mut run.task_runs) else {
+            return false;
+        };
+        if tasks.last().is_none_or(|task| !task.facts.is_live()) {
+            return false;
+        }
+        if let Some(task) = tasks.pop() {
+            self.owners.remove(&task.facts.name);
+            self.touched(Object::TaskRun(task.facts.name));
+        }
+        self.wake_run(run, now);
         true
     }
 

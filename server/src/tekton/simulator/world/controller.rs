@@ -30,6 +30,7 @@ impl World {
             Move::TaskPending(index) => self.task_pending(name, index, now),
             Move::TaskRunning(index) => self.task_running(name, index, now),
             Move::TaskPulling(index) => self.task_pulling(name, index),
+            Move::TaskWaits(index, obstacle) => self.task_waits(name, index, obstacle),
             Move::TaskEnded(index) => self.task_ended(name, index, now),
             Move::StopTask(index, cause) => self.task_stopped(name, index, cause, now),
             Move::Resolving
@@ -59,6 +60,9 @@ impl World {
         let Some(run) = self.change_run(name) else {
             return;
         };
+        if run.fate == Fate::NeverResolved {
+            return;
+        }
         if run.fate == Fate::Missing {
             let missing = words::bundle_missing(&namespace, name, &run.bundle);
             words::end(&mut run.facts, missing, now.stamp());
@@ -138,7 +142,8 @@ impl World {
             version: 0,
             orphan: launch == Launch::Orphan,
         });
-        if launch == Launch::Known {
+        let again = run.facts.children.iter().any(|child| child.name == task_run);
+        if launch == Launch::Known && !again {
             run.facts.children.push(Child {
                 kind: "TaskRun".to_owned(),
                 name: task_run.clone(),
@@ -151,11 +156,13 @@ impl World {
         plan(lag, Move::TaskPending(index));
         match outcome {
             Outcome::ImagePull => plan(task_time / 2, Move::TaskPulling(index)),
+            Outcome::Waits(obstacle) => plan(2 * lag, Move::TaskWaits(index, obstacle)),
             Outcome::Succeeds | Outcome::Fails | Outcome::OutOfMemory | Outcome::NeverEnds => {
                 plan(2 * lag, Move::TaskRunning(index));
             }
         }
-        if outcome != Outcome::NeverEnds && launch == Launch::Known {
+        let ends = !matches!(outcome, Outcome::NeverEnds | Outcome::Waits(_));
+        if ends && launch == Launch::Known {
             plan(task_time, Move::TaskEnded(index));
         }
     }
@@ -169,7 +176,8 @@ impl World {
         if !task.facts.is_live() {
             return;
         }
-        let condition = words::task_cancelled(&task.facts.name, cause);
+        let before = task.facts.condition.as_ref();
+        let condition = words::task_cancelled(&task.facts.name, cause, before);
         for step in &mut task.facts.steps {
             step.state = words::stopped_step(&step.state, &condition.reason, at);
         }

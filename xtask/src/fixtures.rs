@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
-use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+
+mod objects;
+
+use objects::{pod_status, replaced, task, trimmed};
 
 use crate::control_plane::{self, BIN, read_env};
 use crate::interrupt::Interrupts;
@@ -301,8 +304,10 @@ impl Cluster<'_> {
                 self.eventually("its pod", async || {
                     let selector = format!("tekton.dev/pipelineTask={pod}");
                     let list = self.get(&["pods", "-l", &selector], namespace).await?;
-                    let pods = list.into_iter().filter(|pod| pod["status"]["phase"] == "Pending");
-                    let bound = pods.filter(|pod| pod["spec"]["nodeName"].is_string()).last();
+                    let mut pods = list.into_iter();
+                    let bound = pods.rfind(|pod| {
+                        pod["status"]["phase"] == "Pending" && pod["spec"]["nodeName"].is_string()
+                    });
                     let bound = match bound {
                         Some(pod) => Some(pod),
                         None if status == "evicted" => {
@@ -333,7 +338,6 @@ impl Cluster<'_> {
         Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    #[expect(clippy::unused_self, reason = "reads as a sentence")]
     async fn eventually(
         &self,
         what: &str,
@@ -364,99 +368,5 @@ impl Cluster<'_> {
             bail!("kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-}
-
-/// The task of a pipeline: one step, whose pod ends as its annotations say.
-fn task(short: &Map<String, Value>) -> Value {
-    let mut task = short.clone();
-    let mut annotations = Map::new();
-    for (key, annotation) in [("outcome", "outcome"), ("exitCode", "exit-code"), ("after", "after")]
-    {
-        if let Some(value) = task.remove(key) {
-            annotations.insert(format!("wfe.test/{annotation}"), value);
-        }
-    }
-    let mut step = Map::from_iter([
-        ("name".to_owned(), json!("main")),
-        ("image".to_owned(), json!("wfe.test/step")),
-        ("command".to_owned(), json!(["/step"])),
-    ]);
-    if let Some(Value::Object(more)) = task.remove("step") {
-        step.extend(more);
-    }
-    if !task.contains_key("taskRef") {
-        let mut spec = match task.remove("taskSpec") {
-            Some(Value::Object(spec)) => spec,
-            _ => Map::new(),
-        };
-        spec.insert("metadata".to_owned(), json!({ "annotations": annotations }));
-        spec.entry("steps").or_insert_with(|| json!([step]));
-        task.insert("taskSpec".to_owned(), Value::Object(spec));
-    }
-    Value::Object(task)
-}
-
-fn pod_status(pod: &Value, wanted: &Value) -> Value {
-    let container = |container: &Value, state: &Value| {
-        json!({
-            "name": container["name"], "image": container["image"], "ready": false, "restartCount": 0,
-            "imageID": if state["waiting"].is_object() { "" } else { "pretended@sha256:0" },
-            "state": state,
-        })
-    };
-    let list = |containers: &Value, state: &dyn Fn(&str) -> Value| -> Vec<Value> {
-        let containers = containers.as_array().cloned().unwrap_or_default();
-        let named = |c: &Value| state(c["name"].as_str().unwrap_or_default());
-        containers.iter().map(|c| container(c, &named(c))).collect()
-    };
-    let done = json!({ "terminated": { "exitCode": 0, "reason": "Completed", "startedAt": "$START", "finishedAt": "$NOW" } });
-    let mut status = json!({ "phase": wanted["phase"] });
-    for key in ["reason", "message"] {
-        if wanted[key].is_string() {
-            status[key] = wanted[key].clone();
-        }
-    }
-    let one = |name: &str| match &wanted["containers"][name] {
-        Value::Null => wanted["state"].clone(),
-        state => state.clone(),
-    };
-    if wanted["state"].is_object() || wanted["containers"].is_object() {
-        let init = if wanted["init"].is_object() { &wanted["init"] } else { &done };
-        status["initContainerStatuses"] =
-            json!(list(&pod["spec"]["initContainers"], &|_| init.clone()));
-        status["containerStatuses"] = json!(list(&pod["spec"]["containers"], &one));
-    }
-    let now = Timestamp::now();
-    let second = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let start = now.checked_sub(k8s_openapi::jiff::SignedDuration::from_secs(2)).unwrap_or(now);
-    replaced(status, &[("$NOW", &second(now)), ("$START", &second(start))])
-}
-
-/// The object without what no decision rests on, or what is told twice.
-fn trimmed(mut object: Value) -> Value {
-    let drop = |part: &mut Value, keys: &[&str]| {
-        if let Some(part) = part.as_object_mut() {
-            part.retain(|key, _| !keys.contains(&key.as_str()));
-        }
-    };
-    drop(&mut object["metadata"], &["managedFields", "annotations"]);
-    drop(&mut object["spec"], &["pipelineSpec", "taskSpec"]);
-    drop(&mut object["status"], &["provenance", "taskSpec"]);
-    object
-}
-
-fn replaced(value: Value, words: &[(&str, &str)]) -> Value {
-    match value {
-        Value::String(text) => {
-            Value::String(words.iter().fold(text, |text, (word, by)| text.replace(word, by)))
-        }
-        Value::Array(items) => {
-            Value::Array(items.into_iter().map(|item| replaced(item, words)).collect())
-        }
-        Value::Object(fields) => Value::Object(
-            fields.into_iter().map(|(key, item)| (key, replaced(item, words))).collect(),
-        ),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }

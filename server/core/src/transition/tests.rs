@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{execution::Closed, testing::*};
+use crate::{execution::Closed, failure::FailureReason, testing::*};
 
 const INPUTS: [&str; 12] = [
     "Admit",

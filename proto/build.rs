@@ -9,6 +9,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["kubernaut/execution/v1/execution.proto"], ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // Shown without values: see src/debug.rs.
+    tonic_prost_build::configure()
+        .skip_debug([".kubernaut.execution.v1.StartRequest"])
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 use kube::core::ObjectMeta;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wfe_proto::v1::Execution;
 use wfe_runtime::{
     clock::SystemClock,
     cluster::{self, ClientError, Mirror, Pulse, Timing, Version},
@@ -29,6 +30,7 @@ use crate::{
     desk::{Desk, Sight},
     follow::{Follower, Surroundings},
     link::Link,
+    listen::Listener,
     metrics::Metrics,
     object::{Object, RawObject},
     probes::Probes,
@@ -149,6 +151,8 @@ impl Bridge {
                 link.keep_asking().await;
             }),
         ));
+        let listener = Listener::new(Arc::clone(&around), Arc::clone(&watched), tasks.clone());
+        tasks.spawn(essential(&ended, until(stopping.clone(), listener.listen())));
         let api = around.cluster.objects(config.namespace.as_deref());
         let office = Office { around, watched: Arc::clone(&watched), followers: tasks.clone() };
         tasks.spawn(essential(
@@ -237,6 +241,12 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// As it is when all are known.
+    #[cfg(test)]
+    pub(crate) fn synced() -> Self {
+        Self { synced: AtomicBool::new(true), ..Self::default() }
+    }
+
     /// Whether all WorkflowExecutions are known.
     pub fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Relaxed)
@@ -256,16 +266,7 @@ impl Office {
     }
 
     fn hire(&self, sight: watch::Receiver<Sight>) {
-        let around = Arc::clone(&self.around);
-        self.followers.spawn(async move {
-            while let Some(follower) = Follower::new(Arc::clone(&around), sight.clone()) {
-                if AssertUnwindSafe(Box::pin(follower.run())).catch_unwind().await.is_ok() {
-                    return;
-                }
-                // The panic was written to the log; its object is not left alone for that.
-                tokio::time::sleep(AFTER_PANIC).await;
-            }
-        });
+        hire(&self.followers, Arc::clone(&self.around), sight, None);
     }
 
     fn read(&self, raw: RawObject) -> Object {
@@ -280,6 +281,28 @@ impl Office {
         }
         object
     }
+}
+
+/// Sets a follower on an object, which may know already what the service has for it.
+pub(crate) fn hire(
+    followers: &TaskTracker,
+    around: Arc<Surroundings>,
+    sight: watch::Receiver<Sight>,
+    known: Option<Execution>,
+) {
+    followers.spawn(async move {
+        while let Some(follower) = Follower::new(Arc::clone(&around), sight.clone()) {
+            let follower = match known.clone() {
+                Some(execution) => follower.knowing(execution),
+                None => follower,
+            };
+            if AssertUnwindSafe(Box::pin(follower.run())).catch_unwind().await.is_ok() {
+                return;
+            }
+            // The panic was written to the log; its object is not left alone for that.
+            tokio::time::sleep(AFTER_PANIC).await;
+        }
+    });
 }
 
 impl Mirror for Office {

@@ -34,6 +34,17 @@ pub fn news(sight: &mut watch::Receiver<Sight>) -> Option<Sight> {
     is_new.then(|| sight.borrow_and_update().clone())
 }
 
+/// Who looks at an object again.
+#[derive(Debug)]
+pub enum Recall {
+    /// A follower that is to be set on it.
+    Hire(watch::Receiver<Sight>),
+    /// Somebody follows it, and must be done first.
+    Followed,
+    /// It was not seen, or is gone.
+    Unknown,
+}
+
 /// All objects that were seen.
 #[derive(Debug, Default)]
 pub struct Desk {
@@ -99,6 +110,29 @@ impl Desk {
             self.remove(&key);
         }
         all.into_iter().filter_map(|object| self.see(object)).collect()
+    }
+
+    /// Whether this object was seen.
+    pub fn knows(&self, key: &Key, uid: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.uid == uid)
+    }
+
+    /// There is news of an object that may be finished. Answers the sight of it for a follower that is
+    /// to be set on it.
+    #[must_use]
+    pub fn recall(&mut self, object: Object) -> Recall {
+        match self.entries.get_mut(&object.key) {
+            Some(entry) if entry.uid == object.uid => {
+                if entry.follower.is_some() {
+                    return Recall::Followed;
+                }
+                entry.version = entry.version.max(object.version);
+                let (sender, receiver) = watch::channel(Sight::Present(Arc::new(object)));
+                entry.follower = Some(sender);
+                Recall::Hire(receiver)
+            }
+            Some(_) | None => Recall::Unknown,
+        }
     }
 
     /// A follower has nothing more to do. Says no when there was news in the meantime.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use wfe_crds::workflow_execution::WorkflowExecutionStatus;
-use wfe_proto::v1::{StartRequest, WatchResponse};
+use wfe_proto::v1::{Execution, StartRequest, WatchResponse};
 use wfe_runtime::clock::Clock;
 
 use crate::{
@@ -128,6 +128,12 @@ impl Follower {
             seals: Seals::Unknown,
             refused: None,
         })
+    }
+
+    /// The same, where it is known already what the service has for the object.
+    pub(crate) fn knowing(mut self, execution: Execution) -> Self {
+        self.has(execution);
+        self
     }
 
     /// Follows the object until there is nothing more to do for it, or the bridge stops.

@@ -15,6 +15,7 @@ pub mod decide;
 pub mod desk;
 pub mod follow;
 pub mod link;
+mod listen;
 pub mod metrics;
 pub mod notes;
 pub mod object;

@@ -20,9 +20,10 @@ use tonic_types::StatusExt as _;
 use wfe_proto::{
     ERROR_DOMAIN,
     v1::{
-        CancelRequest, ClearBlockRequest, Execution, GetRequest, StartRequest, WatchRequest,
-        WatchResponse, execution_service_client::ExecutionServiceClient,
-        execution_service_server::SERVICE_NAME, get_request, watch_request,
+        CancelRequest, ClearBlockRequest, Everything, Execution, GetRequest, GetTargetRequest,
+        StartRequest, Target, WatchRequest, WatchResponse,
+        execution_service_client::ExecutionServiceClient, execution_service_server::SERVICE_NAME,
+        get_request, watch_request,
     },
 };
 use wfe_runtime::grpc::{Bearer, channel};
@@ -120,6 +121,20 @@ impl Link {
         }
     }
 
+    /// An execution by its id; `None` when there is no record of it.
+    pub async fn execution(&self, id: &str) -> Result<Option<Execution>, Status> {
+        self.get(get_request::Key::ExecutionId(id.to_owned())).await
+    }
+
+    /// What is known of a target.
+    pub async fn target(&self, target: &str, cluster_id: &str) -> Result<Target, Status> {
+        let mut client = self.calls.clone();
+        let (target, cluster_id) = (target.to_owned(), cluster_id.to_owned());
+        let request = timed(GetTargetRequest { target, cluster_id });
+        let answer = self.call("GetTarget", client.get_target(request)).await?;
+        answer.target.ok_or_else(|| incomplete("GetTarget"))
+    }
+
     async fn get(&self, key: get_request::Key) -> Result<Option<Execution>, Status> {
         let mut client = self.calls.clone();
         let answer = self.call("Get", client.get(timed(GetRequest { key: Some(key) }))).await;
@@ -160,11 +175,25 @@ impl Link {
         execution_id: &str,
         after: i64,
     ) -> Result<Streaming<WatchResponse>, Status> {
+        let scope = watch_request::Scope::ExecutionId(execution_id.to_owned());
+        self.open(scope, Some(after)).await
+    }
+
+    /// Everything that happens and is decided, after this place in the log, or from now on.
+    pub async fn watch_everything(
+        &self,
+        after: Option<i64>,
+    ) -> Result<Streaming<WatchResponse>, Status> {
+        self.open(watch_request::Scope::Everything(Everything {}), after).await
+    }
+
+    async fn open(
+        &self,
+        scope: watch_request::Scope,
+        after: Option<i64>,
+    ) -> Result<Streaming<WatchResponse>, Status> {
         let mut client = self.watches.clone();
-        let request = WatchRequest {
-            scope: Some(watch_request::Scope::ExecutionId(execution_id.to_owned())),
-            after: Some(after),
-        };
+        let request = WatchRequest { scope: Some(scope), after };
         // The time limit is for the beginning of the answer alone, so the server is not told of it.
         let opening = async {
             tokio::time::timeout(CALL, client.watch(Request::new(request)))

@@ -15,7 +15,9 @@
 //! | `FAILED` | Warning | `WorkflowFailed` |
 //! | `CANCELLED` | Warning | `WorkflowCancelled` |
 //! | `BLOCK_CLEARED` | Normal | `BlockCleared` |
-//! | a clearance that was asked for in the status | Normal | `BlockCleared` |
+//! | a clearance, however it was asked for | Normal | `BlockCleared` |
+//! | its failure blocks its target | Warning | `TargetBlocked` |
+//! | a request of somebody else was refused because of it | Warning | `StartRefused` |
 //! | such a request that is not carried out | Warning | `BlockClearanceRefused`, `CancelRefused` |
 //! | a change of the status that the webhook refused | Warning | `BlockClearanceRefused`, `StatusChangeRefused` |
 //! | refused: what it asks for is wrong | Warning | `WorkflowValidationFailed` |
@@ -36,7 +38,7 @@ use wfe_proto::v1::{self, EventType};
 
 use crate::{
     decide::Wish,
-    project::{asked, class, go, held, moment, person, run_name},
+    project::{asked, class, clear_command, go, held, moment, person, run_name},
     request::{Cause, Refusal},
     text::fit_bytes,
 };
@@ -122,6 +124,52 @@ pub fn cleared_note(
 ) -> Event {
     let text = format!("{by} cleared the block of its target: {reason}");
     Told::normal("BlockCleared", "ClearBlock", text).about(object, "cleared", at, instance)
+}
+
+/// The event about a failure that blocks its target until a person has looked at it.
+pub fn blocked_note(
+    object: &ObjectReference,
+    target: &v1::Target,
+    block: &v1::Block,
+    instance: &str,
+) -> Option<Event> {
+    let at = block.since.as_ref().and_then(moment)?;
+    let why = match block.reason() {
+        v1::BlockReason::RetriesExhausted => "too many runs in a row have failed there",
+        v1::BlockReason::PreviousExecutionFailed | v1::BlockReason::Unspecified => {
+            "it failed after it had begun to act"
+        }
+    };
+    let name = object.name.as_deref().unwrap_or_default();
+    let command = clear_command(name, object.namespace.as_deref());
+    let text = format!(
+        "Its failure blocks {}, because {why}: nothing is started there until a person has looked at \
+         it. To clear the block: {command}",
+        target.target
+    );
+    let told = Told::warning("TargetBlocked", "Block", text);
+    Some(told.about(object, "blocked", at, instance))
+}
+
+/// The event about a request of somebody else that was refused because of this object. `place` is where
+/// the refusal stands in the log.
+pub fn start_refused_note(
+    object: &ObjectReference,
+    decision: &v1::Decision,
+    place: i64,
+    instance: &str,
+) -> Option<Event> {
+    let at = decision.time.as_ref().and_then(moment)?;
+    let by = decision.actor.as_ref().and_then(person).unwrap_or("Somebody");
+    let why = decision.waiting.as_ref().map_or(&decision.message, |waiting| &waiting.message);
+    let times = match decision.count {
+        ..=1 => String::new(),
+        count => format!(" That was so {count} times within a short time."),
+    };
+    let (target, code) = (&decision.target, &decision.code);
+    let text = format!("{by} was refused to start something on {target}: {why} ({code}).{times}");
+    let told = Told::warning("StartRefused", "Start", text);
+    Some(told.about(object, &format!("start-refused-{:016}", place.max(0)), at, instance))
 }
 
 /// The event about a request in the status that is not carried out. `words` tell it from others.

@@ -6,7 +6,7 @@ use kube::Resource;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfe_crds::{
-    names::FINALIZER,
+    names::{FINALIZER, object_annotation::SENSITIVE_PARAMETERS},
     workflow_execution::{WorkflowExecution, WorkflowExecutionSpec, WorkflowExecutionStatus},
 };
 use wfe_proto::v1::{Source, StartRequest, WhenLocked};
@@ -48,6 +48,8 @@ pub struct Object {
     pub deletion: Option<Timestamp>,
     /// All its finalizers.
     pub finalizers: Vec<String>,
+    /// Names of parameters whose values nobody may read, as people wrote them.
+    pub sensitive: String,
     /// What is asked for, or why that cannot be read.
     pub spec: Result<WorkflowExecutionSpec, String>,
     /// What it shows, or why that cannot be read.
@@ -90,7 +92,8 @@ impl Object {
             generation: 0,
             deletion: None,
             finalizers: Vec::new(),
-            spec: read(spec),
+            sensitive: String::new(),
+            spec: read_spec(spec),
             status: read(status),
         };
         object.take_metadata(metadata);
@@ -104,6 +107,8 @@ impl Object {
         self.generation = metadata.generation.unwrap_or_default();
         self.deletion = metadata.deletion_timestamp.map(|time| time.0);
         self.finalizers = metadata.finalizers.unwrap_or_default();
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        self.sensitive = annotations.remove(SENSITIVE_PARAMETERS).unwrap_or_default();
     }
 
     /// Whether the bridge's finalizer is on it.
@@ -123,21 +128,38 @@ impl Object {
     /// The request that it stands for, or why the service need not be asked.
     pub fn request(&self, when_locked: WhenLocked) -> Result<StartRequest, Refusal> {
         match &self.spec {
-            Ok(spec) => start_request(self.source(), spec, when_locked),
+            Ok(spec) => start_request(self.source(), spec, &self.sensitive, when_locked),
             Err(error) => Err(Refusal::unreadable(error)),
         }
     }
 
     /// As Kubernetes events name it.
     pub fn reference(&self) -> ObjectReference {
-        ObjectReference {
-            api_version: Some(WorkflowExecution::api_version(&()).into_owned()),
-            kind: Some(WorkflowExecution::kind(&()).into_owned()),
-            namespace: Some(self.key.namespace.clone()),
-            name: Some(self.key.name.clone()),
-            uid: Some(self.uid.clone()),
-            ..ObjectReference::default()
-        }
+        reference(&self.key, &self.uid)
+    }
+}
+
+/// An object of this name and UID as Kubernetes events name it.
+pub fn reference(key: &Key, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(WorkflowExecution::api_version(&()).into_owned()),
+        kind: Some(WorkflowExecution::kind(&()).into_owned()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
+/// The error does not repeat a parameter: that may be sensitive, and the error is shown.
+fn read_spec(mut spec: Value) -> Result<WorkflowExecutionSpec, String> {
+    let Err(error) = read::<WorkflowExecutionSpec>(spec.clone()) else { return read(spec) };
+    if spec.as_object_mut().and_then(|spec| spec.remove("parameters")).is_none() {
+        return Err(error);
+    }
+    match read::<WorkflowExecutionSpec>(spec) {
+        Ok(_) => Err("parameters: each must be a string".to_owned()),
+        Err(other) => Err(other),
     }
 }
 
@@ -167,6 +189,29 @@ mod tests {
             "status": status,
         });
         Object::read(serde_json::from_value(raw).unwrap())
+    }
+
+    #[test]
+    fn what_is_said_of_a_spec_that_cannot_be_read_repeats_no_parameter() {
+        for spec in [
+            json!({ "parameters": { "TOKEN": 123_456_789, "A": "hunter2" } }),
+            json!({ "parameters": { "TOKEN": ["hunter2"] } }),
+            json!({ "parameters": "hunter2" }),
+            json!({ "parameters": { "A": "hunter2" }, "targetResource": {} }),
+        ] {
+            let error = mk_object(&spec, &Value::Null).spec.unwrap_err();
+            assert!(!error.contains("hunter2") && !error.contains("123456789"), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_in_the_annotation_reach_the_request() {
+        let mut object = mk_object(&json!({}), &Value::Null);
+        assert_eq!(object.sensitive, "");
+        let names = [(SENSITIVE_PARAMETERS.to_owned(), "A".to_owned())];
+        let annotations = Some(names.into());
+        object.take_metadata(ObjectMeta { annotations, ..ObjectMeta::default() });
+        assert_eq!(object.sensitive, "A");
     }
 
     #[test]

@@ -40,10 +40,12 @@ impl Holder {
 }
 
 /// The request that the object `source` stands for, or why the service need not be asked. Fields that
-/// this says nothing about are checked by the service alone.
+/// this says nothing about are checked by the service alone. `sensitive` are names of parameters with commas
+/// between them; the service does not tell a request again by them.
 pub fn start_request(
     source: v1::Source,
     spec: &WorkflowExecutionSpec,
+    sensitive: &str,
     when_locked: v1::WhenLocked,
 ) -> Result<v1::StartRequest, Refusal> {
     // Taken apart in full, so that a new field cannot be forgotten.
@@ -113,8 +115,20 @@ pub fn start_request(
             version: version.clone(),
         }),
         source: Some(source),
+        sensitive_parameters: names(sensitive),
         ..v1::StartRequest::default()
     })
+}
+
+/// Names in a list that people write.
+fn names(list: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 fn timestamp(time: jiff::Timestamp) -> prost_types::Timestamp {

@@ -1,5 +1,7 @@
 //! The command line: its words, its help, and nothing that acts.
 
+mod audit;
+mod cancel;
 mod start;
 mod values;
 
@@ -8,8 +10,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
+    audit::{AuditArgs, AuditCommand, EvidenceArgs, ExportArgs, KeygenArgs, TrustArgs, VerifyArgs},
+    cancel::{CancelArgs, CancelKey, CancelModeArg},
     start::{StartArgs, WhenBlockedArg, WhenCoolingArg, WhenLockedArg},
-    values::{Deadline, Parameter, Secret, Span},
+    values::{Deadline, Moment, Parameter, Secret, Span},
 };
 use crate::client::ServerAddress;
 
@@ -128,6 +132,8 @@ pub enum Command {
     Target(TargetArgs),
     /// List the history of an execution, the oldest event first
     Events(EventsArgs),
+    /// Prove what is on record: export the log, make keys, verify exports, put evidence together
+    Audit(AuditArgs),
 }
 
 /// Arguments of `wfe dev`.
@@ -270,15 +276,35 @@ Examples:
   wfe watch 0198c0de-7a3c-7bb0-9c11-000000000001
   wfe watch 0198c0de-7a3c-7bb0-9c11-000000000001 --after 0
   wfe watch 0198c0de-7a3c-7bb0-9c11-000000000001 -o json
+  wfe watch --target default/deployment/api
+  wfe watch --correlation-id rr-2026-0042
+  wfe watch --all
 
 A terminal shows the tasks and steps live. Otherwise, and with --after, each event is one line:
 time, revision, state, message. A lost connection is taken up again after the last revision, so that
-no revision is missed or printed twice. The exit code tells how the execution ended.")]
+no revision is missed or printed twice. The exit code tells how the execution ended.
+
+With --target, --correlation-id and --all the lines are about more than one execution, so each
+begins with the end of its id and its target; what was refused is told too. Such a watch has no
+end, and is taken up again after the last entry of the log.")]
 pub struct WatchArgs {
     /// Id of the execution
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Begin after this revision instead of with the state of now; 0 is the whole history
+    #[arg(value_name = "ID", required_unless_present_any = ["target", "correlation_id", "all"])]
+    pub id: Option<String>,
+    /// All of this target, `kind/name` or `namespace/kind/name`, and what is decided about it
+    #[arg(long, conflicts_with_all = ["id", "correlation_id", "all"])]
+    pub target: Option<String>,
+    /// The cluster of the target; the local one when absent
+    #[arg(long, requires = "target", conflicts_with_all = ["id", "correlation_id", "all"])]
+    pub cluster: Option<String>,
+    /// All with this correlation id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "all"])]
+    pub correlation_id: Option<String>,
+    /// All that you may see
+    #[arg(long, conflicts_with = "id")]
+    pub all: bool,
+    /// Begin after this revision, or entry of the log, instead of with the state of now; 0 is the whole
+    /// history
     #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
     /// How a lost connection is treated.
@@ -292,53 +318,6 @@ pub struct RetryArgs {
     /// How long to try to reach the server again after the connection was lost
     #[arg(long, default_value = "5m", value_name = "DURATION")]
     pub retry_for: Span,
-}
-
-/// Arguments of `wfe cancel`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  wfe cancel 0198c0de-7a3c-7bb0-9c11-000000000001 --reason \"started by mistake\"
-  wfe cancel --request-id nightly-restart-2026-11-21 --reason \"not needed any more\"
-
-Answers at once. The execution is CANCELLING until nothing of its run is alive; `wfe watch` shows
-the end. An execution that has ended stays as it is, which is not an error.
-
-A request for which nothing was started is withdrawn for ever: a start with its id that comes later
-is refused.")]
-pub struct CancelArgs {
-    /// What is cancelled.
-    #[command(flatten)]
-    pub which: CancelKey,
-    /// Why; kept on record
-    #[arg(long)]
-    pub reason: String,
-    /// How the run is stopped
-    #[arg(long, value_enum, default_value_t = CancelModeArg::Immediate)]
-    pub mode: CancelModeArg,
-}
-
-/// What is cancelled: an execution, or a request.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct CancelKey {
-    /// Id of the execution
-    #[arg(value_name = "ID")]
-    pub id: Option<String>,
-    /// Instead of the id: the request, whether or not its start arrived
-    #[arg(long, value_name = "ID")]
-    pub request_id: Option<String>,
-}
-
-/// How a run is stopped, as it is written on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CancelModeArg {
-    /// Stop what runs; no finally tasks
-    Immediate,
-    /// Stop what runs, then run the finally tasks
-    RunFinally,
-    /// Let running tasks end, start no others, then run the finally tasks
-    StopAndFinally,
 }
 
 /// Arguments of `wfe clear-block`.

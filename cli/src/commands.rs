@@ -1,5 +1,6 @@
 //! One module per command. A command calls the service, shows the answer, and ends with an exit code.
 
+mod audit;
 mod cancel;
 mod clear_block;
 mod demo;
@@ -37,6 +38,7 @@ pub(crate) async fn dispatch(cli: Cli, context: &mut Context) -> Result<Exit, Er
         Command::Cancel(args) => cancel::run(context, global, args).await,
         Command::ClearBlock(args) => clear_block::run(context, global, args).await,
         Command::Target(args) => target::run(context, global, args).await,
+        Command::Audit(args) => audit::run(context, global, args.command).await,
         Command::Events(args) => events::run(context, global, args).await,
     }
 }

@@ -1,9 +1,10 @@
-//! What a command gets from its surroundings: where to write, what the terminal can do, the clock,
-//! new ids, and the wish to end. The one place of this crate that asks the process for any of these.
+//! What a command gets from its surroundings: what to read, where to write, what the terminal can do,
+//! the clock, new ids, and the wish to end. The one place of this crate that asks the process for any
+//! of these.
 
 use std::{
     env, fmt,
-    io::{self, IsTerminal as _, Write},
+    io::{self, IsTerminal as _, Read, Write},
 };
 
 use jiff::Timestamp;
@@ -14,6 +15,8 @@ use crate::error::Error;
 
 /// The surroundings of one command.
 pub struct Context {
+    /// What is piped into the command.
+    pub input: Box<dyn Read + Send>,
     /// For answers.
     pub out: Box<dyn Write + Send>,
     /// For errors, hints and what is not part of the answer.
@@ -67,6 +70,7 @@ impl Context {
             env::var("NO_COLOR").ok().as_deref(),
         );
         Context {
+            input: Box::new(io::stdin()),
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             display,

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tonic::Status;
 
-use crate::{exit::Exit, local::LocalError};
+use crate::{audit::AuditError, exit::Exit, local::LocalError};
 
 /// Why a command could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -13,11 +13,11 @@ pub enum Error {
     #[error("the server did not do it")]
     Call(#[source] Box<Status>),
     /// A watch broke and could not be taken up again.
-    #[error("the watch of {execution_id} broke and could not be resumed")]
+    #[error("the watch of {subject} broke and could not be resumed")]
     WatchLost {
-        /// The execution.
-        execution_id: String,
-        /// The last revision that was seen, when there was one.
+        /// What was followed, as `wfe watch` takes it.
+        subject: String,
+        /// The last revision or place that was seen, when there was one.
         after: Option<i64>,
         /// The last error.
         #[source]
@@ -53,6 +53,9 @@ pub enum Error {
     /// The server of `wfe dev` or `wfe demo` could not do its part.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// A command about the record could not do its part.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// `wfe demo` did not see what it says.
     #[error("the demo is not as it says: {0}")]
     Demo(String),
@@ -79,6 +82,7 @@ impl Error {
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
             Error::Json(_) | Error::Output(_) => Exit::Unavailable,
             Error::Local(error) => error.exit(),
+            Error::Audit(error) => error.exit(),
             Error::Demo(_) => Exit::Failed,
             Error::Interrupted => Exit::Interrupted,
         }
@@ -95,6 +99,7 @@ impl Error {
             | Error::Json(_)
             | Error::Output(_)
             | Error::Local(_)
+            | Error::Audit(_)
             | Error::Demo(_)
             | Error::Interrupted => None,
         }

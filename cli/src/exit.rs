@@ -10,7 +10,8 @@ use wfe_proto::v1::State;
 pub enum Exit {
     /// The command did what was asked; an execution that was followed succeeded.
     Ok,
-    /// An execution that was followed failed, or `wfe demo` did not show what it says.
+    /// An execution that was followed failed, an export is not sound, or `wfe demo` did not show what
+    /// it says.
     Failed,
     /// The command line or the request is wrong; repeating it unchanged cannot help.
     Usage,
@@ -63,8 +64,10 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Ok => "done; a followed execution SUCCEEDED",
-            Exit::Failed => "a followed execution FAILED (watch, start --wait)",
-            Exit::Usage => "wrong command line or request (INVALID_ARGUMENT and the like)",
+            Exit::Failed => {
+                "a followed execution FAILED (watch, start --wait); an export is not sound (audit)"
+            }
+            Exit::Usage => "wrong command line, file or request (INVALID_ARGUMENT and the like)",
             Exit::Cancelled => "a followed execution was CANCELLED (watch, start --wait)",
             Exit::Refused => "refused: a gate of the target is closed (TARGET_LOCKED and the like)",
             Exit::NotFound => "no such execution",

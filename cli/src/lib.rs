@@ -5,6 +5,7 @@
 //! [`Context`] and end with an [`Exit`], so that tests can run them like a shell does.
 
 pub mod args;
+mod audit;
 mod client;
 mod commands;
 mod context;
@@ -21,6 +22,7 @@ pub mod watch;
 
 pub use self::{
     args::Cli,
+    audit::AuditError,
     client::{Client, ServerAddress, connect},
     context::{Colour, Context, Display},
     error::Error,

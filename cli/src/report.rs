@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use wfe_audit::verify::NotAnExport;
 use wfe_proto::code_name;
 
 use crate::{
@@ -47,6 +48,12 @@ fn document(error: &Error) -> Value {
         }
         None => json!({ "message": chain(error) }),
     };
+    if let (Value::Object(fields), Error::Audit(error)) = (&mut fields, error)
+        && let Some(NotAnExport { line, byte, problem: _ }) = error.not_an_export()
+    {
+        fields.insert("line".to_owned(), json!(line));
+        fields.insert("byte".to_owned(), json!(byte));
+    }
     if let (Value::Object(fields), Error::WatchLost { after, .. }) = (&mut fields, error) {
         fields.insert("after".to_owned(), json!(after.map(|n| n.to_string())));
     }
@@ -63,11 +70,11 @@ fn lines(error: &Error, global: &Global) -> Vec<String> {
         }
         None => vec![format!("error: {}", chain(error))],
     };
-    if let Error::WatchLost { execution_id, after, .. } = error {
+    if let Error::WatchLost { subject, after, .. } = error {
         lines.insert(0, format!("error: {error}"));
         let after = after.map_or_else(String::new, |revision| format!(" --after {revision}"));
         let server = global.server.as_option();
-        lines.push(format!("resume: wfe watch {}{after}{server}", plain(execution_id)));
+        lines.push(format!("resume: wfe watch {}{after}{server}", plain(subject)));
     }
     lines
 }

@@ -53,6 +53,13 @@ pub mod annotation {
     pub const SOURCE_UID: &str = "kubernaut.ai/source-uid";
 }
 
+/// Annotations of WorkflowExecutions.
+pub mod object_annotation {
+    /// Names of parameters whose values nobody may read, with commas between them. Taken when the request is
+    /// made, and never again.
+    pub const SENSITIVE_PARAMETERS: &str = "kubernaut.ai/sensitive-parameters";
+}
+
 /// Labels that Tekton puts on what it creates.
 pub mod tekton_label {
     /// UID of the PipelineRun that a TaskRun belongs to.

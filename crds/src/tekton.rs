@@ -3,7 +3,7 @@
 //! Reading is lenient. Tekton's schemas leave most of an object open, and a part that is not as
 //! expected must not hide the rest: it is read as absent.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -137,13 +137,19 @@ pub struct PipelineRef {
     pub params: Vec<Param>,
 }
 
-/// A parameter whose value is a string.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A parameter whose value is a string. Its value may be sensitive, and is not shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Param {
     /// Its name.
     pub name: String,
     /// Its value.
     pub value: String,
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Param").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Param {

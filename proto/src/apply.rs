@@ -5,8 +5,13 @@ use crate::v1::{EventType, Execution, ExecutionEvent};
 /// Brings `execution` from the revision before `event` to the one after it.
 ///
 /// An event that is not the next one is ignored, so that a client may apply what it sees twice.
-/// Returns whether the event was applied.
+/// Returns whether the event was applied. That a block was cleared changes no revision.
 pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
+    if event.r#type() == EventType::BlockCleared {
+        let news = event.clearance.is_some() && execution.clearance != event.clearance;
+        replace(&mut execution.clearance, event.clearance.as_ref());
+        return news;
+    }
     if event.revision != execution.revision + 1 {
         return false;
     }

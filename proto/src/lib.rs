@@ -6,6 +6,7 @@
 
 mod apply;
 mod code;
+mod debug;
 
 /// `kubernaut.execution.v1`, as generated.
 pub mod v1 {

@@ -51,10 +51,20 @@ impl LogOverrides {
     }
 }
 
+/// Lines that are written at no level: they hold whole answers of an API server, and so the parameters of
+/// runs.
+const NEVER: [&str; 1] = ["kube_client::client=off"];
+
+/// The same filter, without the lines that are written at no level.
+pub fn discreet(filter: EnvFilter) -> EnvFilter {
+    NEVER.iter().filter_map(|line| line.parse().ok()).fold(filter, EnvFilter::add_directive)
+}
+
 /// Writes log lines to standard error from now on. Does nothing when somebody else does already.
 pub fn init(log: &Log) -> Result<(), SettingsError> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| SettingsError::wrong(format!("log.filter {:?}: {error}", log.filter)))?;
+    let filter = discreet(filter);
     let builder = fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -65,4 +75,45 @@ pub fn init(log: &Log) -> Result<(), SettingsError> {
     };
     drop(set);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whole_answers_of_an_api_server_are_written_at_no_level() {
+        for wished in ["trace", "trace,kube_client=trace", "trace,kube_client::client=trace"] {
+            let written = Written::default();
+            let writer = written.clone();
+            let subscriber = fmt()
+                .with_env_filter(discreet(EnvFilter::new(wished)))
+                .with_writer(move || writer.clone())
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::warn!(target: "kube_client::client", "an object");
+                tracing::trace!(target: "kube_client::config", "a setting");
+            });
+            let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+            assert!(text.contains("a setting") && !text.contains("an object"), "{wished}: {text}");
+        }
+    }
 }

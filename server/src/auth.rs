@@ -10,6 +10,7 @@ use wfe_core::{
     access::{Method, Scope, TrustedBridges, Verb},
     actor::{Actor, AuthenticationMethod, OnBehalfOf},
     execution::Execution,
+    target::TargetKey,
 };
 use wfe_runtime::tls::Facts;
 
@@ -20,11 +21,13 @@ mod error;
 pub mod kube;
 mod reviewer;
 mod reviews;
+mod sight;
 
 pub use bearer::{Authorization, Token};
 pub use error::{AccessError, Subject, Unauthenticated};
 pub use reviewer::{Authentication, Identity, ReviewError, Reviewer, Right, Verdict};
 use reviews::Reviews;
+pub use sight::{Scenes, Sight};
 
 /// Kubernetes counts everybody whom it knows as a member of this group.
 const AUTHENTICATED: &str = "system:authenticated";
@@ -167,10 +170,7 @@ impl Access {
             Some(known) => known.reviewed.bridges.trust(&self.actor),
         };
         if somebody.is_some() && !believed {
-            return Err(AccessError::NotTrusted {
-                user: self.actor.user.clone(),
-                address: self.actor.address.clone(),
-            });
+            return Err(AccessError::NotTrusted { actor: Box::new(self.actor.clone()) });
         }
         Ok(Actor { on_behalf_of: somebody, ..self.actor.clone() })
     }
@@ -200,19 +200,44 @@ impl Access {
 
     /// The refusal. It is the same for what is hidden and for what does not exist.
     pub fn denied(&self, verb: Verb, subject: Subject) -> AccessError {
-        AccessError::Denied {
-            user: self.actor.user.clone(),
-            address: self.actor.address.clone(),
-            verb,
-            subject,
-        }
+        AccessError::Denied { actor: Box::new(self.actor.clone()), verb, subject }
     }
 
     /// What lets a stream about `execution` go on for as long as the caller may have it.
     pub fn renewal(&self, method: Method, execution: &Execution) -> Renewal {
         let subject = Subject::Execution(execution.id);
-        let scopes = self.scopes(execution);
-        Renewal { access: self.clone(), verb: method.verb(), scopes, subject }
+        let topic = Some(Topic { scopes: self.scopes(execution), subject });
+        Renewal { access: self.clone(), verb: method.verb(), topic }
+    }
+
+    /// The same, of a stream about a target.
+    pub fn renewal_of_target(&self, method: Method, key: &TargetKey) -> Renewal {
+        let subject = Subject::Target(Box::new(key.clone()));
+        let topic = Some(Topic { scopes: vec![Scope::of_target(&key.target)], subject });
+        Renewal { access: self.clone(), verb: method.verb(), topic }
+    }
+
+    /// The same, of a stream of which each message is looked at by itself: it goes on for as long as it
+    /// is known who reads.
+    pub fn renewal_of_caller(&self, method: Method) -> Renewal {
+        Renewal { access: self.clone(), verb: method.verb(), topic: None }
+    }
+
+    /// Refuses when the caller is no longer known, or is somebody else.
+    async fn still_known(&self) -> Result<(), AccessError> {
+        if let Some(known) = &self.known {
+            let now = known.reviewed.identify(&known.credential).await?;
+            if now.user != known.identity.user {
+                return Err(Unauthenticated::NotAccepted.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What lets a stream of the log go on for as long as the caller may have it.
+    pub fn renewal_of_log(&self, method: Method) -> Renewal {
+        let topic = Some(Topic { scopes: vec![Scope::Cluster], subject: Subject::Log });
+        Renewal { access: self.clone(), verb: method.verb(), topic }
     }
 
     fn scopes(&self, execution: &Execution) -> Vec<Scope> {
@@ -241,22 +266,28 @@ impl Access {
 pub struct Renewal {
     access: Access,
     verb: Verb,
+    topic: Option<Topic>,
+}
+
+/// What a stream is about as a whole.
+struct Topic {
     scopes: Vec<Scope>,
     subject: Subject,
 }
 
 impl Renewal {
+    /// Who reads the stream.
+    pub const fn actor(&self) -> &Actor {
+        self.access.actor()
+    }
+
     /// Refuses when the caller is no longer known, is somebody else, or has lost the right.
     pub async fn check(&self) -> Result<(), AccessError> {
-        if let Some(known) = &self.access.known {
-            let now = known.reviewed.identify(&known.credential).await?;
-            if now.user != known.identity.user {
-                return Err(Unauthenticated::NotAccepted.into());
-            }
-        }
-        match self.access.any(self.verb, &self.scopes).await? {
+        self.access.still_known().await?;
+        let Some(Topic { scopes, subject }) = &self.topic else { return Ok(()) };
+        match self.access.any(self.verb, scopes).await? {
             Verdict::Allowed => Ok(()),
-            Verdict::Denied => Err(self.access.denied(self.verb, self.subject.clone())),
+            Verdict::Denied => Err(self.access.denied(self.verb, subject.clone())),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use wfe_core::{
     access::TrustedBridges,
+    parameter::SensitiveNames,
     stuck::{Patience, StuckOn},
 };
 use wfe_runtime::{
@@ -19,13 +20,22 @@ use wfe_runtime::{
     tls::{SecretName, ServerFiles},
 };
 
+use crate::ledger::SUMMARY_INTERVAL;
+
 mod args;
+mod audit;
+mod delivery;
 mod gates;
+
+/// Shorter, and who hammers fills the log; longer, and a process that is killed loses too much.
+const SUMMARY_INTERVALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_hours(1)];
 
 /// A right that was taken away must not be believed for longer.
 const MAX_AUTHORIZATION_CACHE: Duration = Duration::from_mins(5);
 
 pub use args::Args;
+pub use audit::ConfigMapName;
+pub use delivery::{Parked, WhenLagging};
 pub use gates::{CooldownScope, GateMode, Gates};
 
 /// The settings of a server.
@@ -59,6 +69,27 @@ pub struct Config {
     pub client_ca: Option<PathBuf>,
     /// The SQLite database; created when missing.
     pub database: PathBuf,
+    /// The key of the sensitive parameters; `None` is a file beside the database. Made when the database
+    /// has none yet.
+    pub parameter_key: Option<PathBuf>,
+    /// Names of parameters whose values are kept and shown by nobody: patterns with `*` and `?`.
+    pub sensitive_parameters: SensitiveNames,
+    /// PEM file with the key that signs the log; `None` is beside the database.
+    pub audit_key: Option<PathBuf>,
+    /// PEM file with the key that signed until now, to rotate to another one.
+    pub audit_previous_key: Option<PathBuf>,
+    /// Id of the key that signed until now, when it is lost for ever.
+    pub audit_lost_key: Option<String>,
+    /// File that keeps signed checkpoints; `None` is beside the database.
+    pub audit_checkpoints: Option<PathBuf>,
+    /// ConfigMap, as namespace/name, that keeps the newest of them.
+    pub audit_checkpoint_config_map: Option<String>,
+    /// The log is signed this often, when there is something new.
+    #[serde(with = "humantime_serde")]
+    pub audit_checkpoint_interval: Duration,
+    /// How long entries of the log are kept; 0 is for ever.
+    #[serde(with = "humantime_serde")]
+    pub audit_retention: Duration,
     /// What runs workflows.
     pub engine: Engine,
     /// Namespace of the runs.
@@ -89,12 +120,31 @@ pub struct Config {
     /// A watch says that it is alive after this time of silence.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
+    /// Who tries in vain again and again is summed up in the log after this time.
+    #[serde(with = "humantime_serde")]
+    pub audit_summary_interval: Duration,
     /// How long open calls may take to end when the server stops.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
     /// Time of one simulated task.
     #[serde(with = "humantime_serde")]
     pub simulated_task: Duration,
+    /// Address of the Data Storage to which the audit trail is delivered; `None` is nowhere.
+    pub data_storage_url: Option<String>,
+    /// File with the token for it; read again for each request.
+    pub data_storage_token_file: Option<PathBuf>,
+    /// PEM file with the authorities of its certificate; read again when it changes.
+    pub data_storage_ca: Option<PathBuf>,
+    /// How long an event that may have arrived is waited for while Data Storage answers.
+    #[serde(with = "humantime_serde")]
+    pub data_storage_patience: Duration,
+    /// What happens at the start to events that are parked.
+    pub data_storage_parked: Parked,
+    /// What happens to a Start while delivery is too far behind.
+    pub audit_backpressure: WhenLagging,
+    /// Delivery may be so far behind.
+    #[serde(with = "humantime_serde")]
+    pub audit_max_lag: Duration,
     /// What is done at each gate.
     pub gates: Gates,
     /// Logging.
@@ -157,6 +207,15 @@ impl Default for Config {
             tls_names: Vec::new(),
             client_ca: None,
             database: PathBuf::from("wfe.db"),
+            parameter_key: None,
+            sensitive_parameters: SensitiveNames::default(),
+            audit_key: None,
+            audit_previous_key: None,
+            audit_lost_key: None,
+            audit_checkpoints: None,
+            audit_checkpoint_config_map: None,
+            audit_checkpoint_interval: Duration::from_mins(1),
+            audit_retention: Duration::ZERO,
             engine: Engine::Tekton,
             namespace: "kubernaut-workflows".to_owned(),
             kubeconfig: None,
@@ -168,8 +227,16 @@ impl Default for Config {
             container_config_patience: patience.container_config,
             run_retention: Duration::from_hours(24),
             heartbeat: Duration::from_secs(15),
+            audit_summary_interval: SUMMARY_INTERVAL,
             shutdown_timeout: Duration::from_secs(30),
             simulated_task: Duration::from_millis(400),
+            data_storage_url: None,
+            data_storage_token_file: None,
+            data_storage_ca: None,
+            data_storage_patience: Duration::from_mins(15),
+            data_storage_parked: Parked::Keep,
+            audit_backpressure: WhenLagging::Accept,
+            audit_max_lag: Duration::from_hours(1),
             gates: Gates::default(),
             log: Log::default(),
         }
@@ -198,6 +265,7 @@ impl Config {
     /// What cannot be said by types.
     fn validate(&self) -> Result<(), String> {
         self.validate_door()?;
+        self.validate_audit()?;
         if !wfe_core::ids::is_dns_label(&self.namespace) {
             return Err(format!("namespace {:?} is not a DNS label", self.namespace));
         }
@@ -211,6 +279,11 @@ impl Config {
         if StuckOn::ALL.iter().any(|on| patience.with(*on).is_zero()) {
             return Err("a patience must be longer than 0s".to_owned());
         }
+        let [shortest, longest] = SUMMARY_INTERVALS;
+        if !(shortest..=longest).contains(&self.audit_summary_interval) {
+            return Err("audit_summary_interval must be from 1s to 1h".to_owned());
+        }
+        self.data_storage()?;
         self.gates.validate()
     }
 
@@ -223,6 +296,12 @@ impl Config {
             scheduling: self.scheduling_patience,
             container_config: self.container_config_patience,
         }
+    }
+
+    /// Where the key of the sensitive parameters is.
+    pub fn parameter_key(&self) -> PathBuf {
+        let beside = || self.database.with_extension("parameter-key");
+        self.parameter_key.clone().unwrap_or_else(beside)
     }
 
     /// Where the certificate of the gRPC service is; or which setting about it is wrong.

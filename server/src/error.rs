@@ -8,10 +8,12 @@ use wfe_core::{
     ids::ExecutionId,
     invalid::Violations,
     target::TargetKey,
+    veil::Veil,
     withdraw::Withdrawal,
 };
 
 use crate::{
+    audit::{Doubt, ExportError},
     auth::AccessError,
     store::{SettleError, StoreError},
     tekton::TektonError,
@@ -78,6 +80,25 @@ pub enum ServiceError {
         /// The newest revision.
         newest: u64,
     },
+    /// A place in the log is ahead of what exists.
+    #[error("the log is at {newest}, so there is nothing after {asked} to wait for")]
+    LogCursorAhead {
+        /// The place that was given.
+        asked: u64,
+        /// The newest place.
+        newest: u64,
+    },
+    /// A place in the log is older than what the log still holds.
+    #[error("the log goes back to {oldest} only: what came after {asked} was deleted for its age")]
+    CursorExpired {
+        /// The place that was given.
+        asked: u64,
+        /// The oldest place from which everything is still there.
+        oldest: u64,
+    },
+    /// The log is not the one that was signed.
+    #[error("the log is not the one that was signed: {0}")]
+    LogDamaged(Doubt),
     /// The contract has it, this version does not.
     #[error("{feature} is not available yet")]
     NotAvailable {
@@ -93,8 +114,20 @@ pub enum ServiceError {
     /// The API server could not be asked.
     #[error("the API server could not be asked")]
     Cluster(#[from] TektonError),
+    /// Delivery of the log is further behind than it may be, and nothing new is accepted meanwhile.
+    #[error(
+        "the audit trail reaches Data Storage {} s late, and {} s are allowed; nothing was stored",
+        lag.as_secs(),
+        allowed.as_secs()
+    )]
+    AuditLagging {
+        /// How far it is behind.
+        lag: Duration,
+        /// How far it may be.
+        allowed: Duration,
+    },
     /// The server is going away.
-    #[error("the server is shutting down; resume after revision {cursor}")]
+    #[error("the server is shutting down; resume after {cursor}")]
     Draining {
         /// Where to resume.
         cursor: u64,
@@ -135,12 +168,18 @@ pub enum Code {
     RequestWithdrawn,
     /// The cursor is ahead of what exists.
     CursorAhead,
+    /// The cursor is older than what the log still holds.
+    CursorExpired,
+    /// The log is not the one that was signed.
+    LogDamaged,
     /// The contract has it, this version does not.
     NotAvailable,
     /// The store cannot be reached.
     StoreUnavailable,
     /// The cluster cannot be reached.
     ClusterUnavailable,
+    /// The audit trail is too far behind.
+    AuditLagging,
     /// The server is going away.
     Draining,
     /// It is not known who calls.
@@ -159,7 +198,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::TargetLocked,
@@ -172,9 +211,12 @@ impl Code {
         Self::RequestIdReused,
         Self::RequestWithdrawn,
         Self::CursorAhead,
+        Self::CursorExpired,
+        Self::LogDamaged,
         Self::NotAvailable,
         Self::StoreUnavailable,
         Self::ClusterUnavailable,
+        Self::AuditLagging,
         Self::Draining,
         Self::Unauthenticated,
         Self::PermissionDenied,
@@ -183,6 +225,19 @@ impl Code {
         Self::MessageTooLarge,
         Self::Malformed,
     ];
+
+    /// The code of a refusal at a gate.
+    pub const fn of_hold(hold: &Hold) -> Self {
+        match hold.why {
+            Closed::Lock { .. } => Self::TargetLocked,
+            Closed::Cooldown { .. } => Self::CooldownActive,
+            Closed::Backoff { .. } => Self::BackoffActive,
+            Closed::Block { reason: BlockReason::PreviousExecutionFailed, .. } => {
+                Self::PreviousExecutionFailed
+            }
+            Closed::Block { reason: BlockReason::RetriesExhausted, .. } => Self::RetriesExhausted,
+        }
+    }
 
     /// The code as clients see it.
     pub const fn as_str(self) -> &'static str {
@@ -199,9 +254,12 @@ impl Code {
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::RequestWithdrawn => "REQUEST_WITHDRAWN",
             Self::CursorAhead => "CURSOR_AHEAD",
+            Self::CursorExpired => "CURSOR_EXPIRED",
+            Self::LogDamaged => "LOG_DAMAGED",
             Self::NotAvailable => "NOT_AVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::ClusterUnavailable => "CLUSTER_UNAVAILABLE",
+            Self::AuditLagging => "AUDIT_LAGGING",
             Self::Draining => "DRAINING",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
@@ -219,28 +277,47 @@ impl ServiceError {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::NotFound { .. } => Code::NotFound,
-            Self::GateClosed { hold, .. } => match hold.why {
-                Closed::Lock { .. } => Code::TargetLocked,
-                Closed::Cooldown { .. } => Code::CooldownActive,
-                Closed::Backoff { .. } => Code::BackoffActive,
-                Closed::Block { reason: BlockReason::PreviousExecutionFailed, .. } => {
-                    Code::PreviousExecutionFailed
-                }
-                Closed::Block { reason: BlockReason::RetriesExhausted, .. } => {
-                    Code::RetriesExhausted
-                }
-            },
+            Self::GateClosed { hold, .. } => Code::of_hold(hold),
             Self::NotBlocked { .. } => Code::NotBlocked,
             Self::BlockChanged { .. } => Code::BlockChanged,
             Self::RequestIdReused { .. } => Code::RequestIdReused,
             Self::RequestWithdrawn(_) => Code::RequestWithdrawn,
-            Self::CursorAhead { .. } => Code::CursorAhead,
+            Self::CursorAhead { .. } | Self::LogCursorAhead { .. } => Code::CursorAhead,
+            Self::CursorExpired { .. } => Code::CursorExpired,
+            Self::LogDamaged(_) => Code::LogDamaged,
             Self::NotAvailable { .. } => Code::NotAvailable,
             Self::StoreUnavailable(_) => Code::StoreUnavailable,
             Self::ClusterUnavailable | Self::Cluster(_) => Code::ClusterUnavailable,
+            Self::AuditLagging { .. } => Code::AuditLagging,
             Self::Draining { .. } => Code::Draining,
             Self::Access(refused) => refused.code(),
             Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// The same without what `veil` hides in what a cluster said.
+    #[must_use]
+    pub fn hide(self, veil: &Veil) -> Self {
+        match self {
+            Self::Cluster(error) => Self::Cluster(error.hide(veil)),
+            other @ (Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::GateClosed { .. }
+            | Self::NotBlocked { .. }
+            | Self::BlockChanged { .. }
+            | Self::RequestIdReused { .. }
+            | Self::RequestWithdrawn(_)
+            | Self::CursorAhead { .. }
+            | Self::LogCursorAhead { .. }
+            | Self::CursorExpired { .. }
+            | Self::LogDamaged(_)
+            | Self::AuditLagging { .. }
+            | Self::NotAvailable { .. }
+            | Self::StoreUnavailable(_)
+            | Self::ClusterUnavailable
+            | Self::Draining { .. }
+            | Self::Access(_)
+            | Self::Internal(_)) => other,
         }
     }
 
@@ -266,6 +343,22 @@ impl From<StoreError> for ServiceError {
             StoreError::Refused { .. }
             | StoreError::Inconsistent { .. }
             | StoreError::RowCount { .. } => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<ExportError> for ServiceError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Expired { after, base } => {
+                Self::CursorExpired { asked: after.0, oldest: base.0 }
+            }
+            ExportError::Ahead { after, head } => {
+                Self::LogCursorAhead { asked: after.0, newest: head.0 }
+            }
+            ExportError::Doubt(doubt) => Self::LogDamaged(doubt),
+            ExportError::Store(error) => error.into(),
+            ExportError::Write(_) => Self::Internal(Box::new(error)),
         }
     }
 }

@@ -1,22 +1,27 @@
 //! The door: messages in, messages out. Handlers parse, call the service and convert; what is right
 //! or wrong is decided behind them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tonic::{Request, Response, Status};
-use wfe_core::{access::Method, request::WhenLocked};
+use wfe_core::{
+    access::{Method, Scope},
+    request::WhenLocked,
+};
 use wfe_proto::v1::{
     self, execution_service_server::ExecutionService,
     execution_service_server::ExecutionServiceServer,
 };
 
 use crate::{
-    auth::Guard,
+    auth::{Guard, Sight, Subject},
     error::ServiceError,
     service::{Cancelled, Service, Started},
+    store::LogScope,
 };
 
 mod caller;
+mod export;
 mod from_proto;
 mod layer;
 mod page;
@@ -54,10 +59,30 @@ impl Door {
         let answer = call.await;
         let code = answer.as_ref().err().map(ServiceError::code);
         self.service.metrics().call(method.as_str(), code, begin.elapsed());
-        answer.map(Response::new).map_err(|error| {
-            caller::tell_denial(self.service.metrics(), method, &error);
-            to_status(&error)
-        })
+        match answer {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(error) => {
+                caller::tell_denial(&self.service, method, &error).await;
+                Err(to_status(&error))
+            }
+        }
+    }
+
+    /// The answer to a call that opens a stream, which measures itself once it is open.
+    async fn opened<S>(
+        &self,
+        method: Method,
+        opened: Result<S, ServiceError>,
+    ) -> Result<Response<S>, Status> {
+        match opened {
+            Ok(stream) => Ok(Response::new(stream)),
+            Err(error) => {
+                let metrics = self.service.metrics();
+                metrics.call(method.as_str(), Some(error.code()), Duration::ZERO);
+                caller::tell_denial(&self.service, method, &error).await;
+                Err(to_status(&error))
+            }
+        }
     }
 }
 
@@ -68,10 +93,11 @@ impl ExecutionService for Door {
         request: Request<v1::StartRequest>,
     ) -> Result<Response<v1::StartResponse>, Status> {
         self.answer(Method::Start, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Start, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
-            let (start, mode) = from_proto::start(message)?;
+            let (start, mode) =
+                from_proto::start(message, self.service.vault(), self.service.sensitive())?;
             self.require(&access, Method::Start, &start.target).await?;
             if start.when_locked == WhenLocked::Attach {
                 // The answer may be an execution that somebody else started.
@@ -101,19 +127,34 @@ impl ExecutionService for Door {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let opened = async {
-            let access = self.admit(&request).await?;
-            let (id, after) = from_proto::watch(request.into_inner())?;
-            let execution = Box::pin(self.seen(&access, Method::Watch, &id.into())).await?;
-            let renewal = access.renewal(Method::Watch, &execution);
-            let updates = self.service.watch(id, after).await?;
-            Ok(watch::stream(updates, renewal, &self.service))
+            let access = self.admit(Method::Watch, &request).await?;
+            match from_proto::watch(request.into_inner())? {
+                from_proto::Watch::Execution { id, after } => {
+                    let key = id.into();
+                    let execution = Box::pin(self.seen(&access, Method::Watch, &key)).await?;
+                    let renewal = access.renewal(Method::Watch, &execution);
+                    let updates = self.service.watch(id, after).await?;
+                    Ok(watch::stream(updates, renewal, &self.service))
+                }
+                from_proto::Watch::Log { scope, after } => {
+                    let renewal = match &scope {
+                        LogScope::Target(key) => {
+                            self.require(&access, Method::Watch, key).await?;
+                            access.renewal_of_target(Method::Watch, key)
+                        }
+                        // Each entry is looked at by itself, and there may be none to see.
+                        LogScope::Correlation(_) | LogScope::Everything => {
+                            access.renewal_of_caller(Method::Watch)
+                        }
+                    };
+                    let sight = Sight::of(access, Method::Watch);
+                    let told = Box::pin(self.service.follow(scope, after, sight)).await?;
+                    Ok(watch::stream(told, renewal, &self.service))
+                }
+            }
         }
         .await;
-        opened.map(Response::new).map_err(|error: ServiceError| {
-            self.service.metrics().call("Watch", Some(error.code()), std::time::Duration::ZERO);
-            caller::tell_denial(self.service.metrics(), Method::Watch, &error);
-            to_status(&error)
-        })
+        self.opened(Method::Watch, opened).await
     }
 
     async fn cancel(
@@ -121,7 +162,7 @@ impl ExecutionService for Door {
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         self.answer(Method::Cancel, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Cancel, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
             let (key, reason) = from_proto::cancel(message)?;
@@ -150,7 +191,7 @@ impl ExecutionService for Door {
         request: Request<v1::ClearBlockRequest>,
     ) -> Result<Response<v1::ClearBlockResponse>, Status> {
         self.answer(Method::ClearBlock, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::ClearBlock, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
             let asked = from_proto::clear_block(message)?;
@@ -173,7 +214,7 @@ impl ExecutionService for Door {
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetResponse>, Status> {
         self.answer(Method::Get, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::Get, &request).await?;
             let key = from_proto::get(request.into_inner())?;
             let execution = Box::pin(self.seen(&access, Method::Get, &key)).await?;
             let execution = Some(to_proto::execution(&execution, self.service.namespace()));
@@ -187,7 +228,7 @@ impl ExecutionService for Door {
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
         self.answer(Method::List, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::List, &request).await?;
             let (filter, page) = from_proto::list(request.into_inner())?;
             let (listed, next) = self.page(&access, &filter, page).await?;
             Ok(to_proto::list(&listed, next, &filter, self.service.namespace()))
@@ -200,7 +241,7 @@ impl ExecutionService for Door {
         request: Request<v1::GetTargetRequest>,
     ) -> Result<Response<v1::GetTargetResponse>, Status> {
         self.answer(Method::GetTarget, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::GetTarget, &request).await?;
             let v1::GetTargetRequest { target, cluster_id } = request.into_inner();
             let key = from_proto::target_key(&target, &cluster_id)?;
             self.require(&access, Method::GetTarget, &key).await?;
@@ -215,7 +256,7 @@ impl ExecutionService for Door {
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         self.answer(Method::ListEvents, async {
-            let access = self.admit(&request).await?;
+            let access = self.admit(Method::ListEvents, &request).await?;
             let (id, after, limit) = from_proto::list_events(request.into_inner())?;
             Box::pin(self.allowed(&access, Method::ListEvents, &id.into())).await?;
             let events = self.service.events(id, after, limit).await?;
@@ -224,13 +265,22 @@ impl ExecutionService for Door {
         .await
     }
 
-    type ExportLogStream =
-        futures::stream::BoxStream<'static, Result<v1::ExportLogResponse, Status>>;
+    type ExportLogStream = export::ExportStream;
 
     async fn export_log(
         &self,
-        _request: Request<v1::ExportLogRequest>,
+        request: Request<v1::ExportLogRequest>,
     ) -> Result<Response<Self::ExportLogStream>, Status> {
-        Err(to_status(&from_proto::not_available("an export of the log")))
+        let opened = async {
+            let access = self.admit(Method::ExportLog, &request).await?;
+            let after = from_proto::export_log(request.into_inner())?;
+            let (verb, scope) = (Method::ExportLog.verb(), Scope::Cluster);
+            access.require(verb, scope, Subject::Log).await?;
+            let pieces = self.service.export_log(after).await?;
+            let renewal = access.renewal_of_log(Method::ExportLog);
+            Ok(export::stream(pieces, renewal, &self.service))
+        }
+        .await;
+        self.opened(Method::ExportLog, opened).await
     }
 }

@@ -8,7 +8,10 @@ use wfe_runtime::{
     http::{self, Pages, WELL},
 };
 
-use crate::{metrics::Metrics, reconcile::Queue, store::Store, tekton::Tekton};
+use crate::{
+    audit::AuditStatus, clock::Clock, delivery::Status, metrics::Metrics, reconcile::Queue,
+    store::Store, tekton::Tekton,
+};
 
 /// What readiness is read from.
 #[derive(Clone)]
@@ -16,7 +19,10 @@ pub struct Probes {
     store: Arc<dyn Store>,
     tekton: Arc<dyn Tekton>,
     queue: Arc<Queue>,
+    audit: AuditStatus,
+    clock: Arc<dyn Clock>,
     metrics: Metrics,
+    delivery: Option<Status>,
     draining: tokio_util::sync::CancellationToken,
 }
 
@@ -29,6 +35,11 @@ pub struct Readiness {
     pub store: String,
     /// The watches on the cluster.
     pub tekton: String,
+    /// Whether the log is signed, and what was signed kept outside of the database. Only a log that is
+    /// not the one that was signed makes the service unready.
+    pub audit: String,
+    /// Delivery of the audit trail. The service works while that does not.
+    pub data_storage: String,
     /// Whether the server takes calls.
     pub server: String,
 }
@@ -39,10 +50,18 @@ impl Probes {
         store: Arc<dyn Store>,
         tekton: Arc<dyn Tekton>,
         queue: Arc<Queue>,
+        audit: AuditStatus,
+        clock: Arc<dyn Clock>,
         metrics: Metrics,
         draining: tokio_util::sync::CancellationToken,
     ) -> Self {
-        Self { store, tekton, queue, metrics, draining }
+        Self { store, tekton, queue, audit, clock, metrics, delivery: None, draining }
+    }
+
+    /// The same, which tell how delivery goes.
+    #[must_use]
+    pub fn with_delivery(self, delivery: Option<Status>) -> Self {
+        Self { delivery, ..self }
     }
 
     /// How well each part is now.
@@ -53,9 +72,20 @@ impl Probes {
             Err(_) => "does not answer within 2 s".to_owned(),
         };
         let tekton = self.tekton.health().problem().unwrap_or_else(|| WELL.to_owned());
+        let data_storage = match &self.delivery {
+            None => "off".to_owned(),
+            Some(status) => status.problem().unwrap_or_else(|| WELL.to_owned()),
+        };
         let server = if self.draining.is_cancelled() { "shutting down" } else { WELL }.to_owned();
-        let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL);
-        Readiness { ready, store, tekton, server }
+        let audit = self.audit.report();
+        let ready = [&store, &tekton, &server].into_iter().all(|part| part == WELL)
+            && audit.doubt.is_none();
+        let audit = match (audit.doubt, audit.failure) {
+            (Some(doubt), _) => format!("nothing is signed: {doubt}"),
+            (None, Some(failure)) => failure,
+            (None, None) => WELL.to_owned(),
+        };
+        Readiness { ready, store, tekton, audit, data_storage, server }
     }
 }
 
@@ -74,7 +104,11 @@ impl Pages for Probes {
 
     fn metrics(&self) -> Result<Vec<u8>, impl std::error::Error + 'static> {
         let health = self.tekton.health();
+        self.metrics.set_audit(&self.audit, self.clock.now());
         self.metrics.set_watch(health.synced, health.age, self.queue.depth());
+        if let Some(status) = &self.delivery {
+            self.metrics.set_delivery(status);
+        }
         self.metrics.render()
     }
 }

@@ -3,12 +3,12 @@
 //! All writes go through here: what is committed is counted, those who follow are woken, and the
 //! executions concerned are reconciled.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use wfe_core::{
     admit::Circumstances,
-    audit::{Head, Record},
+    audit::{Head, Record, Try},
     clear::{self, ClearDecision, ClearView, Clearance},
     event::EventKind,
     execution::{Execution, StateCode},
@@ -17,7 +17,7 @@ use wfe_core::{
     lock::ForeignRuns,
     request::StartRequest,
     settle::Settlement,
-    start::{NewExecution, StartDecision, decide},
+    start::{NewExecution, StartDecision, StartView, decide},
     target::TargetKey,
     transition::Change,
     withdraw::{self, WithdrawDecision, WithdrawView, Withdrawal},
@@ -25,11 +25,20 @@ use wfe_core::{
 use wfe_runtime::error::chain;
 
 use crate::{
+    error::Code,
     metrics::Metrics,
     notify::Notifier,
     reconcile::Queue,
     store::{SettleDecider, SettleError, Store, StoreError},
+    vault::Vault,
 };
+
+mod tries;
+
+pub use tries::Tries;
+
+/// Tries are summed up after this time, unless something else is set.
+pub const SUMMARY_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The store, and everybody who must hear of what was written to it.
 #[derive(Clone)]
@@ -38,7 +47,9 @@ pub struct Ledger {
     notifier: Arc<Notifier>,
     queue: Arc<Queue>,
     policy: Arc<Policy>,
+    vault: Arc<Vault>,
     metrics: Metrics,
+    tries: Arc<Tries>,
 }
 
 impl Ledger {
@@ -48,9 +59,35 @@ impl Ledger {
         notifier: Arc<Notifier>,
         queue: Arc<Queue>,
         policy: Policy,
+        vault: Arc<Vault>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, notifier, queue, policy: Arc::new(policy), metrics }
+        let tries = Tries::new(
+            Arc::clone(&store),
+            Arc::clone(&notifier),
+            metrics.clone(),
+            SUMMARY_INTERVAL,
+        );
+        let (policy, tries) = (Arc::new(policy), Arc::new(tries));
+        Self { store, notifier, queue, policy, vault, metrics, tries }
+    }
+
+    /// The same, with tries summed up after another time. Forgets what was counted so far.
+    #[must_use]
+    pub fn with_summary_interval(self, interval: Duration) -> Self {
+        let (store, notifier) = (Arc::clone(&self.store), Arc::clone(&self.notifier));
+        let tries = Tries::new(store, notifier, self.metrics.clone(), interval);
+        Self { tries: Arc::new(tries), ..self }
+    }
+
+    /// What callers try again and again.
+    pub fn tries(&self) -> &Tries {
+        &self.tries
+    }
+
+    /// Seals and opens the sensitive values of what is stored.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// What is done at each gate.
@@ -78,7 +115,8 @@ impl Ledger {
         &self.notifier
     }
 
-    /// Decides a Start and writes it.
+    /// Decides a Start and writes it. A refusal is on record before it is answered, or counted when the
+    /// same was refused a short time ago.
     pub async fn start(
         &self,
         new: &NewExecution,
@@ -86,7 +124,8 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let around = self.circumstances(foreign, new.now);
         let doubt = self.doubt(new.id);
-        let decision = self.store.start(new, &|view| decide(view, new, around)).await;
+        let decide = |view: StartView<'_>| decide(view, new, around, &*self.vault);
+        let decision = self.store.start(new, &decide).await;
         // Were each that failed looked at, a store that is away would be asked for as many as wanted to
         // start meanwhile. Who hears of an error comes back with the same request, and that is looked at.
         doubt.dispel();
@@ -95,13 +134,27 @@ impl Ledger {
             StartDecision::Accept { change, .. } => self.publish(change),
             StartDecision::Repeat(id) => self.queue.enqueue(*id),
             StartDecision::Attach(_) => self.notifier.recorded(),
-            StartDecision::Refuse(_)
-            | StartDecision::Withdrawn(_)
-            | StartDecision::Reused { .. }
-            | StartDecision::DeadlinePassed
-            | StartDecision::ClusterUnknown => {}
+            StartDecision::Refuse(hold) => {
+                let code = Code::of_hold(hold).as_str();
+                let tried = Try::refused_at(hold, code, &new.request, &new.actor, new.now);
+                self.tries.decided(tried).await?;
+            }
+            StartDecision::Withdrawn(_) => {
+                self.refused_request(Code::RequestWithdrawn, new).await?;
+            }
+            StartDecision::Reused { .. } => {
+                self.refused_request(Code::RequestIdReused, new).await?;
+            }
+            // Nothing was decided.
+            StartDecision::DeadlinePassed | StartDecision::ClusterUnknown => {}
         }
         Ok(decision)
+    }
+
+    async fn refused_request(&self, code: Code, new: &NewExecution) -> Result<(), StoreError> {
+        let NewExecution { request, actor, now, .. } = new;
+        let tried = Try::refused_request(code.as_str(), request, actor, *now);
+        self.tries.decided(tried).await
     }
 
     /// Decides a Start and writes nothing.
@@ -112,7 +165,8 @@ impl Ledger {
     ) -> Result<StartDecision, StoreError> {
         let request: &StartRequest = &new.request;
         let around = self.circumstances(foreign, new.now);
-        self.store.validate_start(request, &|view| decide(view, new, around)).await
+        let decide = |view: StartView<'_>| decide(view, new, around, &*self.vault);
+        self.store.validate_start(request, &decide).await
     }
 
     /// Decides a Cancel by request id, and writes the withdrawal when it is one. Nobody is woken: nothing
@@ -152,7 +206,10 @@ impl Ledger {
     ) -> Result<ClearDecision, SettleError> {
         let around = self.circumstances(foreign, clearance.at);
         let decide = |view: ClearView<'_>| clear::decide(view, clearance, expected, around);
+        // Who waits first may be let in, also when the caller does not stay to hear of it.
+        let doubt = self.store.head_of(&key.hash()).await?.map(|head| self.doubt(head));
         let decision = self.store.clear(key, &decide).await?;
+        doubt.into_iter().for_each(Doubt::dispel);
         self.notifier.recorded();
         let outcome = decision.attempt.outcome;
         self.metrics.clearance(outcome);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use wfe_core::{
     access::Method,
@@ -13,11 +13,25 @@ use wfe_core::{
     event::{Event, EventKind},
     execution::{Execution, Gate, StateCode},
 };
+use wfe_datastorage::SendOutcome;
 
+mod audit;
+
+use audit::AuditMetrics;
+pub(crate) use audit::AuditWork;
+
+use self::delivery::DeliveryMetrics;
 use crate::{
+    audit::AuditStatus,
+    delivery::{Input, Status},
     error::Code,
-    store::observer::{Outcome as StoreOutcome, StoreObserver},
+    store::{
+        ParkReason,
+        observer::{Outcome as StoreOutcome, StoreObserver},
+    },
 };
+
+mod delivery;
 
 /// Seconds, from a fraction of a millisecond to minutes.
 const LATENCY: &[f64] = &[
@@ -42,6 +56,7 @@ pub struct Metrics {
     observed: IntCounterVec,
     clearances: IntCounterVec,
     denials: IntCounterVec,
+    unrecorded: IntCounter,
     calls: HistogramVec,
     accepted_to_run: Histogram,
     run_duration: HistogramVec,
@@ -51,6 +66,8 @@ pub struct Metrics {
     watch_synced: IntGauge,
     queue_depth: IntGauge,
     streams: IntGauge,
+    audit: AuditMetrics,
+    data_storage: DeliveryMetrics,
 }
 
 impl Metrics {
@@ -93,6 +110,10 @@ impl Metrics {
                 ),
                 &["method", "code"],
             )?,
+            unrecorded: IntCounter::new(
+                "unrecorded_total",
+                "Times that denials or sums of tries could not be put on record at once; they are counted on and written later.",
+            )?,
             calls: HistogramVec::new(
                 histogram(
                     "call_seconds",
@@ -130,9 +151,12 @@ impl Metrics {
             )?,
             queue_depth: IntGauge::new("reconcile_queue", "Executions that wait to be looked at.")?,
             streams: IntGauge::new("watch_streams", "Watch calls that are open.")?,
+            audit: AuditMetrics::new(&registry)?,
+            data_storage: DeliveryMetrics::new()?,
             registry,
         };
         metrics.register()?;
+        metrics.data_storage.register(&metrics.registry)?;
         // From the start on, so that the first denial is seen as a change.
         for method in Method::ALL {
             for code in DENIALS {
@@ -143,13 +167,14 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 15] = [
+        let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(self.executions.clone()),
             Box::new(self.live.clone()),
             Box::new(self.refusals.clone()),
             Box::new(self.observed.clone()),
             Box::new(self.clearances.clone()),
             Box::new(self.denials.clone()),
+            Box::new(self.unrecorded.clone()),
             Box::new(self.calls.clone()),
             Box::new(self.accepted_to_run.clone()),
             Box::new(self.run_duration.clone()),
@@ -230,6 +255,11 @@ impl Metrics {
         self.denials.with_label_values(&[method.as_str(), code.as_str()]).inc();
     }
 
+    /// Something could not be put on record at once.
+    pub(crate) fn unrecorded(&self) {
+        self.unrecorded.inc();
+    }
+
     /// A call was answered.
     pub(crate) fn call(&self, method: &'static str, code: Option<Code>, took: Duration) {
         let code = code.map_or("OK", Code::as_str);
@@ -255,6 +285,41 @@ impl Metrics {
                 .with_label_values(&[code.as_str()])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Something could not be done for the log.
+    pub(crate) fn audit_failed(&self, work: AuditWork) {
+        self.audit.failed(work);
+    }
+
+    /// Sets how the log and its checkpoints stand.
+    pub(crate) fn set_audit(&self, status: &AuditStatus, now: Timestamp) {
+        self.audit.set(status, now);
+    }
+
+    /// Events were stored by Data Storage.
+    pub(crate) fn delivered_events(&self, events: u64) {
+        self.data_storage.delivered(events);
+    }
+
+    /// An event was parked.
+    pub(crate) fn parked(&self, reason: ParkReason) {
+        self.data_storage.parked(reason);
+    }
+
+    /// A batch was sent.
+    pub(crate) fn delivery_request(&self, outcome: &SendOutcome) {
+        self.data_storage.request(outcome);
+    }
+
+    /// It was looked for an event that may have arrived.
+    pub(crate) fn delivery_look(&self, input: &Input) {
+        self.data_storage.look(input);
+    }
+
+    /// Sets how delivery goes.
+    pub(crate) fn set_delivery(&self, status: &Status) {
+        self.data_storage.set(status.seen().as_ref(), status.lag());
     }
 
     /// Sets what is only known when it is asked for.

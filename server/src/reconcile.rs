@@ -27,6 +27,7 @@ mod follow;
 mod foreign;
 mod plan;
 mod queue;
+mod sensitive;
 
 pub use follow::follow_runs;
 pub use foreign::foreign_runs;
@@ -163,7 +164,7 @@ impl Reconciler {
             Some(run) => self.tekton.seen(run.name.as_str()),
             None => Seen::Absent,
         };
-        Known { run, foreign: self.foreign(execution) }
+        Known { run, foreign: self.foreign(execution), veil: self.sensitive(execution).veil }
     }
 
     async fn turn(&self, id: ExecutionId) -> Result<Turn, ServiceError> {
@@ -174,7 +175,9 @@ impl Reconciler {
             };
             let action =
                 plan::plan(&execution, &self.known(&execution), &self.policy, self.clock.now());
-            if let Some(turn) = self.act(&execution, action).await? {
+            let done = self.act(&execution, action).await;
+            let done = done.map_err(|error| error.hide(&self.sensitive(&execution).veil));
+            if let Some(turn) = done? {
                 return Ok(turn);
             }
         }

@@ -13,13 +13,19 @@ use wfe_runtime::{
 };
 
 use crate::{
+    audit::{
+        AuditError, AuditStatus, Auditor, CheckpointFile, CheckpointMap, DatabaseFile,
+        NothingNeeded, Opening, Outside, Sealer,
+    },
     auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
     config::{Authentication, Config, Engine, Tls},
+    delivery::deliver,
     grpc,
     http::Probes,
     ledger::Ledger,
     metrics::Metrics,
+    notify::Notifier,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
     store::{
@@ -31,11 +37,14 @@ use crate::{
         kube::{ConnectError, KubeTekton},
         simulator::Simulator,
     },
+    vault::{self, KeyError, Vault},
 };
 
+mod delivery;
 mod serve;
 mod tls;
 
+use delivery::Delivery;
 use serve::serve_grpc;
 
 pub use tls::TlsError;
@@ -73,6 +82,12 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
+    /// The key of the sensitive parameters cannot be used.
+    #[error(transparent)]
+    ParameterKey(#[from] KeyError),
+    /// Database, audit key and checkpoints do not fit each other.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -103,28 +118,26 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let store = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let database = SqliteStore::open(&config.database, Arc::new(metrics.clone())).await?;
+        let database = Arc::new(database);
+        let store: Arc<dyn Store> = Arc::clone(&database) as Arc<dyn Store>;
         let counts = store
             .count_by_state()
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
+        let delivery = Delivery::begin(&config, database, &clock, &metrics).await?;
+        let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
+        let sealer = Arc::new(open_log(&config, &store, &clock).await?);
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;
-        Ok(Self::run(config, listeners, doorman, store, &tekton, clock, metrics))
+        let parts = Parts { store, delivery, vault, sealer, tekton, clock, metrics };
+        Ok(Self::run(config, listeners, doorman, parts))
     }
 
-    fn run(
-        config: Config,
-        listeners: Listeners,
-        doorman: Doorman,
-        store: Arc<dyn Store>,
-        tekton: &Arc<dyn Tekton>,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-    ) -> Self {
+    fn run(config: Config, listeners: Listeners, doorman: Doorman, parts: Parts) -> Self {
+        let Parts { store, delivery, vault, sealer, tekton, clock, metrics } = parts;
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
         let policy = Policy {
             start_timeout: config.start_timeout,
@@ -133,31 +146,64 @@ impl Server {
             ..Policy::default()
         };
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
+        let notifier: Arc<Notifier> = Arc::default();
         let ledger = Ledger::new(
             Arc::clone(&store),
-            Arc::default(),
+            Arc::clone(&notifier),
             Arc::clone(&queue),
             config.gates.policy(),
+            vault,
             metrics.clone(),
-        );
+        )
+        .with_summary_interval(config.audit_summary_interval);
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
-            Arc::clone(tekton),
+            Arc::clone(&tekton),
             Arc::clone(&clock),
             Arc::clone(&queue),
             policy,
         ));
-        let settings = Settings { namespace: config.namespace, heartbeat: config.heartbeat };
+        let auditor = Auditor::new(
+            Arc::clone(&sealer),
+            notifier,
+            delivery
+                .as_ref()
+                .map_or_else(|| Arc::new(NothingNeeded) as _, |it| Arc::clone(&it.needs)),
+            metrics.clone(),
+            config.audit_timing(),
+            format!("{:032x}", rand::random::<u128>()),
+        );
+        let (audit, audit_key) = (sealer.status().clone(), sealer.public().id());
+        let summing = {
+            let (ledger, clock, stopping) = (ledger.clone(), Arc::clone(&clock), stopping.clone());
+            async move { ledger.tries().sum_up(&*clock, stopping).await }
+        };
+        let settings = Settings {
+            namespace: config.namespace,
+            heartbeat: config.heartbeat,
+            sensitive: config.sensitive_parameters,
+        };
+        let backpressure = delivery.as_ref().and_then(|delivery| delivery.backpressure.clone());
         let service = Service::new(
             ledger,
-            Arc::clone(tekton),
-            clock,
+            Arc::clone(&tekton),
+            Arc::clone(&clock),
             metrics.clone(),
             settings,
             draining.clone(),
-        );
-        let probes =
-            Probes::new(Arc::clone(&store), Arc::clone(tekton), queue, metrics, draining.clone());
+        )
+        .with_log(sealer)
+        .with_backpressure(backpressure);
+        let probes = Probes::new(
+            Arc::clone(&store),
+            tekton,
+            queue,
+            audit,
+            Arc::clone(&clock),
+            metrics,
+            draining.clone(),
+        )
+        .with_delivery(delivery.as_ref().map(|delivery| delivery.status.clone()));
 
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let addresses = listeners.addresses;
@@ -173,6 +219,11 @@ impl Server {
             async move { follow_runs(&reconciler, stopping).await }
         }));
         tasks.spawn(essential(&ended, reconciler.run(stopping.clone())));
+        tasks.spawn(essential(&ended, auditor.run(stopping.clone())));
+        tasks.spawn(essential(&ended, summing));
+        if let Some(Delivery { courier, .. }) = delivery {
+            tasks.spawn(essential(&ended, deliver(courier, clock, stopping.clone())));
+        }
         let Doorman { guard, tls } = doorman;
         let incoming = match tls {
             None => Incoming::Plain(listeners.grpc),
@@ -186,7 +237,7 @@ impl Server {
             &ended,
             serve_grpc(incoming, grpc::server(service, guard), probes.clone(), draining.clone()),
         ));
-        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], "serving");
+        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], %audit_key, "serving");
         if config.authentication == Authentication::None {
             tracing::warn!(
                 grpc = %addresses[0],
@@ -284,6 +335,43 @@ impl Doorman {
         };
         Ok(Self { guard, tls })
     }
+}
+
+/// What a server runs on.
+struct Parts {
+    store: Arc<dyn Store>,
+    delivery: Option<Delivery>,
+    vault: Arc<Vault>,
+    sealer: Arc<Sealer>,
+    tekton: Arc<dyn Tekton>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+/// Compares the log with what was signed, and finds the key that signs from now on.
+async fn open_log(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sealer, StartError> {
+    let path = &config.database;
+    let file = DatabaseFile::opened(path)
+        .map_err(|source| AuditError::File { path: path.clone(), source })?;
+    let mut places: Vec<Arc<dyn Outside>> =
+        vec![Arc::new(CheckpointFile::new(config.audit_checkpoint_file()))];
+    if let Some(map) = config.audit_config_map().map_err(SettingsError::wrong)? {
+        let client = cluster::client(config.kubeconfig.as_deref()).await?;
+        places.push(Arc::new(CheckpointMap::new(client, &map.namespace, &map.name)));
+    }
+    let opening = Opening {
+        store: Arc::clone(store),
+        file,
+        clock: Arc::clone(clock),
+        keys: config.audit_keys(),
+        places,
+        status: AuditStatus::default(),
+    };
+    Ok(opening.begin().await?)
 }
 
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {

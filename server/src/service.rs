@@ -6,33 +6,44 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
+    access::Method,
+    actor::Actor,
     admit::{Admission, Circumstances, admit},
+    audit::Try,
     clear::Attempt,
     event::Event,
     execution::{Execution, State},
     gates::Policy,
     ids::{ExecutionId, RequestId, Revision},
     lock::{ForeignRuns, TargetState},
+    parameter::SensitiveNames,
     target::TargetKey,
 };
 
 use crate::{
+    audit::Sealer,
+    auth::AccessError,
     clock::{Clock, Ids},
+    delivery::Backpressure,
     error::ServiceError,
     ledger::Ledger,
     metrics::Metrics,
     reconcile::foreign_runs,
     store::{Filter, Listed, Page, TargetView},
     tekton::Tekton,
+    vault::Vault,
 };
 
 mod cancel;
 mod clear;
+mod export;
+mod follow;
 mod start;
 mod watch;
 
 pub use cancel::Cancelled;
 pub use clear::ClearedBlock;
+pub use follow::{News, Told};
 pub use start::{Mode, Started};
 pub use watch::Update;
 
@@ -63,7 +74,9 @@ pub struct Service {
     ids: Arc<Ids>,
     metrics: Metrics,
     settings: Settings,
+    backpressure: Option<Backpressure>,
     draining: CancellationToken,
+    log: Option<Arc<Sealer>>,
 }
 
 /// What can be set about the service.
@@ -73,6 +86,8 @@ pub struct Settings {
     pub namespace: String,
     /// A watch says that it is alive after this time of silence.
     pub heartbeat: Duration,
+    /// Parameters that are sensitive whoever calls.
+    pub sensitive: SensitiveNames,
 }
 
 impl Service {
@@ -85,7 +100,23 @@ impl Service {
         settings: Settings,
         draining: CancellationToken,
     ) -> Self {
-        Self { ledger, tekton, clock, ids: Arc::default(), metrics, settings, draining }
+        Self {
+            ledger,
+            tekton,
+            clock,
+            ids: Arc::default(),
+            metrics,
+            settings,
+            backpressure: None,
+            draining,
+            log: None,
+        }
+    }
+
+    /// The same, which accepts nothing new while delivery is too far behind.
+    #[must_use]
+    pub fn with_backpressure(self, backpressure: Option<Backpressure>) -> Self {
+        Self { backpressure, ..self }
     }
 
     /// The same with these ids.
@@ -94,14 +125,44 @@ impl Service {
         Self { ids: Arc::new(ids), ..self }
     }
 
+    /// The same, with a log that is signed and can be exported.
+    #[must_use]
+    pub fn with_log(self, log: Arc<Sealer>) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
     /// The namespace of the runs.
     pub fn namespace(&self) -> &str {
         &self.settings.namespace
     }
 
+    /// Seals sensitive values.
+    pub fn vault(&self) -> &Vault {
+        self.ledger.vault()
+    }
+
+    /// Parameters that are sensitive whoever calls.
+    pub fn sensitive(&self) -> &SensitiveNames {
+        &self.settings.sensitive
+    }
+
     /// What is measured.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Puts on record that somebody is not let in, or may not do something.
+    pub async fn denied(&self, method: Method, denial: &AccessError, actor: &Actor) {
+        let (code, at) = (denial.code().as_str(), self.clock.now());
+        let verb = match denial {
+            AccessError::Denied { verb, .. } => Some(verb.as_str()),
+            AccessError::Unauthenticated(_)
+            | AccessError::NotTrusted { .. }
+            | AccessError::Unavailable(_) => None,
+        };
+        let detail = denial.to_string();
+        let tried = Try::denied(method.as_str(), code, verb, detail, actor, at);
+        self.ledger.tries().denied(tried).await;
     }
 
     /// One execution.
@@ -179,15 +240,15 @@ impl Service {
         if foreign.live.is_none() {
             return Ok(Some(foreign));
         }
-        let view = self.ledger.store().target(key).await?;
-        Ok(self.foreign_beside(&view))
+        let holder = self.ledger.store().holder_of(key).await?;
+        Ok(foreign_runs(&*self.tekton, &hash, holder.as_slice()))
     }
 
     /// The same, of a target that was read already. A run of an execution on record is no stranger's: the
     /// record says who holds the target.
     fn foreign_beside(&self, view: &TargetView) -> Option<ForeignRuns> {
-        let ours: Vec<_> = view.holder.iter().map(|holder| holder.id).collect();
-        foreign_runs(&*self.tekton, &view.state.key.hash(), &ours)
+        let holder = view.holder.as_ref().map(|holder| holder.id);
+        foreign_runs(&*self.tekton, &view.state.key.hash(), holder.as_slice())
     }
 }
 

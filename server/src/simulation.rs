@@ -9,7 +9,7 @@
 //! mean: I1 one live run per target; I2 a request gets one execution; I3 nothing passes a closed gate;
 //! I4 each change has its event, in order, and is on record once; I5 a watch misses and repeats nothing; I6 what ended stays;
 //! I7 a target is released under its epoch; I8 a clearance has an actor and a reason; I9 when faults
-//! stop, everything settles.
+//! stop, everything settles; I10 a sensitive value reaches its run and nothing else.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -116,6 +116,11 @@ impl Simulation {
         }
         if !self.failed() {
             self.check_rest();
+        }
+        // I10. What is shown of executions and events is what is kept of them.
+        if self.world.keeps(callers::NEVER_TOLD) {
+            let broken = "I10: what is kept holds a sensitive value in clear".to_owned();
+            self.world.history().violation(broken);
         }
     }
 

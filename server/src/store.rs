@@ -21,15 +21,25 @@ use wfe_core::{
     withdraw::{WithdrawDecision, WithdrawView},
 };
 
+use crate::vault::Fingerprint;
+
 #[cfg(test)]
 mod conformance;
 mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod observer;
+mod outbox;
+mod seals;
 pub mod sqlite;
 
-pub use self::journal::{Journal, Lease, LeaseWish, Log, LogScope};
+pub use self::{
+    journal::{Journal, Lease, LeaseWish, Log, LogScope},
+    outbox::{
+        Backlog, Due, Move, Outbox, ParkReason, Row, Standing, StandingCode, TakeUp, TakenUp, Wait,
+    },
+    seals::{Sealed, Seals},
+};
 
 /// Decides a Start from what is stored.
 pub type StartDecider<'a> = dyn Fn(StartView<'_>) -> StartDecision + Send + Sync + 'a;
@@ -51,7 +61,7 @@ pub type ClearDecider<'a> =
 ///
 /// A caller may drop any call at any point: what the call writes is then kept whole or not at all.
 #[async_trait]
-pub trait Store: Journal {
+pub trait Store: Journal + Seals {
     /// Decides and writes a Start. An accepted or attached request is kept, so that its repetition is
     /// recognised for ever; a refusal writes nothing.
     async fn start(
@@ -118,11 +128,21 @@ pub trait Store: Journal {
     /// Every execution that has not ended, in order of acceptance.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError>;
 
+    /// The execution that holds a target.
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError>;
+
     /// The execution that waits first for a target with this hash.
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError>;
 
     /// How many executions are in each state; a state without any may be left out.
     async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError>;
+
+    /// The fingerprint of the key with which sensitive parameters are sealed here; `None` before there is
+    /// one. Keeps `ours`, for ever, when there is none yet.
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError>;
 
     /// Answers when the store can read and write.
     async fn check(&self) -> Result<(), StoreError>;

@@ -3,7 +3,7 @@
 //! Two implementations: [`kube`] talks to a cluster, [`simulator`] plays the same behaviour in
 //! process. One suite of scenarios runs against both. Nothing here decides what an execution does.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,11 @@ use wfe_core::{
     failure::FailureReason,
     ids::ExecutionId,
     request::StartRequest,
+    veil::Veil,
 };
+use wfe_runtime::error::chain;
+
+use crate::vault::Opened;
 
 mod cache;
 mod facts;
@@ -74,6 +78,8 @@ pub struct RunRequest {
     pub execution: ExecutionId,
     /// What to run, on what, with what.
     pub request: StartRequest,
+    /// Its sensitive parameters in clear.
+    pub opened: Opened,
     /// How long it may take; `None` is Tekton's default.
     pub timeout: Option<Duration>,
     /// How it comes into being.
@@ -167,6 +173,20 @@ pub struct TektonError {
     /// What the API server said, or why it could not be reached.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What is left of an error in which something was hidden.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Told(String);
+
+impl TektonError {
+    /// The same without what `veil` hides.
+    #[must_use]
+    pub fn hide(self, veil: &Veil) -> Self {
+        let Cow::Owned(told) = veil.hide(&chain(&*self.source)) else { return self };
+        Self { source: Box::new(Told(told)), ..self }
+    }
 }
 
 impl WatchHealth {

@@ -12,20 +12,24 @@ use wfe_core::{
     execution::Cancellation,
     failure::{Failure, FailureReason},
     gates::{Mode, Policy},
-    ids::{ClusterId, ExecutionId},
+    ids::{ClusterId, ExecutionId, RequestId},
     lock::ForeignRuns,
     observe::RunEnd,
+    parameter::{DigestValues as _, Parameter},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     settle::{Settlement, settle},
-    start::{NewExecution, StartDecision, decide},
+    start::{NewExecution, StartDecision, StartView, decide},
     target::TargetKey,
     transition::Input,
     withdraw::{self, WithdrawDecision, Withdrawal},
     workflow::BundleWorkflow,
 };
 
-use crate::store::{SettleError, Store, StoreError};
+use crate::{
+    store::{SettleError, Store, StoreError},
+    vault::{ParameterKey, Vault},
+};
 
 /// A moment, so many seconds after the tests begin.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -34,6 +38,13 @@ pub(crate) fn at(second: i64) -> Timestamp {
 
 pub(crate) fn mk_id(n: u32) -> ExecutionId {
     ExecutionId::new(Uuid::from_u128(u128::from(n)))
+}
+
+/// The vault of all tests.
+pub(crate) fn vault() -> &'static Vault {
+    static VAULT: LazyLock<Vault> =
+        LazyLock::new(|| Vault::new(&ParameterKey::new([7; 32])).unwrap());
+    &VAULT
 }
 
 /// A target in the local cluster.
@@ -48,7 +59,7 @@ pub(crate) fn mk_request(n: u32, target: &str, when_locked: WhenLocked) -> Start
         workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
         target: mk_key(target),
         target_as_given: target.to_owned(),
-        parameters: BTreeMap::from([("REASON".to_owned(), "a \"test\"\n".to_owned())]),
+        parameters: BTreeMap::from([("REASON".to_owned(), "a \"test\"\n".into())]),
         declared: None,
         service_account: None,
         secrets: Vec::new(),
@@ -132,7 +143,8 @@ pub(crate) async fn start(
     new: &NewExecution,
 ) -> Result<StartDecision, StoreError> {
     let foreign = ForeignRuns::default();
-    store.start(new, &|view| decide(view, new, around(&foreign, new.now))).await
+    let decide = |view: StartView<'_>| decide(view, new, around(&foreign, new.now), vault());
+    store.start(new, &decide).await
 }
 
 /// What withdraws `request-<n>` so many seconds after the tests begin.
@@ -165,4 +177,13 @@ pub(crate) async fn advance(
         settle(view, input.clone(), &Actor::service(), around(&foreign, now))
     };
     store.settle("test", id, &decide).await
+}
+
+/// The value of a sensitive parameter as it is kept.
+pub(crate) fn mk_sealed(request: &RequestId, name: &str, value: &str) -> Parameter {
+    // The same every time, so that simulations are.
+    let mut nonce = [0; 12];
+    let digest = vault().digest(name, value).0;
+    nonce.copy_from_slice(&digest[..12]);
+    Parameter::Sensitive(vault().seal_with(nonce, request, name, value).unwrap())
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use wfe_core::{
     access::Verb,
     actor::Actor,
+    audit::Position,
     execution::{Closed, Hold},
     gates::BlockReason,
     ids::{ClusterId, ExecutionId},
@@ -19,6 +20,7 @@ use wfe_core::{
 };
 use wfe_runtime::cluster::CallError;
 use wfe_server::{
+    audit::Doubt,
     auth::{AccessError, ReviewError, Subject, Unauthenticated},
     error::{Code, ServiceError},
     grpc::to_status,
@@ -67,6 +69,7 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::GateClosed { target: Box::new(target.clone()), hold: Box::new(hold), left }
     };
     let until = Timestamp::UNIX_EPOCH;
+    let alice = Actor { user: "alice".to_owned(), ..Actor::anonymous(None) };
     let row = |table| StoreError::Inconsistent {
         table,
         row: "1".to_owned(),
@@ -91,19 +94,25 @@ fn errors() -> Vec<ServiceError> {
             at: Timestamp::UNIX_EPOCH,
         })),
         ServiceError::CursorAhead { id, asked: 9, newest: 7 },
+        ServiceError::LogCursorAhead { asked: 9, newest: 7 },
+        ServiceError::CursorExpired { asked: 3, oldest: 7 },
+        ServiceError::LogDamaged(Doubt::Missing(Position(3))),
         ServiceError::NotAvailable { feature: "an inline workflow" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
+        ServiceError::AuditLagging {
+            lag: Duration::from_hours(2),
+            allowed: Duration::from_hours(1),
+        },
         ServiceError::Draining { cursor: 7 },
         AccessError::from(Unauthenticated::Nothing).into(),
         AccessError::Denied {
-            user: "alice".to_owned(),
-            address: None,
+            actor: Box::new(alice.clone()),
             verb: Verb::Cancel,
             subject: Subject::Execution(id),
         }
         .into(),
-        AccessError::NotTrusted { user: "alice".to_owned(), address: None }.into(),
+        AccessError::NotTrusted { actor: Box::new(alice) }.into(),
         AccessError::Unavailable(Arc::new(ReviewError {
             review: "TokenReview",
             source: CallError::Unanswered(Duration::from_secs(10)),

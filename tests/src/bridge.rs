@@ -165,7 +165,7 @@ impl BridgeProcess {
     ///
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(bool, String)> {
-        let answer = reqwest::get(format!("http://{}/ready", self.running.health)).await?;
+        let answer = crate::http::get(&format!("http://{}/ready", self.running.health)).await?;
         Ok((answer.status().is_success(), answer.text().await?))
     }
 
@@ -175,7 +175,8 @@ impl BridgeProcess {
     ///
     /// When it does not answer.
     pub async fn metrics(&self) -> Result<String> {
-        Ok(reqwest::get(format!("http://{}/metrics", self.running.metrics)).await?.text().await?)
+        let url = format!("http://{}/metrics", self.running.metrics);
+        Ok(crate::http::get(&url).await?.text().await?)
     }
 
     /// Waits until `/ready` says so.

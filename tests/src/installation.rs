@@ -116,6 +116,12 @@ impl Installation {
         format!("{}/{SERVER}-tls", self.system())
     }
 
+    /// The ConfigMap with the newest checkpoint of the server's log.
+    #[must_use]
+    pub fn checkpoint_map(&self) -> String {
+        format!("{}/wfe-audit-checkpoint", self.system())
+    }
+
     /// What something cluster-wide is called here.
     #[must_use]
     pub fn own(&self, name: &str) -> String {
@@ -251,6 +257,10 @@ impl Installation {
                         { "name": "WFE_NAMESPACE", "value": self.workflows() },
                         { "name": "WFE_TRUSTED_BRIDGES", "value": self.bridge().username() },
                         { "name": "WFE_TLS_SECRET", "value": self.tls_secret() },
+                        {
+                            "name": "WFE_AUDIT_CHECKPOINT_CONFIG_MAP",
+                            "value": self.checkpoint_map(),
+                        },
                     ],
                 }] } } },
             })

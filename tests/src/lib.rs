@@ -9,6 +9,7 @@ pub mod bundles;
 pub mod control_plane;
 pub mod crd;
 pub mod forward;
+mod http;
 pub mod installation;
 pub mod kstatus;
 pub mod kubectl;

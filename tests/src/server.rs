@@ -178,7 +178,7 @@ impl ServerProcess {
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(bool, String)> {
         let url = format!("http://{}/ready", self.running.addresses.health);
-        let answer = reqwest::get(url).await?;
+        let answer = crate::http::get(&url).await?;
         Ok((answer.status().is_success(), answer.text().await?))
     }
 
@@ -189,7 +189,7 @@ impl ServerProcess {
     /// When it does not answer.
     pub async fn metrics(&self) -> Result<String> {
         let url = format!("http://{}/metrics", self.running.addresses.metrics);
-        Ok(reqwest::get(url).await?.text().await?)
+        Ok(crate::http::get(&url).await?.text().await?)
     }
 
     /// Waits until `/ready` says so.

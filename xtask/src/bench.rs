@@ -25,7 +25,8 @@ pub(crate) struct Args {
     /// The page that is written [default: docs/benchmarks.md when everything is measured, else none]
     #[arg(long)]
     output: Option<PathBuf>,
-    /// Measure only this and print it: service, load, bridge, concurrent or stress; may be repeated
+    /// Measure only this and print it: service, load, bridge, concurrent, stress or verify; may be
+    /// repeated
     #[arg(long = "section")]
     sections: Vec<String>,
     /// How long the section `stress` creates WorkflowExecutions, in seconds [default: 600]

@@ -7,6 +7,7 @@ mod contract;
 mod dependencies;
 mod generated;
 mod length;
+mod requirements;
 mod rust;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Check {
     Generated,
     /// No source file has grown too long
     Length,
+    /// The tests that the requirements name exist
+    Requirements,
 }
 
 /// Makes the checks; fails when one of them does.
@@ -92,6 +95,7 @@ impl Check {
             Self::Dependencies => dependencies::check().await,
             Self::Generated => generated::check().await,
             Self::Length => length::check(),
+            Self::Requirements => requirements::check(),
         }
     }
 }

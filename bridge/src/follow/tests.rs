@@ -15,6 +15,7 @@ use crate::{
     object::RawObject,
 };
 
+mod listen;
 mod service;
 mod wishes;
 

@@ -5,7 +5,10 @@ use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
 use proptest::prelude::*;
 use wfe_proto::v1::{self, EventType, State};
 
-use super::{deleted_note, given_up_note, note, refusal_note, unrecorded_note};
+use super::{
+    blocked_note, deleted_note, given_up_note, note, refusal_note, start_refused_note,
+    unrecorded_note,
+};
 use crate::request::{Cause, Refusal};
 
 const UID: &str = "5a6f1c0e-7d1f-4a55-9a52-0d8b2d1c9e11";
@@ -205,6 +208,18 @@ fn an_event_is_about_the_object_and_names_the_run() {
     );
 }
 
+fn mk_time() -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp { seconds: at().as_second(), nanos: 0 })
+}
+
+fn mk_block() -> v1::Block {
+    v1::Block { since: mk_time(), ..v1::Block::default() }
+}
+
+fn mk_decision(message: &str) -> v1::Decision {
+    v1::Decision { time: mk_time(), message: message.to_owned(), ..v1::Decision::default() }
+}
+
 #[test]
 fn two_bridges_give_an_event_one_name_and_two_events_two() {
     let names = |instance: &str| {
@@ -219,13 +234,16 @@ fn two_bridges_give_an_event_one_name_and_two_events_two() {
             unrecorded_note(&object, at(), instance),
             deleted_note(&object, at(), instance),
             given_up_note(&object, at(), instance),
+            blocked_note(&object, &v1::Target::default(), &mk_block(), instance).unwrap(),
+            start_refused_note(&object, &mk_decision("why"), 7, instance).unwrap(),
+            start_refused_note(&object, &mk_decision("why"), 8, instance).unwrap(),
         ]
         .map(|event| event.metadata.name.unwrap())
     };
     let (one, other) = (names("one"), names("other"));
     assert_eq!(one, other);
     assert_eq!(one[0], format!("fix-api.{UID}.0000000004"));
-    assert_eq!(BTreeSet::from(one).len(), 6);
+    assert_eq!(BTreeSet::from(one).len(), 9);
 }
 
 #[test]
@@ -320,6 +338,10 @@ proptest! {
         }
         let refusal = Refusal { cause: Cause::DeadlinePassed, message: format!("a{}", texts.1) };
         assert_accepted(&refusal_note(&object, &refusal, at(), &instance));
+        let decision = mk_decision(&texts.1);
+        assert_accepted(&start_refused_note(&object, &decision, revision, &instance).unwrap());
+        let target = v1::Target { target: texts.1.clone(), ..v1::Target::default() };
+        assert_accepted(&blocked_note(&object, &target, &mk_block(), &instance).unwrap());
     }
 }
 

@@ -182,11 +182,18 @@ fn blocked(waiting: &v1::Waiting, cause: Option<&Holder>) -> String {
         );
     };
     let object = cause.object().unwrap_or_else(|| name.to_owned());
-    let namespace = cause.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    let command = clear_command(name, cause.namespace.as_deref());
+    format!(
+        "Waits for a person: {what} WorkflowExecution {object}{said}. When it is safe to go on: {command}"
+    )
+}
+
+/// What a person types to clear the block that an object caused.
+pub(crate) fn clear_command(name: &str, namespace: Option<&str>) -> String {
+    let namespace = namespace.filter(|namespace| !namespace.is_empty());
     let namespace = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     format!(
-        "Waits for a person: {what} WorkflowExecution {object}{said}. When it is safe to go on: kubectl \
-         patch wfe {name}{namespace} --subresource=status --type=merge -p \
+        "kubectl patch wfe {name}{namespace} --subresource=status --type=merge -p \
          '{{\"status\":{{\"blockClearanceRequest\":{{\"clearReason\":\"...\"}}}}}}'"
     )
 }

@@ -1,7 +1,10 @@
 //! Why a WorkflowExecution can never run.
 
 use tonic_types::{ErrorDetails, FieldViolation};
-use wfe_crds::workflow_execution::{FailureReason, MAX_NAME_CHARS};
+use wfe_crds::{
+    names::object_annotation::SENSITIVE_PARAMETERS,
+    workflow_execution::{FailureReason, MAX_NAME_CHARS},
+};
 
 use super::Holder;
 use crate::text::{fit, some_fit};
@@ -170,7 +173,7 @@ impl Refusal {
     }
 }
 
-/// Where in the spec a field of the request comes from. `None` when the bridge fills it by itself.
+/// Where in the object a field of the request comes from. `None` when the bridge fills it by itself.
 fn object_path(field: &str) -> Option<String> {
     let end = field.find(['.', '[']).unwrap_or(field.len());
     let (head, rest) = field.split_at(end);
@@ -183,6 +186,9 @@ fn object_path(field: &str) -> Option<String> {
         ("bundle", "" | ".reference") => "spec.workflowRef.executionBundle".to_owned(),
         ("target", _) => "spec.targetResource".to_owned(),
         ("parameters", rest) => format!("spec.parameters{rest}"),
+        ("sensitive_parameters", _) => {
+            format!("metadata.annotations[{SENSITIVE_PARAMETERS}]")
+        }
         ("declared_parameters", _) => "spec.workflowRef.declaredParameterNames".to_owned(),
         ("service_account", _) => "spec.workflowRef.serviceAccountName".to_owned(),
         ("secrets", _) => inside("secrets"),

@@ -40,7 +40,7 @@ fn merge(into: &mut serde_json::Value, changes: serde_json::Value) {
 }
 
 fn mk_start(changes: serde_json::Value) -> v1::StartRequest {
-    start_request(mk_source(), &mk_spec(changes), WhenLocked::Wait).unwrap()
+    start_request(mk_source(), &mk_spec(changes), "", WhenLocked::Wait).unwrap()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_same_object_makes_the_same_request_whatever_the_order_of_its_fields() {
     let other = r#"{"workflowRef":{"executionEngine":"tekton","declaredParameterNames":{"A":true,
         "B":true}},"targetResource":"node/a","parameters":{"A":"1","B":"2"}}"#;
     let request = |text: &str| {
-        start_request(mk_source(), &serde_json::from_str(text).unwrap(), WhenLocked::Reject)
+        start_request(mk_source(), &serde_json::from_str(text).unwrap(), "", WhenLocked::Reject)
     };
     assert_eq!(request(one), request(other));
 }
@@ -142,7 +142,7 @@ fn a_deadline_keeps_its_fraction_on_both_sides_of_1970() {
 fn every_engine_but_tekton_is_refused_without_a_call() {
     for engine in [json!("job"), json!("ansible"), json!("Tekton"), json!(""), json!(null)] {
         let spec = mk_spec(json!({ "workflowRef": { "executionEngine": engine } }));
-        let refusal = start_request(mk_source(), &spec, WhenLocked::Wait).unwrap_err();
+        let refusal = start_request(mk_source(), &spec, "", WhenLocked::Wait).unwrap_err();
         assert_eq!(refusal.reason(), FailureReason::UnsupportedEngine, "{engine}");
         assert_eq!(refusal.field(), Some("spec.workflowRef.executionEngine"));
         let named = engine.as_str().filter(|name| !name.is_empty());
@@ -154,7 +154,7 @@ fn every_engine_but_tekton_is_refused_without_a_call() {
 #[test]
 fn a_target_in_another_cluster_is_refused_without_a_call() {
     let spec = mk_spec(json!({ "clusterID": "prod-eu" }));
-    let refusal = start_request(mk_source(), &spec, WhenLocked::Wait).unwrap_err();
+    let refusal = start_request(mk_source(), &spec, "", WhenLocked::Wait).unwrap_err();
     assert_eq!(refusal.reason(), FailureReason::ConfigurationError);
     assert_eq!(refusal.field(), Some("spec.clusterID"));
     assert!(refusal.message.contains("prod-eu"), "{}", refusal.message);
@@ -189,6 +189,7 @@ fn a_wrong_field_is_named_as_it_is_called_in_the_object() {
         ("bundle.digest", "spec.workflowRef.executionBundleDigest"),
         ("parameters", "spec.parameters"),
         (r#"parameters["a.b"]"#, r#"spec.parameters["a.b"]"#),
+        ("sensitive_parameters[1]", "metadata.annotations[kubernaut.ai/sensitive-parameters]"),
         ("declared_parameters", "spec.workflowRef.declaredParameterNames"),
         ("declared_parameters.names[2]", "spec.workflowRef.declaredParameterNames"),
         ("service_account", "spec.workflowRef.serviceAccountName"),
@@ -391,4 +392,15 @@ fn a_huge_text_is_cut() {
     assert!(Refusal::unreadable(&huge).message.chars().count() <= 4_096);
     let refusal = refusal(&mk_locked("execution", &huge), None);
     assert_eq!(refusal.deduplicated_by().map(|by| by.chars().count()), Some(253));
+}
+
+#[test]
+fn the_names_of_sensitive_parameters_are_written_with_commas_and_spaces() {
+    for (list, expected) in
+        [("", &[][..]), ("A", &["A"]), (" A , B,\n A,,b ", &["A", "B", "b"]), (" , ", &[])]
+    {
+        let spec = mk_spec(json!({}));
+        let request = start_request(mk_source(), &spec, list, WhenLocked::Wait).unwrap();
+        assert_eq!(request.sensitive_parameters, expected, "{list:?}");
+    }
 }

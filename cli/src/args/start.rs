@@ -48,6 +48,9 @@ pub struct StartArgs {
     /// A YAML or JSON file with a mapping of parameter names to strings; -p goes before it
     #[arg(long, value_name = "FILE")]
     pub parameters_file: Option<PathBuf>,
+    /// Name of a parameter whose value nobody may read; may be repeated
+    #[arg(long = "sensitive", value_name = "NAME")]
+    pub sensitive: Vec<String>,
     /// Pass on only the parameters with these names, and drop the others
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "declare_none")]
     pub declared: Option<Vec<String>>,
@@ -151,6 +154,7 @@ impl StartArgs {
             when_cooling: when_cooling(self.when_cooling).into(),
             when_blocked: when_blocked(self.when_blocked).into(),
             validate_only: self.validate_only,
+            sensitive_parameters: self.sensitive.clone(),
             ..StartRequest::default()
         })
     }

@@ -30,13 +30,16 @@ fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
+/// A command with all below it.
+fn all_of(command: &clap::Command) -> Vec<&clap::Command> {
+    command.get_subcommands().flat_map(all_of).chain([command]).collect()
+}
+
 #[test]
 fn every_example_of_the_help_parses() {
     let cli = Cli::command();
     let mut examples = 0;
-    let mut commands: Vec<_> = cli.get_subcommands().collect();
-    commands.push(&cli);
-    for command in commands {
+    for command in all_of(&cli) {
         let help = [command.get_after_help(), command.get_after_long_help()];
         let before = examples;
         for line in help.into_iter().flatten().flat_map(|text| {
@@ -56,7 +59,7 @@ fn every_example_of_the_help_parses() {
 #[test]
 fn no_line_of_the_help_needs_to_be_broken() {
     let cli = Cli::command();
-    for command in cli.get_subcommands().chain([&cli]) {
+    for command in all_of(&cli) {
         for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
         {
             for line in text.to_string().lines() {
@@ -68,7 +71,7 @@ fn no_line_of_the_help_needs_to_be_broken() {
 
 #[test]
 fn every_option_is_explained() {
-    for command in Cli::command().get_subcommands() {
+    for command in all_of(&Cli::command()) {
         for argument in command.get_arguments() {
             assert!(
                 argument.get_help().is_some(),
@@ -95,6 +98,10 @@ fn the_documentation_has_every_command_and_every_exit_code() {
     for command in Cli::command().get_subcommands() {
         let row = format!("| `wfe {}` |", command.get_name());
         assert!(page.contains(&row), "{row}");
+        for below in command.get_subcommands() {
+            let row = format!("| `wfe {} {}` |", command.get_name(), below.get_name());
+            assert!(page.contains(&row), "{row}");
+        }
     }
     for exit in crate::Exit::ALL {
         let row = format!("| {} | {} |", exit.code(), exit.meaning());
@@ -108,7 +115,7 @@ fn a_start_becomes_the_request_that_it_says() {
         "wfe start --bundle r.example/w:v1 --digest sha256:ab --pipeline fix --target ns/deploy/api \
          --cluster prod -p A=1 -p BOTH=c --declared A,BOTH --service-account runner --secret s1 \
          --secret s2 --config-map c1 --correlation-id rr-1 --deadline 10m --when-locked wait \
-         --when-cooling wait --when-blocked wait",
+         --when-cooling wait --when-blocked wait --sensitive A --sensitive BOTH",
     )
     .unwrap();
     assert_eq!(
@@ -138,6 +145,7 @@ fn a_start_becomes_the_request_that_it_says() {
             when_locked: WhenLocked::Wait.into(),
             when_cooling: WhenCooling::Wait.into(),
             when_blocked: WhenBlocked::Wait.into(),
+            sensitive_parameters: vec!["A".to_owned(), "BOTH".to_owned()],
             ..StartRequest::default()
         }
     );
@@ -178,6 +186,11 @@ fn wrong_command_lines_are_refused() {
         ("wfe start --bundle b --target node/n --when-blocked attach", ErrorKind::InvalidValue),
         ("wfe start --target node/n", ErrorKind::MissingRequiredArgument),
         ("wfe list --cluster prod", ErrorKind::MissingRequiredArgument),
+        ("wfe audit", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        ("wfe audit verify export", ErrorKind::MissingRequiredArgument),
+        ("wfe audit verify --key k", ErrorKind::MissingRequiredArgument),
+        ("wfe audit verify export --key k --log 12", ErrorKind::ValueValidation),
+        ("wfe audit evidence export --key k --dir d", ErrorKind::MissingRequiredArgument),
         ("wfe list --limit 0", ErrorKind::ValueValidation),
         ("wfe list --state done", ErrorKind::InvalidValue),
         ("wfe watch e-1 --after -1", ErrorKind::UnknownArgument),
@@ -203,4 +216,20 @@ fn global_options_may_stand_after_the_command() {
     assert_eq!(cli.global.server.to_string(), "http://host:7");
     assert_eq!(cli.global.output, Output::Json);
     assert_eq!(cli.global.timeout, Span(Duration::from_secs(3)));
+}
+
+#[test]
+fn a_watch_needs_one_thing_to_follow() {
+    let parsed = |words: &str| Cli::try_parse_from(words.split(' ')).map(|_| ());
+    for words in [
+        "wfe watch",
+        "wfe watch e-1 --all",
+        "wfe watch --all --target pod/x",
+        "wfe watch e-1 --cluster c",
+    ] {
+        assert!(parsed(words).is_err(), "{words}");
+    }
+    for words in ["wfe watch e-1", "wfe watch --all", "wfe watch --target pod/x --cluster c"] {
+        assert!(parsed(words).is_ok(), "{words}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// A positive length of time, such as `10s`, `1m 30s` or `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,26 @@ impl FromStr for Deadline {
     }
 }
 
+/// A point in time: RFC 3339, or the beginning of a day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub Timestamp);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Moment, String> {
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Moment(time));
+        }
+        let day = text.parse::<Date>().ok().filter(|day| day.to_string() == text);
+        let midnight = day.and_then(|day| day.to_zoned(TimeZone::UTC).ok());
+        let midnight = midnight.map(|midnight| Moment(midnight.timestamp()));
+        midnight.ok_or_else(|| {
+            "neither a time such as 2026-11-21T18:00:00Z nor a day such as 2026-11-21".to_owned()
+        })
+    }
+}
+
 /// One parameter of a workflow, `name=value`. The value is everything after the first `=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
@@ -121,6 +141,19 @@ mod tests {
         }
         for wrong in ["", "soon", "0s", "-5m", "2026-11-21"] {
             assert!(wrong.parse::<Deadline>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_the_beginning_of_a_day() {
+        for (text, expected) in [
+            ("2026-11-21", "2026-11-21T00:00:00Z"),
+            ("2026-11-21T18:00:00.5+02:00", "2026-11-21T16:00:00.5Z"),
+        ] {
+            assert_eq!(text.parse(), Ok(Moment(expected.parse().unwrap())), "{text}");
+        }
+        for wrong in ["", "yesterday", "2026-11-21T18:00:00", "2026-02-30", "2026-11"] {
+            assert!(wrong.parse::<Moment>().is_err(), "{wrong:?}");
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) fn log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     // Who called this as a library may have a subscriber already; then that one is used.
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(wfe_runtime::log::discreet(filter))
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .try_init();

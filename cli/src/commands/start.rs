@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     exit::Exit,
     json, render,
-    watch::{Contact, Follow, Patience},
+    watch::{Contact, Follow, Patience, Subject},
 };
 
 pub(super) async fn run(
@@ -55,7 +55,7 @@ pub(super) async fn run(
         }
     }
     let wish = Follow {
-        execution_id: execution.id,
+        subject: Subject::Execution(execution.id),
         after: None,
         open_within: global.timeout.0,
         patience: Patience::usual(args.retry.retry_for.0, Contact::Made),
@@ -93,6 +93,7 @@ async fn call(
         | Error::Json(_)
         | Error::Output(_)
         | Error::Local(_)
+        | Error::Audit(_)
         | Error::Demo(_) => false,
     };
     if unclear && global.output == Output::Text {

@@ -1,4 +1,5 @@
-//! `wfe watch`: follows an execution to its end.
+//! `wfe watch`: follows an execution to its end, or all of a target, of a correlation id, or of
+//! everything.
 
 use crate::{
     args::{Global, Output, WatchArgs},
@@ -6,7 +7,7 @@ use crate::{
     context::{Context, Display},
     error::Error,
     exit::Exit,
-    watch::{Contact, End, Follow, Patience, Shown, follow, show},
+    watch::{Contact, End, Follow, Patience, Shown, Subject, follow, show, show_log},
 };
 
 pub(super) async fn run(
@@ -15,13 +16,42 @@ pub(super) async fn run(
     args: WatchArgs,
 ) -> Result<Exit, Error> {
     let client = connect(&global.server, &global.access, global.timeout.0)?;
-    let wish = Follow {
-        execution_id: args.id,
-        after: args.after,
-        open_within: global.timeout.0,
-        patience: Patience::usual(args.retry.retry_for.0, Contact::NotYet),
+    let WatchArgs { id, target, cluster, correlation_id, all: _, after, retry } = args;
+    let subject = match (id, target, correlation_id) {
+        (Some(id), _, _) => Subject::Execution(id),
+        (None, Some(target), _) => Subject::Target { target, cluster: cluster.unwrap_or_default() },
+        (None, None, Some(id)) => Subject::Correlation(id),
+        // The parser asks for one of them.
+        (None, None, None) => Subject::Everything,
     };
-    to_end(context, global, client, wish).await
+    let wish = Follow {
+        subject,
+        after,
+        open_within: global.timeout.0,
+        patience: Patience::usual(retry.retry_for.0, Contact::NotYet),
+    };
+    match wish.subject {
+        Subject::Execution(_) => to_end(context, global, client, wish).await,
+        Subject::Target { .. } | Subject::Correlation(_) | Subject::Everything => {
+            log(context, global, client, wish).await
+        }
+    }
+}
+
+/// Follows the log until Ctrl-C.
+async fn log(
+    context: &mut Context,
+    global: &Global,
+    client: Client,
+    wish: Follow,
+) -> Result<Exit, Error> {
+    let (subject, begun_after) = (wish.subject.words(), wish.after);
+    let updates = follow(client.clone(), wish);
+    let after = show_log(context, global.output, client, updates).await?.or(begun_after);
+    let after = after.map_or_else(String::new, |entry| format!(" --after {entry}"));
+    let server = global.server.as_option();
+    context.note(&format!("interrupted. Resume: wfe watch {subject}{after}{server}"));
+    Err(Error::Interrupted)
 }
 
 /// Follows an execution to its end, for `wfe watch` and `wfe start --wait`.
@@ -37,7 +67,7 @@ pub(super) async fn to_end(
         (Output::Text, Some(_)) => Shown::Text(Display::Lines),
         (Output::Text, None) => Shown::Text(context.display),
     };
-    let execution_id = wish.execution_id.clone();
+    let execution_id = wish.subject.words();
     let begun_after = wish.after;
     match show(context, shown, follow(client, wish), |_| false).await? {
         End::Terminal(execution) => Ok(Exit::of_state(execution.state())),

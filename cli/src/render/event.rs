@@ -1,13 +1,16 @@
 //! Events as lines: time, revision, state, message.
 
 use jiff::Timestamp;
-use wfe_proto::v1::{EventType, Execution, ExecutionEvent, State};
+use wfe_proto::v1::{Decision, EventType, Execution, ExecutionEvent, State};
 
-use super::{execution, gate_name, paint_state, plain, progress, time, waiting};
+use super::{bare, execution, gate_name, paint_state, plain, progress, time, waiting};
 use crate::context::Colour;
 
 /// Longest name of a state.
 const STATE_WIDTH: usize = 10;
+
+/// Characters of an id that tell it from others.
+const ID_WIDTH: usize = 8;
 
 /// One event as one line.
 pub(crate) fn line(event: &ExecutionEvent, colour: Colour) -> String {
@@ -24,6 +27,43 @@ pub(crate) fn snapshot_line(seen: &Execution, now: Timestamp, colour: Colour) ->
         standing.lines().next().unwrap_or_default(),
         colour,
     )
+}
+
+/// One decision as one line.
+pub(crate) fn decision_line(decision: &Decision) -> String {
+    let kind = bare(decision.r#type().as_str_name(), "DECISION_TYPE_").replace('_', " ");
+    let times = match decision.count {
+        ..=1 => String::new(),
+        count => format!(" ({count} times since {})", time::stamp(decision.since.as_ref())),
+    };
+    let by = decision.actor.as_ref().map(|actor| {
+        let person = actor.on_behalf_of.as_ref().map_or(&actor.user, |somebody| &somebody.user);
+        format!(", asked by {}", plain(person))
+    });
+    format!(
+        "{:<24}        {kind:<STATE_WIDTH$}  {}{}{times}",
+        time::stamp(decision.time.as_ref()),
+        plain(&decision.message),
+        by.unwrap_or_default(),
+    )
+}
+
+/// Whose line it is, where there are those of others.
+pub(crate) struct Whose<'a> {
+    /// The execution; may be empty.
+    pub(crate) id: &'a str,
+    /// Its target; may be empty.
+    pub(crate) target: &'a str,
+}
+
+impl Whose<'_> {
+    /// The line with the end of the id, which is random, and the target in front.
+    pub(crate) fn before(&self, line: &str) -> String {
+        let id: String = self.id.chars().rev().take(ID_WIDTH).collect();
+        let id: String = id.chars().rev().collect();
+        let or = |text: &str| if text.is_empty() { "-".to_owned() } else { plain(text) };
+        format!("{:<ID_WIDTH$}  {}  {line}", or(&id), or(self.target))
+    }
 }
 
 fn entry(

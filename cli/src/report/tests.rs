@@ -121,7 +121,7 @@ fn an_error_without_a_reason_names_the_server() {
 #[test]
 fn a_lost_watch_says_how_to_resume() {
     let error = Error::WatchLost {
-        execution_id: "e-1".to_owned(),
+        subject: "e-1".to_owned(),
         after: Some(7),
         status: Box::new(Status::unavailable("gone")),
     };

@@ -15,9 +15,10 @@ use tokio::{
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 use wfe_proto::v1::{
-    CancelRequest, CancelResponse, ClearBlockRequest, ClearBlockResponse, GetRequest, GetResponse,
-    GetTargetRequest, GetTargetResponse, ListEventsRequest, ListEventsResponse, ListRequest,
-    ListResponse, StartRequest, StartResponse, WatchRequest, WatchResponse,
+    CancelRequest, CancelResponse, ClearBlockRequest, ClearBlockResponse, ExportLogRequest,
+    ExportLogResponse, GetRequest, GetResponse, GetTargetRequest, GetTargetResponse,
+    ListEventsRequest, ListEventsResponse, ListRequest, ListResponse, StartRequest, StartResponse,
+    WatchRequest, WatchResponse,
     execution_service_server::{ExecutionService, ExecutionServiceServer},
 };
 
@@ -75,6 +76,7 @@ pub(crate) struct Service {
     list: Scripted<ListRequest, ListResponse>,
     get_target: Scripted<GetTargetRequest, GetTargetResponse>,
     list_events: Scripted<ListEventsRequest, ListEventsResponse>,
+    export_log: Scripted<ExportLogRequest, Vec<Result<ExportLogResponse, Status>>>,
     cut: Arc<Notify>,
 }
 
@@ -100,6 +102,7 @@ setters! {
     list: ListRequest => ListResponse,
     get_target: GetTargetRequest => GetTargetResponse,
     list_events: ListEventsRequest => ListEventsResponse,
+    export_log: ExportLogRequest => Vec<Result<ExportLogResponse, Status>>,
 }
 
 #[tonic::async_trait]
@@ -166,13 +169,14 @@ impl ExecutionService for Service {
         self.list_events.play(q.into_inner()).map(Response::new)
     }
 
-    type ExportLogStream = BoxStream<'static, Result<wfe_proto::v1::ExportLogResponse, Status>>;
+    type ExportLogStream = BoxStream<'static, Result<ExportLogResponse, Status>>;
 
     async fn export_log(
         &self,
-        _request: Request<wfe_proto::v1::ExportLogRequest>,
+        q: Request<ExportLogRequest>,
     ) -> Result<Response<Self::ExportLogStream>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        let pieces = self.export_log.play(q.into_inner())?;
+        Ok(Response::new(futures::stream::iter(pieces).boxed()))
     }
 }
 

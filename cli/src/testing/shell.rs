@@ -83,6 +83,7 @@ impl Shell {
 
     pub(crate) fn context(&self) -> Context {
         Context {
+            input: Box::new(io::empty()),
             out: Box::new(self.out.clone()),
             err: Box::new(self.err.clone()),
             display: Display::Lines,

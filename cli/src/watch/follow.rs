@@ -1,4 +1,4 @@
-//! The messages of one execution's watch, each revision once and in order, across lost connections.
+//! The messages of a watch, each once and in order, across lost connections.
 //!
 //! Decides what may be tried again and how often. Prints nothing.
 
@@ -10,22 +10,72 @@ use futures::Stream;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use wfe_proto::v1::{WatchRequest, WatchResponse, watch_request::Scope};
+use wfe_proto::v1::{Everything, TargetRef, WatchRequest, WatchResponse, watch_request::Scope};
 
-use super::position::{Position, Step};
+use super::position::{Order, Place, Position, Step};
 use crate::{client::Client, error::Error};
 
 /// What to follow, and with which patience.
 #[derive(Debug, Clone)]
 pub struct Follow {
-    /// The execution.
-    pub execution_id: String,
-    /// Begin after this revision instead of with a snapshot.
+    /// What.
+    pub subject: Subject,
+    /// Begin after this revision, or place in the log, instead of with snapshots.
     pub after: Option<i64>,
     /// How long it may take until the server answers at all.
     pub open_within: Duration,
     /// How lost connections are treated.
     pub patience: Patience,
+}
+
+/// What can be followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// One execution, to its end.
+    Execution(String),
+    /// A target, in a cluster: what happens there and what is decided about it.
+    Target {
+        /// `kind/name` or `namespace/kind/name`.
+        target: String,
+        /// Its cluster; the local one when empty.
+        cluster: String,
+    },
+    /// All that happens under a correlation id.
+    Correlation(String),
+    /// All that the caller may see.
+    Everything,
+}
+
+impl Subject {
+    /// As `wfe watch` takes it.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Execution(id) => id.clone(),
+            Self::Target { target, cluster } if cluster.is_empty() => format!("--target {target}"),
+            Self::Target { target, cluster } => format!("--target {target} --cluster {cluster}"),
+            Self::Correlation(id) => format!("--correlation-id {id}"),
+            Self::Everything => "--all".to_owned(),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Execution(id) => Scope::ExecutionId(id.clone()),
+            Self::Target { target, cluster } => {
+                Scope::Target(TargetRef { target: target.clone(), cluster_id: cluster.clone() })
+            }
+            Self::Correlation(id) => Scope::CorrelationId(id.clone()),
+            Self::Everything => Scope::Everything(Everything {}),
+        }
+    }
+
+    /// What cursors count.
+    fn order(&self) -> Order {
+        match self {
+            Self::Execution(_) => Order::Revisions,
+            Self::Target { .. } | Self::Correlation(_) | Self::Everything => Order::Log,
+        }
+    }
 }
 
 /// How lost connections are treated.
@@ -75,22 +125,23 @@ pub enum Update {
     Lost {
         /// Why.
         status: Box<Status>,
-        /// The revision after which it goes on; none when nothing was seen yet.
-        after: Option<i64>,
+        /// Where it goes on; none when it begins anew.
+        after: Option<Place>,
         /// The pause.
         pause: Duration,
     },
 }
 
-/// Follows an execution to its end. The stream ends after the terminal message or after an error.
+/// Follows an execution to its end, or the log. The stream ends after the terminal message or after an
+/// error.
 pub fn follow(mut client: Client, follow: Follow) -> impl Stream<Item = Result<Update, Error>> {
     stream! {
-        let Follow { execution_id, after, open_within, patience } = follow;
-        let mut position = Position::after(after);
+        let Follow { subject, after, open_within, patience } = follow;
+        let mut position = Position::after(subject.order(), after);
         let mut tries = Tries::new(patience);
         loop {
             let request = WatchRequest {
-                scope: Some(Scope::ExecutionId(execution_id.clone())),
+                scope: Some(subject.scope()),
                 after: position.cursor(),
             };
             let cause = match open(&mut client, request, open_within).await {
@@ -119,12 +170,12 @@ pub fn follow(mut client: Client, follow: Follow) -> impl Stream<Item = Result<U
             if let Some(pause) = tries.next_pause(&cause) {
                 yield Ok(Update::Lost {
                     status: Box::new(cause),
-                    after: position.cursor(),
+                    after: position.place(),
                     pause,
                 });
                 sleep(pause).await;
             } else {
-                yield Err(tries.give_up(execution_id, position, cause));
+                yield Err(tries.give_up(&subject, position, cause));
                 return;
             }
         }
@@ -215,13 +266,17 @@ impl Tries {
         Some(pause.max(asked).min(self.patience.longest_pause))
     }
 
-    fn give_up(&self, execution_id: String, position: Position, cause: Status) -> Error {
+    fn give_up(&self, subject: &Subject, position: Position, cause: Status) -> Error {
         // An answer that no try can change is the answer to the call, not a broken watch.
         let answered = !may_be_repeated(cause.code(), Told::of(&cause));
         if answered || self.contact == Contact::NotYet {
             return Error::from(cause);
         }
-        Error::WatchLost { execution_id, after: position.cursor(), status: Box::new(cause) }
+        Error::WatchLost {
+            subject: subject.words(),
+            after: position.cursor(),
+            status: Box::new(cause),
+        }
     }
 }
 
@@ -358,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_gap_that_stays_is_not_asked_about_for_ever() {
-        let gap = gap(Position::after(Some(4)));
+        let gap = gap(Position::after(Order::Revisions, Some(4)));
         let mut tries = tries(Contact::Made);
         assert!(tries.next_pause(&gap).is_some());
         assert_eq!(tries.next_pause(&gap), None);

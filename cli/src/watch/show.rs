@@ -7,7 +7,7 @@ use indicatif::ProgressDrawTarget;
 use tokio::time::{MissedTickBehavior, interval};
 use wfe_proto::v1::{Execution, WatchResponse, watch_response};
 
-use super::{follow::Update, live::Live};
+use super::{follow::Update, live::Live, position::Place};
 use crate::{
     context::{Context, Display},
     error::Error,
@@ -139,9 +139,9 @@ impl Screen {
         }
     }
 
-    fn lost(&mut self, context: &mut Context, why: &str, after: Option<i64>, pause: Duration) {
+    fn lost(&mut self, context: &mut Context, why: &str, after: Option<Place>, pause: Duration) {
         let resumes = match after {
-            Some(revision) => format!("resuming after revision {revision}"),
+            Some(place) => format!("resuming after {place}"),
             None => "beginning again".to_owned(),
         };
         let text = format!(

@@ -7,7 +7,10 @@ use std::{
 use futures::StreamExt as _;
 use tokio::time::timeout;
 use tonic::{Code, Status};
-use wfe_proto::v1::{EventType, Heartbeat, State, WatchRequest, WatchResponse, watch_response};
+use wfe_proto::v1::{
+    Decision, DecisionType, EventType, GetResponse, Heartbeat, State, Synced, TargetRef,
+    WatchRequest, WatchResponse, watch_request, watch_response,
+};
 
 use super::*;
 use crate::{
@@ -91,7 +94,7 @@ async fn followed(
         crate::connect(&address, &crate::args::AccessArgs::default(), Duration::from_secs(5))
             .unwrap();
     let wish = Follow {
-        execution_id: "e-1".to_owned(),
+        subject: Subject::Execution("e-1".to_owned()),
         after,
         open_within: Duration::from_secs(5),
         patience,
@@ -240,10 +243,10 @@ async fn a_server_that_stays_away_is_given_up_with_the_last_revision() {
     let (seen, end) = followed(&server, Some(0), patience).await;
     assert_eq!(seen, [1, 2, 3]);
     let error = end.unwrap_err();
-    let crate::Error::WatchLost { execution_id, after, .. } = error else {
+    let crate::Error::WatchLost { subject, after, .. } = error else {
         panic!("{error:?}");
     };
-    assert_eq!((execution_id.as_str(), after), ("e-1", Some(3)));
+    assert_eq!((subject.as_str(), after), ("e-1", Some(3)));
     assert!(*calls.lock().unwrap() >= 2);
 }
 
@@ -353,4 +356,66 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     assert_eq!(shell.run("watch e-1").await, Exit::Unavailable);
     assert!(shell.stderr().contains("`wfe dev` starts one"), "{}", shell.stderr());
     assert!(shell.stderr().contains("Connection refused"), "{}", shell.stderr());
+}
+
+/// A message of a watch of the log.
+fn of_log(cursor: i64, update: watch_response::Update) -> Act {
+    Act::say(WatchResponse { update: Some(update), cursor })
+}
+
+#[tokio::test]
+async fn a_watch_of_the_log_prints_whose_line_it_is_and_goes_on_from_the_last_entry() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = asked.clone();
+    let service = Service::default()
+        .get(|_| {
+            Ok(GetResponse { execution: Some(mk_execution("e-2-87654321", State::Running, 3)) })
+        })
+        .watch(move |request| {
+            kept.lock().unwrap().push((request.scope, request.after));
+            let mut event = mk_event(4, State::Running, EventType::Progressed);
+            event.execution_id = "e-2-87654321".to_owned();
+            let decision = Decision {
+                target: "pod/x".to_owned(),
+                message: "a Start was refused: it is held".to_owned(),
+                count: 7,
+                ..Decision::default()
+            };
+            let decision = Decision { r#type: DecisionType::Refused.into(), ..decision };
+            let snapshot = mk_execution("e-1-12345678", State::Running, 3);
+            Ok(match request.after {
+                None => vec![
+                    of_log(0, watch_response::Update::Snapshot(snapshot)),
+                    of_log(41, watch_response::Update::Synced(Synced {})),
+                    of_log(42, watch_response::Update::Event(event)),
+                    Act::Fail(Status::unavailable("gone")),
+                ],
+                Some(_) => vec![
+                    of_log(42, watch_response::Update::Event(event)),
+                    of_log(44, watch_response::Update::Decision(decision)),
+                    of_log(50, watch_response::Update::Heartbeat(Heartbeat::default())),
+                    Act::Hang,
+                ],
+            })
+        });
+    let server = serve(service).await;
+    let shell = Shell::at(&server.address());
+    let (exit, ()) = tokio::join!(shell.run("watch --target pod/x"), async {
+        shell.out.until("refused").await;
+        shell.interrupt.cancel();
+    });
+    assert_eq!(exit, Exit::Interrupted);
+    expect_test::expect![[r#"
+        12345678  default/deployment/api  2026-11-21T10:00:09.000Z     3  RUNNING     its run exists (e-1-12345678)
+        87654321  default/deployment/api  2026-11-21T10:00:04.000Z     4  RUNNING     message 4
+        -         pod/x  -                               REFUSED     a Start was refused: it is held (7 times since -)
+    "#]]
+    .assert_eq(&shell.stdout());
+    let told = shell.stderr();
+    assert!(told.contains("resuming after entry 42"), "{told}");
+    let resume = "Resume: wfe watch --target pod/x --after 44 --server SERVER";
+    assert!(told.contains(resume), "{told}");
+    let target = TargetRef { target: "pod/x".to_owned(), cluster_id: String::new() };
+    let scope = Some(watch_request::Scope::Target(target));
+    assert_eq!(*asked.lock().unwrap(), [(scope.clone(), None), (scope, Some(42))]);
 }

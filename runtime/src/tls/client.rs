@@ -36,7 +36,8 @@ impl ClientFiles {
     /// A connection for HTTP/2 to `host`, which may be an address in brackets. What is wrong with a file
     /// is said with its name.
     pub async fn connect(&self, host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.config().await?;
+        let mut config = self.config().await?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
         let host = host.trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TcpStream::connect((host, port)).await?;
@@ -44,7 +45,9 @@ impl ClientFiles {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
-    async fn config(&self) -> io::Result<ClientConfig> {
+    /// What is in the files now, for any protocol on top of TLS. What is wrong with a file is said with its
+    /// name.
+    pub async fn config(&self) -> io::Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&self.ca).await? {
             roots.add(certificate).map_err(|error| about(&self.ca, error))?;
@@ -56,7 +59,7 @@ impl ClientFiles {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_root_certificates(roots);
-        let mut config = match &self.identity {
+        Ok(match &self.identity {
             None => config.with_no_client_auth(),
             Some(ClientIdentity { certificate, key }) => {
                 let pem = read(key).await?;
@@ -66,9 +69,7 @@ impl ClientFiles {
                     .with_client_auth_cert(certificates(certificate).await?, private)
                     .map_err(|error| about(certificate, error))?
             }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
+        })
     }
 }
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Actor, AuthenticationMethod},
+    audit::About,
     execution::Execution,
+    request::Source,
     target::Target,
 };
 
@@ -39,11 +41,13 @@ pub enum Method {
     GetTarget,
     /// ListEvents.
     ListEvents,
+    /// ExportLog.
+    ExportLog,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Watch,
         Self::Cancel,
@@ -52,6 +56,7 @@ impl Method {
         Self::List,
         Self::GetTarget,
         Self::ListEvents,
+        Self::ExportLog,
     ];
 
     /// The name in the contract.
@@ -65,6 +70,7 @@ impl Method {
             Self::List => "List",
             Self::GetTarget => "GetTarget",
             Self::ListEvents => "ListEvents",
+            Self::ExportLog => "ExportLog",
         }
     }
 
@@ -77,6 +83,7 @@ impl Method {
             Self::ClearBlock => Verb::ClearBlock,
             Self::Get | Self::GetTarget | Self::ListEvents => Verb::Get,
             Self::List => Verb::List,
+            Self::ExportLog => Verb::Audit,
         }
     }
 }
@@ -96,6 +103,8 @@ pub enum Verb {
     Cancel,
     /// Open the block of a target.
     ClearBlock,
+    /// Export the log, always of the whole cluster.
+    Audit,
 }
 
 impl Verb {
@@ -108,6 +117,7 @@ impl Verb {
             Self::Watch => "watch",
             Self::Cancel => "cancel",
             Self::ClearBlock => "clearblock",
+            Self::Audit => "audit",
         }
     }
 }
@@ -141,16 +151,23 @@ impl Scope {
     /// Where a right is needed to see or to cancel an execution: in any of these.
     pub fn of_execution(execution: &Execution, bridges: &TrustedBridges) -> Vec<Self> {
         let mut scopes = vec![Self::of_target(&execution.request.target.target)];
-        if let Some(source) = &execution.request.source
-            && bridges.trust(&execution.actor)
-            && !source.namespace.is_empty()
-        {
-            let scope = Self::Namespace(source.namespace.clone());
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
-            }
-        }
+        let source = execution.request.source.as_ref();
+        let source = source.and_then(|source| Self::of_source(source, &execution.actor, bridges));
+        scopes.extend(source.filter(|scope| !scopes.contains(scope)));
         scopes
+    }
+
+    /// Where a right is enough to see what `actor` asked for in the name of an object, if `actor` is
+    /// believed.
+    pub fn of_source(source: &Source, actor: &Actor, bridges: &TrustedBridges) -> Option<Self> {
+        let believed = bridges.trust(actor) && !source.namespace.is_empty();
+        believed.then(|| Self::Namespace(source.namespace.clone()))
+    }
+
+    /// Where a right is needed to see what a record concerned, as far as its target tells. Without one
+    /// it is needed in the whole cluster.
+    pub fn of_about(about: &About) -> Self {
+        about.target_key().map_or(Self::Cluster, |key| Self::of_target(&key.target))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Who caused an event. Made from authentication, never from what a caller wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
     /// Name of the user or service.
     pub user: String,
@@ -24,7 +24,7 @@ pub struct Actor {
 }
 
 /// For whom an actor acted: somebody whom the API server authenticated, as the bridge reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OnBehalfOf {
     /// Name of the user.
     pub user: String,
@@ -37,7 +37,7 @@ pub struct OnBehalfOf {
 }
 
 /// How an identity was established.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthenticationMethod {
     /// No authentication.
@@ -50,11 +50,36 @@ pub enum AuthenticationMethod {
     Service,
 }
 
+/// The name of a caller whom nobody knows.
+const UNKNOWN: &str = "unknown";
+
+/// The name of several callers who are not told apart.
+const OTHERS: &str = "others";
+
 impl Actor {
     /// A caller of a service that runs without authentication.
     pub fn anonymous(address: Option<String>) -> Self {
+        Self::unchecked("anonymous", address)
+    }
+
+    /// A caller who was not let in, because it is not known who it is.
+    pub fn unknown(address: Option<String>) -> Self {
+        Self::unchecked(UNKNOWN, address)
+    }
+
+    /// Callers who are not told apart, because there are too many.
+    pub fn others() -> Self {
+        Self::unchecked(OTHERS, None)
+    }
+
+    /// Whether it is not known who this is.
+    pub fn is_unknown(&self) -> bool {
+        self.method == AuthenticationMethod::None && self.user == UNKNOWN
+    }
+
+    fn unchecked(user: &str, address: Option<String>) -> Self {
         Self {
-            user: "anonymous".to_owned(),
+            user: user.to_owned(),
             uid: None,
             groups: Vec::new(),
             method: AuthenticationMethod::None,

@@ -21,10 +21,14 @@ use crate::{
 
 mod about;
 mod chain;
+mod tally;
+mod tries;
 mod what;
 
 pub use about::{About, AboutTarget, AboutWorkflow};
 pub use chain::{Entry, Hash, Head, Logged, Position};
+pub use tally::{Counted, Due, First, MAX_CALLERS, MAX_SUBJECTS, Sum, Tally, Unwritten};
+pub use tries::Try;
 pub use what::{Asked, Times, What};
 
 /// What a record is about. The records of one stream are numbered from 1.
@@ -48,7 +52,8 @@ impl Stream {
         Self(format!("requests/{id}"))
     }
 
-    /// Callers who were not let in, or may not do what they asked for.
+    /// Callers who were not let in, or may not do what they asked for, and those who tried too many
+    /// things to tell them apart.
     pub fn security() -> Self {
         Self("security".to_owned())
     }

@@ -7,6 +7,7 @@ use crate::{
     execution::CreatedRun,
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, shorten},
     stuck::{Stuck, StuckOn},
+    veil::Veil,
 };
 
 mod classify;
@@ -14,7 +15,7 @@ mod reasons;
 mod sentence;
 mod words;
 
-pub use classify::classify;
+pub(crate) use classify::classify;
 pub(crate) use reasons::is_of_task_run;
 pub use reasons::{Basis, PIPELINE_RUN, TASK_RUN};
 
@@ -62,12 +63,12 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// `value` in `field` of the object `kind` `name`.
-    pub(crate) fn new(kind: &str, name: &str, field: impl Into<String>, value: &str) -> Self {
+    /// `value`, without what `veil` hides, in `field` of the object `kind` `name`.
+    fn new(kind: &str, name: &str, field: &str, value: &str, veil: &Veil) -> Self {
         Self {
             object: format!("{kind} {}", shorten(name, MAX_NAME_BYTES)),
-            field: shorten(&field.into(), MAX_NAME_BYTES),
-            value: shorten(value, MAX_VALUE_BYTES),
+            field: shorten(field, MAX_NAME_BYTES),
+            value: veil.tell(value, MAX_VALUE_BYTES),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod ids;
 pub mod invalid;
 pub mod lock;
 pub mod observe;
+pub mod parameter;
 pub mod progress;
 pub mod request;
 pub mod settle;
@@ -29,6 +30,7 @@ pub mod start;
 pub mod stuck;
 pub mod target;
 pub mod transition;
+pub mod veil;
 pub mod withdraw;
 pub mod workflow;
 

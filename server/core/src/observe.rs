@@ -9,6 +9,7 @@ use crate::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
     },
     stuck::{self, Wait},
+    veil::Veil,
 };
 
 mod foreign;
@@ -47,23 +48,24 @@ pub enum RunEnd {
     },
 }
 
-/// Reads a run and its TaskRuns.
-pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Observation {
+/// Reads a run and its TaskRuns. What they say decides as it is, and becomes part of the record without what
+/// `veil` hides. Names are told: the definition that they come from does not know the values.
+pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Observation {
     let own: Vec<TaskRunFacts> =
         task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
     let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
-    let progress = progress(run, &own);
+    let progress = progress(run, &own, veil);
     Observation {
-        wait: stuck::find(run, &own, &progress.tasks),
+        wait: stuck::find(run, &own, &progress.tasks, veil),
         progress,
-        end: end(run, &own),
+        end: end(run, &own, veil),
         live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
         complete,
     }
 }
 
-fn end(run: &RunFacts, tasks: &[TaskRunFacts]) -> Option<RunEnd> {
+fn end(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> Option<RunEnd> {
     let condition = run.condition.as_ref()?;
     match condition.status {
         Status::Unknown => None,
@@ -73,11 +75,11 @@ fn end(run: &RunFacts, tasks: &[TaskRunFacts]) -> Option<RunEnd> {
         Status::False if condition.reason == "Cancelled" => {
             Some(RunEnd::Cancelled { ran: tasks.iter().any(TaskRunFacts::ran) })
         }
-        Status::False => Some(RunEnd::Failed(classify(run, tasks))),
+        Status::False => Some(RunEnd::Failed(classify(run, tasks, veil))),
     }
 }
 
-fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
+fn progress(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Progress {
     let mut names: Vec<&str> = run.tasks.iter().flatten().map(String::as_str).collect();
     for task in task_runs {
         if !names.contains(&task.pipeline_task.as_str()) {
@@ -101,30 +103,32 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
     let (reason, message) = run
         .condition
         .as_ref()
-        .map_or((String::new(), String::new()), |c| (c.reason.clone(), c.message.clone()));
+        .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
     Progress {
         total: run.tasks.as_ref().map_or(0, |tasks| u32::try_from(tasks.len()).unwrap_or(u32::MAX)),
         succeeded: count(&[TaskState::Succeeded]),
         failed: count(&[TaskState::Failed, TaskState::Cancelled]),
         skipped: count(&[TaskState::Skipped]),
-        tasks: tasks.into_iter().map(presentable).collect(),
-        reason: shorten(&reason, MAX_NAME_BYTES),
-        message: shorten(&message, MAX_MESSAGE_BYTES),
+        tasks: tasks.into_iter().map(|task| presentable(task, veil)).collect(),
+        reason: veil.tell(reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
         stuck: None,
     }
 }
 
-/// The same with texts that fit into records and onto terminals.
-fn presentable(task: TaskProgress) -> TaskProgress {
-    let fit = |text: &str| shorten(text, MAX_NAME_BYTES);
+/// The same with texts that fit into records and onto terminals. Reasons are hidden last: what they mean is
+/// decided by them as they are.
+fn presentable(task: TaskProgress, veil: &Veil) -> TaskProgress {
+    let fit = |name: &str| shorten(name, MAX_NAME_BYTES);
+    let told = |reason: &str| veil.tell(reason, MAX_NAME_BYTES);
     TaskProgress {
         name: fit(&task.name),
         task_run: task.task_run.as_deref().map(fit),
-        reason: fit(&task.reason),
+        reason: told(&task.reason),
         steps: task
             .steps
             .into_iter()
-            .map(|step| StepProgress { name: fit(&step.name), reason: fit(&step.reason), ..step })
+            .map(|step| StepProgress { name: fit(&step.name), reason: told(&step.reason), ..step })
             .collect(),
         ..task
     }

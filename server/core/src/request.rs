@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{CorrelationId, RequestId},
     invalid::{Invalid, Violation, Violations},
+    parameter::{DigestValues, Parameter, are_same},
     target::TargetKey,
     workflow::{BundleWorkflow, WorkflowKey},
 };
@@ -35,8 +36,8 @@ pub struct StartRequest {
     pub target: TargetKey,
     /// The target as the caller wrote it.
     pub target_as_given: String,
-    /// Parameters as the caller gave them, without [`TARGET_PARAMETER`].
-    pub parameters: BTreeMap<String, String>,
+    /// Parameters as the caller gave them, without [`TARGET_PARAMETER`]; sensitive ones sealed.
+    pub parameters: BTreeMap<String, Parameter>,
     /// Names that the workflow declares; `None` passes every parameter on.
     pub declared: Option<BTreeSet<String>>,
     /// Service account of the run; `None` is Tekton's default.
@@ -129,16 +130,20 @@ impl StartRequest {
     }
 
     /// The parameters that reach the run, without [`TARGET_PARAMETER`].
-    pub fn effective_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn effective_parameters(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.parameters
             .iter()
             .filter(|(name, _)| self.declared.as_ref().is_none_or(|names| names.contains(*name)))
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// The first field, in the names of the contract, in which a repeated request differs from the
-    /// accepted one. `None` when they are the same request.
-    pub fn first_difference(&self, accepted: &Self) -> Option<&'static str> {
+    /// accepted one. `None` when they are the same request. Of sensitive values the digests are compared.
+    pub fn first_difference(
+        &self,
+        accepted: &Self,
+        digests: &dyn DigestValues,
+    ) -> Option<&'static str> {
         // Destructured in full, so that a new field cannot be forgotten.
         let Self {
             request_id,
@@ -163,7 +168,7 @@ impl StartRequest {
             ("bundle", *workflow != accepted.workflow),
             ("target", target.target != accepted.target.target),
             ("cluster_id", target.cluster != accepted.target.cluster),
-            ("parameters", *parameters != accepted.parameters),
+            ("parameters", !are_same(parameters, &accepted.parameters, digests)),
             ("declared_parameters", *declared != accepted.declared),
             ("service_account", *service_account != accepted.service_account),
             ("secrets", *secrets != accepted.secrets),
@@ -219,6 +224,27 @@ pub fn check_parameters(
         wrong.0.push(Invalid::new("must have at most 256 KiB in all").at("parameters"));
     }
     wrong.into_result(parameters)
+}
+
+/// Checks the names that a caller marks as sensitive: each must be that of a parameter.
+pub fn check_sensitive(
+    marked: Vec<String>,
+    parameters: &BTreeMap<String, String>,
+) -> Result<BTreeSet<String>, Violations> {
+    let mut wrong = Violations(Vec::new());
+    for (index, name) in marked.iter().enumerate().take(MAX_PARAMETERS + 1) {
+        let rule = if index == MAX_PARAMETERS {
+            "must have at most 256 entries"
+        } else if name == TARGET_PARAMETER {
+            "is the target, which everybody may see: leave it out"
+        } else if !parameters.contains_key(name) {
+            "must be the name of a parameter of this request"
+        } else {
+            continue;
+        };
+        wrong.0.push(Invalid::new(rule).at(format!("sensitive_parameters[{index}]")));
+    }
+    wrong.into_result(marked.into_iter().collect())
 }
 
 fn violation(name: &str, rule: &str) -> Violation {

@@ -9,6 +9,7 @@ use crate::{
     execution::{Closed, Execution, Hold, State, StateCode},
     ids::{ExecutionId, Revision},
     lock::{TargetState, held_by},
+    parameter::DigestValues,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
     transition::Change,
     withdraw::Withdrawal,
@@ -70,7 +71,12 @@ pub enum StartDecision {
 }
 
 /// Decides what becomes of a request.
-pub fn decide(view: StartView<'_>, new: &NewExecution, around: Circumstances<'_>) -> StartDecision {
+pub fn decide(
+    view: StartView<'_>,
+    new: &NewExecution,
+    around: Circumstances<'_>,
+    digests: &dyn DigestValues,
+) -> StartDecision {
     // First of all: who withdrew a request relies on it that nothing comes of it any more, whatever it
     // asks for. Also when it had attached before: what it followed was never its own.
     if let Some(withdrawal) = view.withdrawn {
@@ -78,7 +84,7 @@ pub fn decide(view: StartView<'_>, new: &NewExecution, around: Circumstances<'_>
     }
     // Then: a repetition is answered as before, whatever has changed since.
     if let Some((accepted, execution)) = view.accepted {
-        return match new.request.first_difference(accepted) {
+        return match new.request.first_difference(accepted, digests) {
             Some(field) => StartDecision::Reused { field },
             None => StartDecision::Repeat(execution),
         };

@@ -13,6 +13,7 @@ use crate::{
     failure::FailureReason,
     gates::later,
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, TaskProgress, TaskState, shorten},
+    veil::Veil,
 };
 
 /// What a run can wait for.
@@ -168,33 +169,35 @@ impl Wait {
 /// Every run begins with the fetching of its definition, which takes seconds.
 const NORMAL_RESOLUTION: Duration = Duration::from_secs(10);
 
-/// What a run waits for. Nothing while any part of it runs: what runs may be what the rest waits for.
+/// What a run waits for, told without what `veil` hides. Nothing while any part of it runs: what runs may
+/// be what the rest waits for.
 pub(crate) fn find(
     run: &RunFacts,
     task_runs: &[TaskRunFacts],
     tasks: &[TaskProgress],
+    veil: &Veil,
 ) -> Option<Wait> {
     if !run.is_live() || tasks.iter().any(|task| task.state == TaskState::Running) {
         return None;
     }
     let mut live: Vec<&TaskRunFacts> = task_runs.iter().filter(|task| task.is_live()).collect();
     live.sort_by(|a, b| a.name.cmp(&b.name));
-    live.into_iter().find_map(of_task_run).or_else(|| of_run(run))
+    live.into_iter().find_map(|task| of_task_run(task, veil)).or_else(|| of_run(run, veil))
 }
 
-fn of_run(run: &RunFacts) -> Option<Wait> {
+fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {
     let condition = run.condition.as_ref()?;
     resolving(&condition.reason).then(|| Wait {
         on: StuckOn::Resolution,
         task: None,
         task_run: None,
         step: None,
-        raw_reason: condition.reason.clone(),
-        message: shorten(&condition.message, MAX_MESSAGE_BYTES),
+        raw_reason: veil.tell(&condition.reason, MAX_NAME_BYTES),
+        message: veil.tell(&condition.message, MAX_MESSAGE_BYTES),
     })
 }
 
-fn of_task_run(task: &TaskRunFacts) -> Option<Wait> {
+fn of_task_run(task: &TaskRunFacts, veil: &Veil) -> Option<Wait> {
     let condition = task.condition.as_ref().filter(|c| c.status == Status::Unknown)?;
     let step = task.steps.iter().find_map(waiting);
     let on = step.map(|step| step.on).or_else(|| told(condition))?;
@@ -207,8 +210,8 @@ fn of_task_run(task: &TaskRunFacts) -> Option<Wait> {
         task: Some(shorten(&task.pipeline_task, MAX_NAME_BYTES)),
         task_run: Some(shorten(&task.name, MAX_NAME_BYTES)),
         step: step.map(|step| shorten(step.name, MAX_NAME_BYTES)),
-        raw_reason: shorten(raw_reason, MAX_NAME_BYTES),
-        message: shorten(message, MAX_MESSAGE_BYTES),
+        raw_reason: veil.tell(raw_reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     failure::{Failure, FailureReason},
     ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
     lock::{Holder, TargetState},
+    parameter::{DigestValues, Parameter, SealedValue, ValueDigest},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     stuck::{Stuck, StuckOn, Wait},
@@ -147,4 +149,19 @@ pub(crate) fn mk_execution(n: u128, state: State) -> Execution {
         state,
         clearance: None,
     }
+}
+
+/// Digests without a key, for tests.
+pub(crate) struct Sha;
+
+impl DigestValues for Sha {
+    fn digest(&self, name: &str, value: &str) -> ValueDigest {
+        ValueDigest(Sha256::digest(format!("{name}\0{value}")).into())
+    }
+}
+
+/// A sensitive value as it is kept, without a real sealed form.
+pub(crate) fn mk_sealed(name: &str, value: &str) -> Parameter {
+    let digest = Sha.digest(name, value);
+    Parameter::Sensitive(SealedValue { digest, sealed: "c2VhbGVk".to_owned() })
 }

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use wfe_core::{
     access::{GROUP, RESOURCE, Scope, Verb},
+    actor::Actor,
     ids::{ExecutionId, RequestId},
     target::TargetKey,
 };
@@ -18,24 +19,20 @@ pub enum AccessError {
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
     /// The caller may not do this.
-    #[error("{user} may not {} {RESOURCE}.{GROUP}: {subject}", verb.as_str())]
+    #[error("{} may not {} {RESOURCE}.{GROUP}: {subject}", actor.user, verb.as_str())]
     Denied {
         /// Who calls.
-        user: String,
-        /// From where, for the log.
-        address: Option<String>,
+        actor: Box<Actor>,
         /// What they may not do.
         verb: Verb,
         /// With what.
         subject: Subject,
     },
     /// The caller says to act for somebody, and is none whose word is believed.
-    #[error("{user} may not act on behalf of others: it is none of trusted_bridges")]
+    #[error("{} may not act on behalf of others: it is none of trusted_bridges", actor.user)]
     NotTrusted {
         /// Who calls.
-        user: String,
-        /// From where, for the log.
-        address: Option<String>,
+        actor: Box<Actor>,
     },
     /// It cannot be asked who somebody is or what they may do.
     #[error("it cannot be checked who calls and what they may do; nothing was done")]
@@ -82,6 +79,8 @@ pub enum Subject {
     Request(RequestId),
     /// A target.
     Target(Box<TargetKey>),
+    /// The log.
+    Log,
 }
 
 impl fmt::Display for Subject {
@@ -89,6 +88,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Execution(id) => write!(f, "execution {id} is hidden, or there is none"),
             Self::Request(id) => write!(f, "request {id} is hidden, or there is none"),
+            Self::Log => write!(f, "the log needs the right in {}", Scope::Cluster),
             Self::Target(key) => {
                 write!(f, "{key} needs the right in {}", Scope::of_target(&key.target))
             }

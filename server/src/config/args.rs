@@ -6,7 +6,9 @@ use clap::Parser;
 use serde::Serialize;
 use wfe_runtime::log::{LogFormat, LogOverrides};
 
-use super::{Authentication, Engine, gates::GateOverrides};
+use super::{
+    Authentication, Engine, Parked, WhenLagging, audit::AuditOverrides, gates::GateOverrides,
+};
 
 /// Runs remediation workflows as Tekton PipelineRuns, one at a time per target, over gRPC.
 ///
@@ -64,6 +66,16 @@ pub struct Args {
     /// SQLite database; created when missing [default: wfe.db]
     #[arg(long, env = "WFE_DATABASE", value_name = "FILE")]
     database: Option<PathBuf>,
+    /// Key of the sensitive parameters; made with the database [default: the database's path with the
+    /// extension parameter-key]
+    #[arg(long, env = "WFE_PARAMETER_KEY", value_name = "FILE")]
+    parameter_key: Option<PathBuf>,
+    /// Names of parameters whose values nobody may read: patterns with * and ?, with commas between
+    /// them [default: the usual names of passwords, tokens and keys]
+    #[arg(long, env = "WFE_SENSITIVE_PARAMETERS", value_delimiter = ',', value_name = "PATTERN")]
+    sensitive_parameters: Option<Vec<String>>,
+    #[command(flatten)]
+    audit: AuditOverrides,
     /// What runs workflows [default: tekton]
     #[arg(long, env = "WFE_ENGINE", value_enum)]
     engine: Option<Engine>,
@@ -97,12 +109,36 @@ pub struct Args {
     /// A watch says that it is alive after this time of silence [default: 15s]
     #[arg(long, env = "WFE_HEARTBEAT", value_parser = humantime::parse_duration)]
     heartbeat: Option<Duration>,
+    /// Who tries in vain again and again is summed up in the log after this time [default: 1m]
+    #[arg(long, env = "WFE_AUDIT_SUMMARY_INTERVAL", value_parser = humantime::parse_duration)]
+    audit_summary_interval: Option<Duration>,
     /// How long open calls may take to end when the server stops [default: 30s]
     #[arg(long, env = "WFE_SHUTDOWN_TIMEOUT", value_parser = humantime::parse_duration)]
     shutdown_timeout: Option<Duration>,
     /// Time of one simulated task, with --engine simulator [default: 400ms]
     #[arg(long, env = "WFE_SIMULATED_TASK", value_parser = humantime::parse_duration)]
     simulated_task: Option<Duration>,
+    /// Address of the Data Storage to which the audit trail is delivered [default: nowhere]
+    #[arg(long, env = "WFE_DATA_STORAGE_URL", value_name = "URL")]
+    data_storage_url: Option<String>,
+    /// File with the token for it; read again for each request
+    #[arg(long, env = "WFE_DATA_STORAGE_TOKEN_FILE", value_name = "FILE")]
+    data_storage_token_file: Option<PathBuf>,
+    /// PEM file with the authorities of its certificate; needed for https
+    #[arg(long, env = "WFE_DATA_STORAGE_CA", value_name = "FILE")]
+    data_storage_ca: Option<PathBuf>,
+    /// How long an event that may have arrived is waited for [default: 15m]
+    #[arg(long, env = "WFE_DATA_STORAGE_PATIENCE", value_parser = humantime::parse_duration)]
+    data_storage_patience: Option<Duration>,
+    /// What happens at the start to events that are parked [default: keep]
+    #[arg(long, env = "WFE_DATA_STORAGE_PARKED", value_enum)]
+    data_storage_parked: Option<Parked>,
+    /// What happens to a Start while delivery is too far behind [default: accept]
+    #[arg(long, env = "WFE_AUDIT_BACKPRESSURE", value_enum)]
+    audit_backpressure: Option<WhenLagging>,
+    /// Delivery may be so far behind [default: 1h]
+    #[arg(long, env = "WFE_AUDIT_MAX_LAG", value_parser = humantime::parse_duration)]
+    audit_max_lag: Option<Duration>,
     #[command(flatten)]
     gates: GateOverrides,
     /// Which log lines are written, for example `info,wfe_server=debug` [default: info]
@@ -142,6 +178,12 @@ pub(super) struct Overrides {
     client_ca: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<PathBuf>,
+    #[serde(flatten)]
+    audit: AuditOverrides,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter_key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitive_parameters: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<Engine>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,9 +207,25 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     heartbeat: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    audit_summary_interval: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     shutdown_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     simulated_task: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    data_storage_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_storage_parked: Option<Parked>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_backpressure: Option<WhenLagging>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    audit_max_lag: Option<Duration>,
     #[serde(skip_serializing_if = "GateOverrides::is_empty")]
     gates: GateOverrides,
     #[serde(skip_serializing_if = "LogOverrides::is_empty")]
@@ -192,6 +250,9 @@ impl Args {
             tls_names,
             client_ca,
             database,
+            parameter_key,
+            sensitive_parameters,
+            audit,
             engine,
             namespace,
             kubeconfig,
@@ -203,8 +264,16 @@ impl Args {
             container_config_patience,
             run_retention,
             heartbeat,
+            audit_summary_interval,
             shutdown_timeout,
             simulated_task,
+            data_storage_url,
+            data_storage_token_file,
+            data_storage_ca,
+            data_storage_patience,
+            data_storage_parked,
+            audit_backpressure,
+            audit_max_lag,
             gates,
             log,
             log_format,
@@ -223,6 +292,9 @@ impl Args {
             tls_names,
             client_ca,
             database,
+            parameter_key,
+            sensitive_parameters,
+            audit,
             engine,
             namespace,
             kubeconfig,
@@ -234,8 +306,16 @@ impl Args {
             container_config_patience,
             run_retention,
             heartbeat,
+            audit_summary_interval,
             shutdown_timeout,
             simulated_task,
+            data_storage_url,
+            data_storage_token_file,
+            data_storage_ca,
+            data_storage_patience,
+            data_storage_parked,
+            audit_backpressure,
+            audit_max_lag,
             gates,
             log: LogOverrides { filter: log, format: log_format },
         }

@@ -10,6 +10,7 @@ use tonic::{
 };
 use wfe_core::{
     access::{Method, Scope},
+    actor::Actor,
     execution::Execution,
     ids::ExecutionId,
     target::TargetKey,
@@ -20,7 +21,7 @@ use super::{Door, from_proto::Key};
 use crate::{
     auth::{Access, AccessError, Authorization, Shown, Subject, Unauthenticated, Verdict},
     error::ServiceError,
-    metrics::Metrics,
+    service::Service,
     store::{Filter, Listed, Page, Sequence},
 };
 
@@ -31,8 +32,13 @@ const MAX_LOOKED_AT: u32 = 20_000;
 /// So many are read at once where some may be hidden.
 const CHUNK: u32 = 500;
 
-/// What a call shows of its caller.
-fn shown<T>(request: &Request<T>) -> Result<Shown, ServiceError> {
+/// Where a call comes from, and what it shows of its caller.
+struct Caller {
+    address: Option<String>,
+    shown: Result<Shown, Unauthenticated>,
+}
+
+fn caller<T>(request: &Request<T>) -> Caller {
     let extensions = request.extensions();
     let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
     let tcp = extensions.get::<TcpConnectInfo>().or(tls.map(TlsConnectInfo::get_ref));
@@ -41,40 +47,63 @@ fn shown<T>(request: &Request<T>) -> Result<Shown, ServiceError> {
     let certificate = certificates.as_ref().and_then(|certificates| certificates.first());
     let certificate = certificate.map(Facts::of).transpose().map_err(|error| {
         tracing::debug!(%error, "a client certificate cannot be read");
-        ServiceError::Access(Unauthenticated::CertificateWithoutName.into())
-    })?;
+        Unauthenticated::CertificateWithoutName
+    });
     let values = request.metadata().get_all("authorization");
-    Ok(Shown {
-        address: address.map(|address| address.ip().to_string()),
+    let authorization = Authorization::parse(values.iter().map(MetadataValue::as_encoded_bytes));
+    let address = address.map(|address| address.ip().to_string());
+    let shown = certificate.map(|certificate| Shown {
+        address: address.clone(),
         certificate,
-        authorization: Authorization::parse(values.iter().map(MetadataValue::as_encoded_bytes)),
-    })
+        authorization,
+    });
+    Caller { address, shown }
 }
 
-/// Counts a denial and writes it into the log; anything else is nothing to tell here.
-pub(super) fn tell_denial(metrics: &Metrics, method: Method, error: &ServiceError) {
+/// Counts a denial, writes it into the log and puts it on record; anything else is nothing to tell here.
+pub(super) async fn tell_denial(service: &Service, method: Method, error: &ServiceError) {
     let ServiceError::Access(denial) = error else { return };
-    metrics.denied(method, denial.code());
+    service.metrics().denied(method, denial.code());
     let (call, code) = (method.as_str(), denial.code().as_str());
     match denial {
-        AccessError::Denied { address, .. } | AccessError::NotTrusted { address, .. } => {
-            tracing::info!(call, code, address, "denied: {denial}");
+        AccessError::Denied { actor, .. } | AccessError::NotTrusted { actor } => {
+            tracing::info!(call, code, address = actor.address, "denied: {denial}");
+            Box::pin(service.denied(method, denial, actor)).await;
         }
-        // Logged where the address is known, and where it becomes a status.
+        // Told where the address is known, and where it becomes a status.
         AccessError::Unauthenticated(_) | AccessError::Unavailable(_) => {}
+    }
+}
+
+/// The same of somebody who is not let in, when it is known from where.
+pub(super) async fn tell_stranger(
+    service: &Service,
+    method: Method,
+    denial: &AccessError,
+    address: Option<String>,
+) {
+    if let AccessError::Unauthenticated(problem) = denial {
+        tracing::info!(address, "not let in: {problem}");
+        Box::pin(service.denied(method, denial, &Actor::unknown(address))).await;
     }
 }
 
 impl Door {
     /// Who calls.
-    pub(super) async fn admit<T>(&self, request: &Request<T>) -> Result<Access, ServiceError> {
-        let shown = shown(request)?;
-        let address = shown.address.clone();
-        Ok(Box::pin(self.guard.admit(shown)).await.inspect_err(|denial| {
-            if let AccessError::Unauthenticated(problem) = denial {
-                tracing::info!(address, "not let in: {problem}");
-            }
-        })?)
+    pub(super) async fn admit<T>(
+        &self,
+        method: Method,
+        request: &Request<T>,
+    ) -> Result<Access, ServiceError> {
+        let Caller { address, shown } = caller(request);
+        let admitted = match shown {
+            Ok(shown) => Box::pin(self.guard.admit(shown)).await,
+            Err(unreadable) => Err(unreadable.into()),
+        };
+        if let Err(denial) = &admitted {
+            tell_stranger(&self.service, method, denial, address).await;
+        }
+        Ok(admitted?)
     }
 
     /// Refuses a call about a target that the caller may not make.

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use wfe_core::{
+    audit::Position,
     execution::StateCode,
     ids::{ClusterId, ExecutionId, RequestId, Revision, is_dns_subdomain},
     invalid::{Invalid, Violations},
+    parameter::SensitiveNames,
     request::{
         MAX_WORKSPACES, Source, StartRequest, WhenBlocked, WhenCooling, WhenLocked,
-        WorkflowIdentity, check_parameters,
+        WorkflowIdentity, check_parameters, check_sensitive,
     },
     target::TargetKey,
     workflow::BundleWorkflow,
@@ -21,23 +23,32 @@ use super::page;
 use crate::{
     error::ServiceError,
     service::Mode,
-    store::{Filter, Page, Sequence},
+    store::{Filter, LogScope, Page, Sequence},
+    vault::Vault,
 };
 
 mod cancel;
 mod clear_block;
+mod export_log;
 mod on_behalf_of;
+mod parameters;
 
 pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
+pub(super) use export_log::export_log;
 pub(super) use on_behalf_of::on_behalf_of;
+use parameters::Sensitive;
 
 pub(super) fn not_available(feature: &'static str) -> ServiceError {
     ServiceError::NotAvailable { feature }
 }
 
-/// A Start.
-pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), ServiceError> {
+/// A Start. Sensitive values leave here sealed; `patterns` name them beside what the caller marks.
+pub(super) fn start(
+    message: v1::StartRequest,
+    vault: &Vault,
+    patterns: &SensitiveNames,
+) -> Result<(StartRequest, Mode), ServiceError> {
     let v1::StartRequest {
         request_id,
         target,
@@ -71,6 +82,7 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
     };
     let key = take_target_key(&mut wrong, &target, &cluster_id);
     let parameters: BTreeMap<String, String> = parameters.into_iter().collect();
+    let marked = take_all(&mut wrong, check_sensitive(sensitive_parameters, &parameters));
     let parameters = take_all(&mut wrong, check_parameters(parameters, &target));
     let service_account = wrong.take("service_account", optional(service_account, dns_name));
     let secrets = names(&mut wrong, "secrets", secrets);
@@ -83,19 +95,20 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
     let at_block = wrong.take("when_blocked", blocked(when_blocked));
     let identity = take_identity(&mut wrong, workflow_identity.unwrap_or_default());
     let source = take_source(&mut wrong, source);
-    // Named first what is wrong, then what is not there yet: a wrong request stays wrong.
     wrong.into_result(())?;
-    if !sensitive_parameters.is_empty() {
-        return Err(not_available("sensitive_parameters"));
-    }
+    let incomplete = || Violations::one("", "is not complete");
+    let request_id = request_id.ok_or_else(incomplete)?;
+    let names = Sensitive { marked: marked.ok_or_else(incomplete)?, patterns };
+    let parameters = parameters.ok_or_else(incomplete)?;
+    let parameters = parameters::seal(parameters, &request_id, &names, vault)?;
     let mode = if validate_only { Mode::ValidateOnly } else { Mode::Store };
     let complete = || {
         Some(StartRequest {
-            request_id: request_id?,
+            request_id,
             workflow: workflow?,
             target: key?,
             target_as_given: target,
-            parameters: parameters?,
+            parameters,
             declared: declared_parameters.map(|message| BTreeSet::from_iter(message.names)),
             service_account: service_account?,
             secrets,
@@ -109,7 +122,7 @@ pub(super) fn start(message: v1::StartRequest) -> Result<(StartRequest, Mode), S
             source,
         })
     };
-    let request = complete().ok_or_else(|| Violations::one("", "is not complete"))?;
+    let request = complete().ok_or_else(incomplete)?;
     Ok((request, mode))
 }
 
@@ -242,28 +255,51 @@ fn execution_id(field: &str, text: &str) -> Result<ExecutionId, ServiceError> {
 }
 
 /// A Watch of one execution.
-pub(super) fn watch(
-    message: v1::WatchRequest,
-) -> Result<(ExecutionId, Option<Revision>), ServiceError> {
+pub(super) fn watch(message: v1::WatchRequest) -> Result<Watch, ServiceError> {
     let v1::WatchRequest { scope, after } = message;
-    let id = match scope {
-        Some(watch_request::Scope::ExecutionId(id)) => execution_id("execution_id", &id)?,
-        Some(watch_request::Scope::Target(_)) => return Err(not_available("a watch of a target")),
-        Some(watch_request::Scope::CorrelationId(_)) => {
-            return Err(not_available("a watch of a correlation id"));
+    let negative = || Violations::one("after", "must not be negative; 0 is the whole history");
+    let after = after.map(|after| u64::try_from(after).map_err(|_| negative())).transpose();
+    let log = |scope, after: Option<u64>| Watch::Log { scope, after: after.map(Position) };
+    Ok(match scope {
+        Some(watch_request::Scope::ExecutionId(id)) => {
+            let id = execution_id("execution_id", &id)?;
+            Watch::Execution { id, after: after?.map(Revision) }
         }
-        Some(watch_request::Scope::Everything(_)) => {
-            return Err(not_available("a watch of everything"));
+        Some(watch_request::Scope::Target(v1::TargetRef { target, cluster_id })) => {
+            log(LogScope::Target(target_key(&target, &cluster_id)?), after?)
         }
-        None => return Err(Violations::one("scope", "is required: give an execution_id").into()),
-    };
-    let after = match after {
-        None => None,
-        Some(after) => Some(Revision(u64::try_from(after).map_err(|_| {
-            Violations::one("after", "must not be negative; 0 is the whole history")
-        })?)),
-    };
-    Ok((id, after))
+        Some(watch_request::Scope::CorrelationId(id)) => {
+            let id = id.parse().map_err(|invalid: Invalid| {
+                ServiceError::from(Violations(vec![invalid.at("correlation_id")]))
+            })?;
+            log(LogScope::Correlation(id), after?)
+        }
+        Some(watch_request::Scope::Everything(v1::Everything {})) => {
+            log(LogScope::Everything, after?)
+        }
+        None => {
+            let rule = "is required: give execution_id, target, correlation_id or everything";
+            return Err(Violations::one("scope", rule).into());
+        }
+    })
+}
+
+/// A Watch.
+pub(super) enum Watch {
+    /// Of one execution.
+    Execution {
+        /// Which.
+        id: ExecutionId,
+        /// After this revision.
+        after: Option<Revision>,
+    },
+    /// Of what the log tells.
+    Log {
+        /// About what.
+        scope: LogScope,
+        /// After this place.
+        after: Option<Position>,
+    },
 }
 
 /// Which execution is meant.

@@ -21,6 +21,10 @@ use crate::{
 /// When a client may try again after the service or what it stands on was away.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// When a client may try again that was refused because the audit trail is behind: it does not catch up
+/// within a second.
+const LAG_RETRY: Duration = Duration::from_secs(10);
+
 /// At most this many characters of the reason that a caller gave are told in an error.
 const MAX_REASON_CHARS: usize = 200;
 
@@ -39,6 +43,10 @@ const MAX_FIELD_CHARS: usize = 100;
 
 /// At most this many characters of the description of what is right.
 const MAX_RULE_CHARS: usize = 160;
+
+/// What is wrong with a cursor.
+const AHEAD: &str = "is ahead of what exists";
+const EXPIRED: &str = "is older than what the log still holds";
 
 /// The status of an error. Errors of the service itself are logged here, once.
 pub fn to_status(error: &ServiceError) -> Status {
@@ -100,11 +108,13 @@ pub fn to_status(error: &ServiceError) -> Status {
             details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
             Grpc::FailedPrecondition
         }
-        ServiceError::CursorAhead { newest, .. } => {
-            metadata.insert("newest".to_owned(), newest.to_string());
-            details.add_bad_request_violation("after", "is ahead of what exists");
-            Grpc::OutOfRange
+        ServiceError::CursorExpired { oldest, .. } => {
+            out_of_range(&mut details, &mut metadata, ("oldest", *oldest, EXPIRED))
         }
+        ServiceError::CursorAhead { newest, .. } | ServiceError::LogCursorAhead { newest, .. } => {
+            out_of_range(&mut details, &mut metadata, ("newest", *newest, AHEAD))
+        }
+        ServiceError::LogDamaged(_) => Grpc::DataLoss,
         ServiceError::NotAvailable { feature } => {
             metadata.insert("feature".to_owned(), (*feature).to_owned());
             Grpc::Unimplemented
@@ -112,8 +122,10 @@ pub fn to_status(error: &ServiceError) -> Status {
         ServiceError::StoreUnavailable(_)
         | ServiceError::ClusterUnavailable
         | ServiceError::Cluster(_)
+        | ServiceError::AuditLagging { .. }
         | ServiceError::Access(AccessError::Unavailable(_)) => {
-            details.set_retry_info(Some(RETRY));
+            let lagging = error.code() == Code::AuditLagging;
+            details.set_retry_info(Some(if lagging { LAG_RETRY } else { RETRY }));
             Grpc::Unavailable
         }
         ServiceError::Draining { cursor } => {
@@ -122,24 +134,35 @@ pub fn to_status(error: &ServiceError) -> Status {
             Grpc::Unavailable
         }
         ServiceError::Access(AccessError::Unauthenticated(_)) => Grpc::Unauthenticated,
-        ServiceError::Access(AccessError::Denied { user, verb, .. }) => {
-            metadata.insert("user".to_owned(), cut(user, MAX_USER_CHARS));
+        ServiceError::Access(AccessError::Denied { actor, verb, .. }) => {
+            metadata.insert("user".to_owned(), cut(&actor.user, MAX_USER_CHARS));
             metadata.insert("verb".to_owned(), verb.as_str().to_owned());
             Grpc::PermissionDenied
         }
-        ServiceError::Access(AccessError::NotTrusted { user, .. }) => {
-            metadata.insert("user".to_owned(), cut(user, MAX_USER_CHARS));
+        ServiceError::Access(AccessError::NotTrusted { actor }) => {
+            metadata.insert("user".to_owned(), cut(&actor.user, MAX_USER_CHARS));
             Grpc::PermissionDenied
         }
         ServiceError::Internal(_) => Grpc::Internal,
     };
-    if grpc == Grpc::Internal {
+    if grpc == Grpc::Internal || grpc == Grpc::DataLoss {
         tracing::error!(error = chain(error), "a call failed");
     } else if grpc == Grpc::Unavailable && error.code() != Code::Draining {
         tracing::warn!(error = chain(error), "a call was put off");
     }
     details.set_error_info(error.code().as_str(), ERROR_DOMAIN, metadata);
     Status::with_error_details(grpc, text(error), details)
+}
+
+/// A cursor leads to where nothing is; `bound` is the next one that would do.
+fn out_of_range(
+    details: &mut ErrorDetails,
+    metadata: &mut HashMap<String, String>,
+    (bound, place, problem): (&str, u64, &str),
+) -> Grpc {
+    metadata.insert(bound.to_owned(), place.to_string());
+    details.add_bad_request_violation("after", problem);
+    Grpc::OutOfRange
 }
 
 fn tell_target(metadata: &mut HashMap<String, String>, target: &TargetKey) {

@@ -16,9 +16,11 @@ use wfe_proto::v1;
 use super::{from_proto::question, page};
 use crate::store::{Filter, Listed, Sequence};
 
+mod decision;
 mod progress;
 mod target;
 
+pub(super) use decision::{block_cleared, decision};
 use progress::seen;
 pub(super) use target::target;
 
@@ -77,7 +79,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
         cluster_id: target.cluster.to_string(),
         parameters: request
             .effective_parameters()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, parameter)| (name.to_owned(), parameter.shown()))
             .collect(),
         service_account: service_account.clone().unwrap_or_default(),
         secrets: secrets.clone(),

@@ -8,19 +8,19 @@ use wfe_core::{
     actor::Actor,
     execution::{CreatedRun, Execution, Hold, PlannedRun, RunRef},
     facts::RunFacts,
-    failure::Failure,
+    failure::{Failure, FailureReason},
     lock::ForeignRuns,
     observe::{Observation, observe},
     settle::{Settlement, admit_head, rename, settle},
     transition::Input,
 };
 
-use super::{Reconciler, Turn, foreign_runs, plan::Action};
-use wfe_runtime::error::chain;
+use super::{Reconciler, Turn, foreign_runs, plan::Action, sensitive::Sensitive};
 
 use crate::{
     error::ServiceError,
     tekton::{Birth, CreateError, RunRequest, RunSnapshot},
+    vault::{CannotOpen, Opened},
 };
 
 /// What came of an attempt to bring a run into being.
@@ -207,10 +207,18 @@ impl Reconciler {
             .request
             .deadline
             .map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default());
+        let Sensitive { opened, veil } = self.sensitive(execution);
+        let opened = match (birth, opened) {
+            (Birth::Ready, Ok(opened)) => opened,
+            (Birth::Ready, Err(error)) => return Created::Refused(unopened(&error, now)),
+            // Nothing ever runs with it.
+            (Birth::Cancelled, _) => Opened::default(),
+        };
         let request = RunRequest {
             run: run.clone(),
             execution: execution.id,
             request: execution.request.clone(),
+            opened,
             timeout,
             birth,
         };
@@ -221,6 +229,7 @@ impl Reconciler {
             }
             Err(CreateError::Exists(facts)) => Created::Taken(*facts),
             Err(CreateError::Refused { reason, raw_reason, message }) => {
+                let (raw_reason, message) = (veil.hide(&raw_reason), veil.hide(&message));
                 let summary = format!("The run could not be created: {message}");
                 Created::Refused(Failure::before_execution(
                     reason,
@@ -231,6 +240,7 @@ impl Reconciler {
                 ))
             }
             Err(CreateError::Later { message, retry_after }) => {
+                let message = veil.hide(&message).into_owned();
                 tracing::warn!(execution.id = %execution.id, run = %run.name, message, "cannot create the run now");
                 Created::Later { message, retry_after }
             }
@@ -258,7 +268,7 @@ impl Reconciler {
             return self.apply(execution, "run_lost", Input::RunLost).await;
         };
         let Observation { progress, end, live_task_runs, .. } =
-            observe(&snapshot.run, &snapshot.task_runs);
+            observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
         match end {
             // A run that takes too long is over before its TaskRuns are, and can leave some behind.
             // Nobody else gets the target before they are over.
@@ -295,7 +305,7 @@ impl Reconciler {
             }
             Some(snapshot) => {
                 let Observation { progress, end, live_task_runs, .. } =
-                    observe(&snapshot.run, &snapshot.task_runs);
+                    observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
                 if !live_task_runs.is_empty() {
                     for task_run in &live_task_runs {
                         self.tekton.cancel_task_run(task_run).await?;
@@ -322,7 +332,8 @@ impl Reconciler {
         else {
             return Ok(Some(Turn::Rest));
         };
-        let live_task_runs = observe(&snapshot.run, &snapshot.task_runs).live_task_runs;
+        let veil = self.sensitive(execution).veil;
+        let live_task_runs = observe(&snapshot.run, &snapshot.task_runs, &veil).live_task_runs;
         if !snapshot.run.is_live() && live_task_runs.is_empty() {
             return Ok(Some(Turn::Rest));
         }
@@ -338,9 +349,19 @@ impl Reconciler {
     }
 
     async fn read_own(&self, run: &CreatedRun) -> Result<Option<RunSnapshot>, ServiceError> {
-        let read = self.tekton.read(run.planned.name.as_str()).await.inspect_err(|error| {
-            tracing::debug!(run = %run.planned.name, error = chain(error), "cannot read a run");
-        })?;
+        let read = self.tekton.read(run.planned.name.as_str()).await?;
         Ok(read.filter(|snapshot| snapshot.run.uid == run.uid))
     }
+}
+
+/// The run cannot be created, because nobody knows with what.
+fn unopened(error: &CannotOpen, at: Timestamp) -> Failure {
+    let summary = format!("The run could not be created: {error}. Start it again with the value.");
+    Failure::before_execution(
+        FailureReason::ConfigurationError,
+        "SensitiveParameterUnreadable",
+        &error.to_string(),
+        summary,
+        at,
+    )
 }

@@ -12,6 +12,7 @@ use wfe_core::{
     progress::Progress,
     stuck::{Patience, Stuck},
     transition::Input,
+    veil::Veil,
 };
 
 use crate::tekton::{RunSnapshot, Seen};
@@ -99,12 +100,14 @@ pub(super) enum Action {
 }
 
 /// What the watches know of an execution.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Known {
     /// The run whose name the execution has, if it has one.
     pub(super) run: Seen,
     /// What else acts on the target; `None` while the watches are not complete.
     pub(super) foreign: Option<ForeignRuns>,
+    /// Hides what of it must not become part of the record.
+    pub(super) veil: Veil,
 }
 
 /// Decides the next action.
@@ -120,7 +123,7 @@ pub(super) fn plan(
             until => Action::Admit { until },
         },
         State::Starting { run, .. } => starting(execution, run, known, policy, now),
-        State::Running { run } => running(run, execution.request.deadline, &known.run, policy, now),
+        State::Running { run } => running(run, execution.request.deadline, known, policy, now),
         State::Cancelling { run, .. } => cancelling(execution.id, run, &known.run),
         State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
             ended(execution, &known.run, policy, now)
@@ -162,11 +165,11 @@ fn stranger(name: &str) -> Action {
 fn running(
     run: &CreatedRun,
     deadline: Option<Timestamp>,
-    seen: &Seen,
+    known: &Known,
     policy: &Policy,
     now: Timestamp,
 ) -> Action {
-    let snapshot = match seen {
+    let snapshot = match &known.run {
         Seen::NotSynced => return Action::AwaitSync,
         Seen::Absent => return Action::Verify(run.clone()),
         Seen::Present(snapshot) if snapshot.run.uid != run.uid => {
@@ -175,7 +178,7 @@ fn running(
         Seen::Present(snapshot) => snapshot,
     };
     let Observation { progress, end, complete, live_task_runs, wait } =
-        observe(&snapshot.run, &snapshot.task_runs);
+        observe(&snapshot.run, &snapshot.task_runs, &known.veil);
     let normal_until = wait.as_ref().map(|wait| wait.is_normal_until(run.created_at));
     let normal_until = normal_until.filter(|until| now < *until);
     let stuck = wait

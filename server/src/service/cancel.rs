@@ -2,6 +2,7 @@
 
 use wfe_core::{
     actor::Actor,
+    audit::Try,
     execution::{Cancellation, Execution},
     ids::{ExecutionId, RequestId},
     settle::settle,
@@ -45,7 +46,7 @@ impl Service {
     }
 
     /// Asks an execution to stop, and answers it as it is then. Of one that ended, or that was asked
-    /// before, it changes nothing.
+    /// before, it changes nothing; that somebody asked is on record.
     pub async fn cancel(
         &self,
         id: ExecutionId,
@@ -53,7 +54,9 @@ impl Service {
         actor: Actor,
     ) -> Result<Execution, ServiceError> {
         let now = self.clock.now();
-        let input = Input::Cancel(Cancellation { reason, actor: actor.clone(), requested_at: now });
+        let cancellation =
+            Cancellation { reason: reason.clone(), actor: actor.clone(), requested_at: now };
+        let input = Input::Cancel(cancellation);
         // A cancel gives up a target only from WAITING, which holds none, so nobody is let in here.
         let around = self.ledger.circumstances(None, now);
         let changed = self
@@ -62,7 +65,12 @@ impl Service {
             .await?;
         match changed {
             Some(execution) => Ok(execution),
-            None => self.get(id).await,
+            None => {
+                let execution = self.get(id).await?;
+                let tried = Try::cancel_ignored(&execution, &reason, &actor, now);
+                self.ledger.tries().decided(tried).await?;
+                Ok(execution)
+            }
         }
     }
 }

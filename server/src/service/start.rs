@@ -83,9 +83,30 @@ impl Service {
         mode: Mode,
     ) -> Result<StartDecision, ServiceError> {
         let foreign = self.foreign_to(&new.request.target).await?;
+        if let Some((allowed, lag)) = self.lagging() {
+            // What writes nothing is answered as ever.
+            let decision = self.ledger.validate_start(new, foreign.as_ref()).await?;
+            return match decision {
+                StartDecision::Accept { .. } | StartDecision::Attach(_) => {
+                    Err(ServiceError::AuditLagging { lag, allowed })
+                }
+                other @ (StartDecision::Repeat(_)
+                | StartDecision::Refuse(_)
+                | StartDecision::Withdrawn(_)
+                | StartDecision::Reused { .. }
+                | StartDecision::DeadlinePassed
+                | StartDecision::ClusterUnknown) => Ok(other),
+            };
+        }
         Ok(match mode {
             Mode::Store => self.ledger.start(new, foreign.as_ref()).await?,
             Mode::ValidateOnly => self.ledger.validate_start(new, foreign.as_ref()).await?,
         })
+    }
+
+    /// How far delivery may be behind and is, when that is too far.
+    fn lagging(&self) -> Option<(Duration, Duration)> {
+        let backpressure = self.backpressure.as_ref()?;
+        Some((backpressure.max_lag, backpressure.excess()?))
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock as _,
     error::ServiceError,
     service::{Cancelled, Mode, Started, Update},
-    testing::{mk_key, mk_request},
+    testing::{mk_key, mk_request, mk_sealed},
 };
 
 const BUNDLES: [&str; 8] = [
@@ -37,6 +37,12 @@ const BUNDLES: [&str; 8] = [
     REFUSED,
 ];
 const NEVER_ENDS: &str = "registry.example/wfe/never-ends:v1";
+
+/// The parameter that some requests have and nobody may read.
+pub(super) const SENSITIVE: &str = "TOKEN";
+
+/// Part of each value of it.
+pub(super) const NEVER_TOLD: &str = "is what nobody may read";
 
 /// What became of a Start.
 enum Begun {
@@ -107,6 +113,11 @@ fn draw_request(world: &World, number: u32) -> StartRequest {
     let when_locked =
         dice.one_of(&[WhenLocked::Wait, WhenLocked::Wait, WhenLocked::Reject, WhenLocked::Attach]);
     let mut request = mk_request(number, target, when_locked);
+    if number % 2 == 1 {
+        let value = format!("{number} {NEVER_TOLD}");
+        let sealed = mk_sealed(&request.request_id, SENSITIVE, &value);
+        request.parameters.insert(SENSITIVE.to_owned(), sealed);
+    }
     request.workflow = BundleWorkflow::new(dice.one_of(&BUNDLES), "", "").unwrap();
     request.when_cooling = dice.one_of(&[WhenCooling::Wait, WhenCooling::Reject]);
     request.when_blocked = dice.one_of(&[WhenBlocked::Wait, WhenBlocked::Reject]);
@@ -218,7 +229,7 @@ async fn repeat(world: &World, request: &StartRequest) {
     let mut made = request.clone();
     let other = world.dice.hits(300);
     if other {
-        made.parameters.insert("OTHER".to_owned(), "value".to_owned());
+        made.parameters.insert("OTHER".to_owned(), "value".into());
     }
     let start = |service: crate::service::Service| async move {
         service.start(made, Actor::anonymous(None), Mode::Store).await

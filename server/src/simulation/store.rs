@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use wfe_audit::checkpoint::Checkpoint;
 use wfe_core::{
     audit::{Entry, Head, Position, Record},
     clear::{Attempt, ClearDecision},
@@ -20,11 +22,14 @@ use wfe_core::{
 
 use super::{executor::Owner, world::World};
 use crate::store::{
-    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, SettleDecider,
-    SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
-    memory::MemoryStore,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sealed, Seals,
+    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    WithdrawDecider, memory::MemoryStore,
 };
-use crate::tekton::{Tekton as _, simulator::Simulator};
+use crate::{
+    tekton::{Tekton as _, simulator::Simulator},
+    vault::Fingerprint,
+};
 
 /// The store as one process sees it.
 pub(super) struct TroubledStore {
@@ -137,6 +142,37 @@ impl Journal for TroubledStore {
 
     async fn lease(&self, wish: &LeaseWish<'_>) -> Result<Option<Lease>, StoreError> {
         self.read("lease", self.inner.lease(wish)).await
+    }
+}
+
+#[async_trait]
+impl Seals for TroubledStore {
+    async fn sealed(&self, place: Position) -> Result<Sealed, StoreError> {
+        self.read("sealed", self.inner.sealed(place)).await
+    }
+
+    async fn seal(&self, checkpoint: &Checkpoint) -> Result<Checkpoint, StoreError> {
+        self.read("seal", self.inner.seal(checkpoint)).await
+    }
+
+    async fn checkpoints(&self, from: Position, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
+        self.read("checkpoints", self.inner.checkpoints(from, limit)).await
+    }
+
+    async fn checkpoint_before(
+        &self,
+        at: Timestamp,
+        place: Position,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        self.read("checkpoint_before", self.inner.checkpoint_before(at, place)).await
+    }
+
+    async fn prune(&self, through: Position, at: Timestamp) -> Result<Log, StoreError> {
+        self.read("prune", self.inner.prune(through, at)).await
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        self.read("sweep", self.inner.sweep(limit)).await
     }
 }
 
@@ -265,12 +301,23 @@ impl Store for TroubledStore {
         self.read("unfinished", self.inner.unfinished()).await
     }
 
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError> {
+        self.read("holder_of", self.inner.holder_of(key)).await
+    }
+
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
         self.read("head_of", self.inner.head_of(target_hash)).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError> {
         self.read("count_by_state", self.inner.count_by_state()).await
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        self.read("parameter_key", self.inner.parameter_key(ours)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -6,7 +6,11 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use wfe_core::{facts::RunFacts, failure::FailureReason, ids::ExecutionId};
 
-use super::{executor::Owner, world::World};
+use super::{
+    callers::{NEVER_TOLD, SENSITIVE},
+    executor::Owner,
+    world::World,
+};
 use crate::tekton::{
     Birth, CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
     simulator::Simulator,
@@ -60,6 +64,11 @@ impl TroubledTekton {
             return;
         }
         let name = &run.run.name;
+        let given = run.opened.get(SENSITIVE).is_some_and(|value| value.ends_with(NEVER_TOLD));
+        if given != run.request.parameters.contains_key(SENSITIVE) {
+            let broken = format!("I10: {name} is created without the value of {SENSITIVE}");
+            self.world.history().violation(broken);
+        }
         match self.inner.runs_of_target(&run.request.target.hash()) {
             None => {
                 let broken = format!("I1: {name} is created before the watches are complete");
@@ -76,6 +85,11 @@ impl TroubledTekton {
     }
 }
 
+/// What an API server repeats of a run.
+fn repeated(run: &RunRequest) -> &str {
+    run.opened.get(SENSITIVE).unwrap_or_default()
+}
+
 fn later(message: &str) -> CreateError {
     CreateError::Later { message: message.to_owned(), retry_after: None }
 }
@@ -88,13 +102,14 @@ impl Tekton for TroubledTekton {
         let name = run.run.name.as_str();
         if self.world.hits(|weather| weather.api_refuses) {
             self.world.note(|| format!("  create {name} by {:?} fails", self.owner));
-            return Err(later("the API server could not be reached"));
+            let message = format!("the API server could not take {}", repeated(run));
+            return Err(later(&message));
         }
         if run.request.workflow.pinned_reference() == REFUSED {
             return Err(CreateError::Refused {
                 reason: FailureReason::Forbidden,
                 raw_reason: "Forbidden".to_owned(),
-                message: "such runs are not wanted here".to_owned(),
+                message: format!("such runs are not wanted here: {}", repeated(run)),
             });
         }
         if self.world.hits(|weather| weather.create_arrives_late) {

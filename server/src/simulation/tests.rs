@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use wfe_core::{actor::Actor, request::WhenLocked};
+use wfe_core::{actor::Actor, gates::Policy, request::WhenLocked, workflow::BundleWorkflow};
 
 use super::{
     Outcome, Rules, Simulation, Trace, alone,
@@ -145,5 +145,61 @@ fn a_caller_who_goes_away_while_its_start_is_written_has_started_all_the_same() 
             simulation.go_on(Duration::from_secs(1)).await;
         }
         assert_eq!(world.history().executions().count(), 1);
+    });
+}
+
+#[test]
+fn a_person_who_goes_away_while_a_block_is_cleared_has_let_the_next_one_in_all_the_same() {
+    alone(async {
+        let (dice, fair) = (Dice::new(0), Weather::default());
+        let drawn = Rules::draw(&dice, &fair);
+        let rules = Rules { replicas: 1, callers: 0, gates: Policy::default(), ..drawn };
+        let mut simulation = Simulation::new(dice, fair, rules, Trace::Off);
+        let world = Arc::clone(&simulation.world);
+        world.start(0);
+        for _ in 0..20 {
+            simulation.go_on(Duration::from_secs(1)).await;
+        }
+        for (n, bundle) in [(1, "step-exits-1"), (2, "succeeds")] {
+            let caller = Arc::clone(&world);
+            let bundle = format!("registry.example/wfe/{bundle}:v1");
+            world.spawner.spawn(Owner::Outside, "caller", async move {
+                let mut request = mk_request(n, "pod/a", WhenLocked::Wait);
+                request.workflow = BundleWorkflow::new(&bundle, "", "").unwrap();
+                let start = |service: Service| async move {
+                    service.start(request, Actor::anonymous(None), Mode::Store).await
+                };
+                caller.call("start".to_owned(), start).await.unwrap().unwrap();
+            });
+            while world.history().executions().count() < n as usize {
+                simulation.go_on(Duration::from_secs(1)).await;
+            }
+        }
+        let key = mk_request(1, "pod/a", WhenLocked::Wait).target;
+        while world.history().blocking(&key).is_none() {
+            simulation.go_on(Duration::from_secs(1)).await;
+        }
+        // All that follows from the failure is done.
+        for _ in 0..100 {
+            simulation.go_on(Duration::from_secs(1)).await;
+        }
+        let (person, blocked) = (Arc::clone(&world), key.clone());
+        world.spawner.spawn(Owner::Outside, "person", async move {
+            let clear = |service: Service| async move {
+                let reason = "looked at it, all is well".parse().unwrap();
+                let actor = Actor { user: "person-1".to_owned(), ..Actor::anonymous(None) };
+                service.clear_block(&blocked, reason, None, None, actor).await
+            };
+            assert!(person.call("clear".to_owned(), clear).await.is_none());
+        });
+        while world.history().blocking(&key).is_some() {
+            simulation.go_on(Duration::from_secs(1)).await;
+        }
+        simulation.executor.drop_call(&world.dice).unwrap();
+        let steps = simulation.executor.steps;
+        while !simulation.is_at_rest() {
+            assert!(simulation.executor.steps < steps + 1000, "nobody looks at who was let in");
+            simulation.go_on(Duration::from_secs(1)).await;
+        }
     });
 }

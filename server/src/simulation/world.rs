@@ -21,6 +21,7 @@ use wfe_core::{
     execution::{PlannedRun, StateCode},
     facts::TaskRunFacts,
     ids::{Epoch, ExecutionId, RunName},
+    parameter::SensitiveNames,
     request::WhenLocked,
 };
 
@@ -46,6 +47,7 @@ use crate::{
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
     },
     testing::mk_request,
+    vault::{Opened, ParameterKey, Vault},
 };
 
 /// What can be acted on.
@@ -87,6 +89,7 @@ pub(super) struct World {
     deleted: Mutex<BTreeSet<String>>,
     looked_at: Mutex<Option<u64>>,
     metrics: Metrics,
+    vault: Arc<Vault>,
 }
 
 impl World {
@@ -114,6 +117,7 @@ impl World {
             deleted: Mutex::default(),
             looked_at: Mutex::default(),
             metrics: Metrics::new().unwrap(),
+            vault: Arc::new(Vault::new(&ParameterKey::new([7; 32])).unwrap()),
             rules,
         })
     }
@@ -194,7 +198,8 @@ impl World {
         let queue = Arc::new(Queue::seeded(Arc::clone(&clock) as Arc<dyn Clock>, self.dice.seed()));
         let gates = self.rules.gates.clone();
         let metrics = self.metrics.clone();
-        let ledger = Ledger::new(store, Arc::default(), Arc::clone(&queue), gates, metrics);
+        let vault = Arc::clone(&self.vault);
+        let ledger = Ledger::new(store, Arc::default(), Arc::clone(&queue), gates, vault, metrics);
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
             Arc::clone(&tekton),
@@ -202,8 +207,11 @@ impl World {
             Arc::clone(&queue),
             self.rules.policy,
         ));
-        let settings =
-            Settings { namespace: "runs".to_owned(), heartbeat: Duration::from_secs(15) };
+        let settings = Settings {
+            namespace: "runs".to_owned(),
+            heartbeat: Duration::from_secs(15),
+            sensitive: SensitiveNames::default(),
+        };
         let service = Service::new(
             ledger,
             tekton,
@@ -338,7 +346,14 @@ impl World {
         let name = RunName::new(&request.target, epoch);
         self.note(|| format!("somebody else creates {name}"));
         let run = PlannedRun { name, epoch, since: Timestamp::UNIX_EPOCH, observed: Vec::new() };
-        let run = RunRequest { run, execution, request, timeout: None, birth: Birth::Ready };
+        let run = RunRequest {
+            run,
+            execution,
+            request,
+            opened: Opened::default(),
+            timeout: None,
+            birth: Birth::Ready,
+        };
         lock(&self.strangers).insert(execution);
         drop(self.stranger.create(&run).await);
     }
@@ -380,6 +395,11 @@ impl World {
                 history.violation(format!("I1: {first} and {execution} are alive: {what}"));
             }
         }
+    }
+
+    /// Whether something that is kept holds this text.
+    pub(super) fn keeps(&self, text: &str) -> bool {
+        self.database.dump().iter().any(|kept| kept.contains(text))
     }
 
     /// What of our executions is alive: the execution, the hash of its target, the name of its run.

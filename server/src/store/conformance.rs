@@ -5,20 +5,22 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use wfe_core::{
-    audit::{Logged, Stream, What},
+    audit::{Logged, Position, Stream, What},
     event::Event,
     execution::{Execution, StateCode},
     ids::{ExecutionId, Revision},
     start::StartDecision,
 };
 
-use super::{Filter, Listed, LogScope, Page, Store};
+use super::{Filter, Listed, LogScope, Outbox, Page, Store};
 
 pub(crate) mod clear;
 pub(crate) mod durability;
 pub(crate) mod journal;
 pub(crate) mod model;
+pub(crate) mod outbox;
 pub(crate) mod read;
+pub(crate) mod seals;
 pub(crate) mod settle;
 pub(crate) mod start;
 pub(crate) mod withdraw;
@@ -30,6 +32,9 @@ pub(crate) trait Backend: Sized {
 
     /// Opens it; more than once gives several stores on the same database.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// The same, for what is on its way to Data Storage.
+    async fn open_outbox(&self) -> Arc<dyn Outbox>;
 
     /// Every row of every table as text, in an order that only their content decides.
     async fn dump(&self) -> Vec<String>;
@@ -54,6 +59,8 @@ macro_rules! suite {
                 every_field_of_a_request_comes_back;
                 who_waits_for_a_foreign_run_waits_for_an_unused_target;
                 targets_of_different_clusters_do_not_meet;
+                a_repetition_with_a_sensitive_value_is_told_by_its_digest;
+                the_first_key_of_sensitive_parameters_is_kept_for_ever;
             );
             properties::each!($backend; withdraw:
                 a_withdrawn_request_is_refused_for_ever_whatever_it_asks_for;
@@ -101,6 +108,13 @@ macro_rules! suite {
                 entries_are_found_by_target_and_correlation_id;
                 a_lease_is_one_processs_at_a_time;
             );
+            properties::each!($backend; seals:
+                a_checkpoint_comes_back_as_it_was_signed;
+                the_first_checkpoint_of_an_entry_stands;
+                what_is_no_entry_of_the_log_is_not_signed;
+                a_log_is_pruned_at_a_checkpoint_and_goes_on;
+                what_was_pruned_is_deleted_piece_by_piece;
+            );
             properties::each!($backend; durability:
                 what_was_committed_is_there_after_a_kill;
                 two_stores_on_one_database_agree;
@@ -109,6 +123,15 @@ macro_rules! suite {
                 a_withdrawal_that_is_dropped_anywhere_is_all_or_nothing;
                 a_change_that_is_dropped_anywhere_is_all_or_nothing;
                 callers_who_go_away_leave_a_sound_store;
+            );
+            properties::each!($backend; outbox:
+                entries_are_taken_up_once;
+                times_of_a_correlation_id_rise_whatever_clocks_do;
+                of_a_correlation_id_one_is_in_flight;
+                rows_are_due_at_their_time_and_in_pages;
+                moves_are_made_all_or_none;
+                what_is_parked_is_tried_again_one_after_the_other;
+                clocks_that_nobody_needs_are_forgotten;
             );
             properties::each!($backend; model:
                 any_sequence_of_calls_does_what_the_model_does;
@@ -171,7 +194,8 @@ async fn history(store: &dyn Store, execution: &Execution) -> Vec<Event> {
     events
 }
 
-/// Every entry of the log, which must be sound: one order, chained, each stream without gaps.
+/// Every entry of the log, which must be sound: one order, chained, each stream without gaps. Of a log
+/// that was pruned a stream may begin later.
 pub(crate) async fn sound_log(store: &dyn Store) -> Vec<Logged> {
     let log = store.log().await.unwrap();
     let entries = store.entries(&LogScope::Everything, log.base.sequence, u32::MAX).await.unwrap();
@@ -182,7 +206,9 @@ pub(crate) async fn sound_log(store: &dyn Store) -> Vec<Logged> {
         let read = entry.read().unwrap();
         assert_eq!(entry.hash, head.hash.follow(entry.text.as_bytes()), "{}", entry.text);
         assert_eq!((entry.sequence, read.sequence), (head.sequence.next(), head.sequence.next()));
-        let number = streams.entry(read.stream.clone()).or_default();
+        let pruned = log.base.sequence > Position(0);
+        let first = if pruned { read.revision - 1 } else { 0 };
+        let number = streams.entry(read.stream.clone()).or_insert(first);
         *number += 1;
         assert_eq!(read.revision, *number, "{}", entry.text);
         head = entry.head();
@@ -241,6 +267,7 @@ pub(crate) async fn assert_sound(store: &dyn Store) {
         assert_eq!(target.queue, of_target(false));
         let holder = target.state.holder.map(|holder| holder.execution);
         assert_eq!(holder, target.holder.as_ref().map(|holder| holder.id));
+        assert_eq!(store.holder_of(key).await.unwrap(), holder);
         assert_eq!(
             store.head_of(&key.hash()).await.unwrap(),
             target.queue.first().map(|first| first.id)

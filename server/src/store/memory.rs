@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use wfe_audit::checkpoint::Checkpoint;
 use wfe_core::{
     audit::{Entry, Hash, Head, Numbering, Position, Record, Stream},
     clear::{Attempt, ClearDecision, ClearView, Clearance, Outcome},
@@ -28,13 +29,17 @@ use wfe_core::{
 };
 
 use super::{
-    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sequence,
-    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sealed, Seals,
+    Sequence, SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
     WithdrawDecider,
 };
 
+use crate::vault::Fingerprint;
+
 mod checks;
 mod journal;
+mod outbox;
+mod seals;
 
 /// What several stores keep together. Stays when all of them are gone.
 #[derive(Debug, Clone, Default)]
@@ -60,10 +65,16 @@ struct Tables {
     attempts: Vec<(TargetKey, Attempt)>,
     /// Clearances of the blocks that these executions caused.
     cleared: BTreeMap<ExecutionId, Clearance>,
+    /// All that was not deleted, in order.
     log: Vec<(Record, Entry)>,
+    /// Where the log begins, when that is not the beginning.
+    base: Option<Head>,
+    checkpoints: BTreeMap<Position, Checkpoint>,
     /// The last number of each stream.
     streams: BTreeMap<Stream, u64>,
     leases: BTreeMap<&'static str, (String, Lease)>,
+    parameter_key: Option<Fingerprint>,
+    outbox: outbox::Waiting,
 }
 
 /// Every log in memory is this one.
@@ -345,6 +356,11 @@ impl Store for MemoryStore {
         Ok(all.filter(|unfinished| !unfinished.state.is_terminal()).collect())
     }
 
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError> {
+        let holder = self.tables("holder_of")?.target(key).holder;
+        Ok(holder.map(|holder| holder.execution))
+    }
+
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
         let tables = self.tables("head_of")?;
         let mut waiting = tables.executions.iter().filter(|e| e.state.code() == StateCode::Waiting);
@@ -358,6 +374,17 @@ impl Store for MemoryStore {
             *counts.entry(execution.state.code()).or_default() += 1;
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        let mut tables = self.tables("parameter_key")?;
+        if tables.parameter_key.is_none() {
+            tables.parameter_key = ours.cloned();
+        }
+        Ok(tables.parameter_key.clone())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -380,6 +407,10 @@ mod tests {
         }
 
         async fn open(&self) -> Arc<dyn Store> {
+            Arc::new(Self::open(self))
+        }
+
+        async fn open_outbox(&self) -> Arc<dyn crate::store::Outbox> {
             Arc::new(Self::open(self))
         }
 

@@ -7,7 +7,9 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sqlx::SqlitePool;
+use wfe_audit::checkpoint::Checkpoint;
 use wfe_core::{
     audit::{Entry, Head, Position, Record},
     clear::{Attempt, ClearDecision},
@@ -25,19 +27,24 @@ use self::{
     log::{Append, Seal, TakeLease},
     open::{Tuning, open_file, open_memory},
     transaction::{Writer, observed},
-    work::{Check, Clear, Settle, Start, Withdraw},
+    work::{Check, Clear, KeepKey, Settle, Start, Withdraw},
 };
 use super::{
-    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, SettleDecider,
-    SettleError, StartDecider, Store, StoreError, TargetView, Unfinished, WithdrawDecider,
+    ClearDecider, Filter, Journal, Lease, LeaseWish, Listed, Log, LogScope, Page, Sealed, Seals,
+    SettleDecider, SettleError, StartDecider, Store, StoreError, TargetView, Unfinished,
+    WithdrawDecider,
     observer::{StoreObserver, Unobserved},
 };
+
+use crate::vault::Fingerprint;
 
 mod log;
 mod migrate;
 mod open;
+mod outbox;
 mod read;
 mod rows;
+mod seals;
 mod transaction;
 mod work;
 mod write;
@@ -212,12 +219,23 @@ impl Store for SqliteStore {
         self.observed("unfinished", read::unfinished(&self.readers)).await
     }
 
+    async fn holder_of(&self, key: &TargetKey) -> Result<Option<ExecutionId>, StoreError> {
+        self.observed("holder_of", read::holder_of(&self.readers, key)).await
+    }
+
     async fn head_of(&self, target_hash: &str) -> Result<Option<ExecutionId>, StoreError> {
         self.observed("head_of", read::head_of(&self.readers, target_hash)).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(StateCode, u64)>, StoreError> {
         self.observed("count_by_state", read::count_by_state(&self.readers)).await
+    }
+
+    async fn parameter_key(
+        &self,
+        ours: Option<&Fingerprint>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        self.writer.run(&KeepKey { ours }).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -253,6 +271,37 @@ impl Journal for SqliteStore {
 
     async fn lease(&self, wish: &LeaseWish<'_>) -> Result<Option<Lease>, StoreError> {
         self.writer.run(&TakeLease(wish)).await
+    }
+}
+
+#[async_trait]
+impl Seals for SqliteStore {
+    async fn sealed(&self, place: Position) -> Result<Sealed, StoreError> {
+        self.observed("sealed", seals::sealed(&self.readers, place)).await
+    }
+
+    async fn seal(&self, checkpoint: &Checkpoint) -> Result<Checkpoint, StoreError> {
+        self.writer.run(&seals::Seal(checkpoint)).await
+    }
+
+    async fn checkpoints(&self, from: Position, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
+        self.observed("checkpoints", seals::checkpoints(&self.readers, from, limit)).await
+    }
+
+    async fn checkpoint_before(
+        &self,
+        at: Timestamp,
+        place: Position,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        self.observed("checkpoint_before", seals::before(&self.readers, at, place)).await
+    }
+
+    async fn prune(&self, through: Position, at: Timestamp) -> Result<Log, StoreError> {
+        self.writer.run(&seals::Prune { seal: self.seal(), through, at }).await
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        self.writer.run(&seals::Sweep(limit)).await
     }
 }
 

@@ -15,6 +15,7 @@ use wfe_core::{
     failure::{Evidence, Failure, PIPELINE_RUN, TASK_RUN},
     observe::{RunEnd, observe},
     progress::{Progress, TaskProgress},
+    veil::Veil,
 };
 
 use super::facts;
@@ -59,7 +60,7 @@ fn all() -> Vec<Fixture> {
 }
 
 fn failure_of(fixture: &Fixture) -> Option<Failure> {
-    match observe(&fixture.run, &fixture.task_runs).end? {
+    match observe(&fixture.run, &fixture.task_runs, &Veil::none()).end? {
         RunEnd::Failed(failure) => Some(failure),
         RunEnd::Succeeded { .. } | RunEnd::Cancelled { .. } => None,
     }
@@ -70,7 +71,7 @@ fn every_recorded_run_is_understood_as_the_table_says() {
     let mut table = String::new();
     for fixture in all() {
         let edited = if fixture.raw["edited"].is_null() { "" } else { ", edited" };
-        let seen = observe(&fixture.run, &fixture.task_runs);
+        let seen = observe(&fixture.run, &fixture.task_runs, &Veil::none());
         writeln!(table, "# {} ({}{edited})", fixture.name, fixture.raw["tekton"].as_str().unwrap())
             .unwrap();
         for line in progress(&seen.progress) {
@@ -211,7 +212,9 @@ fn a_name_or_a_message_with_the_words_of_another_failure_changes_nothing() {
             if let Some(condition) = &mut run.condition {
                 condition.message = format!("{word} {}", condition.message);
             }
-            let Some(RunEnd::Failed(after)) = observe(&run, &task_runs).end else { panic!() };
+            let Some(RunEnd::Failed(after)) = observe(&run, &task_runs, &Veil::none()).end else {
+                panic!()
+            };
             assert_eq!(
                 (after.reason, after.was_execution_failure, after.exit_code, after.step),
                 (

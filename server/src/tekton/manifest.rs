@@ -47,7 +47,7 @@ pub(super) fn pipeline_run(run: &RunRequest, namespace: &str) -> PipelineRun {
                 Param::new("kind", "pipeline"),
             ],
         }),
-        params: parameters(request),
+        params: parameters(run),
         workspaces: workspaces(request),
         task_run_template: Some(TaskRunTemplate {
             service_account_name: request.service_account.clone(),
@@ -104,13 +104,15 @@ fn not_empty(entries: impl Iterator<Item = (&'static str, String)>) -> BTreeMap<
 }
 
 /// In the order of their names; the target is the service's own and comes last.
-fn parameters(request: &StartRequest) -> Vec<Param> {
-    request
-        .effective_parameters()
-        .filter(|(name, _)| *name != TARGET_PARAMETER)
-        .chain([(TARGET_PARAMETER, request.target_as_given.as_str())])
-        .map(|(name, value)| Param::new(name, value))
-        .collect()
+fn parameters(run: &RunRequest) -> Vec<Param> {
+    let RunRequest { request, opened, .. } = run;
+    let given = request.effective_parameters().filter(|(name, _)| *name != TARGET_PARAMETER);
+    let given = given.map(|(name, parameter)| match opened.get(name) {
+        Some(value) => Param::new(name, value),
+        // What is not opened is not needed in clear: nothing runs with it.
+        None => Param::new(name, parameter.shown()),
+    });
+    given.chain([Param::new(TARGET_PARAMETER, request.target_as_given.as_str())]).collect()
 }
 
 fn workspaces(request: &StartRequest) -> Vec<Workspace> {

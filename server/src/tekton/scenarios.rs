@@ -25,11 +25,15 @@ use wfe_core::{
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
+    veil::Veil,
     workflow::BundleWorkflow,
 };
 
 use super::{Birth, RunChange, RunRequest, RunSnapshot, Seen, Tekton};
-use crate::clock::{Clock, Ids};
+use crate::{
+    clock::{Clock, Ids},
+    vault::Opened,
+};
 
 mod names;
 mod outcomes;
@@ -212,7 +216,14 @@ impl Stage {
             identity: WorkflowIdentity::default(),
             source: None,
         };
-        RunRequest { run, execution, request, timeout: None, birth: Birth::Ready }
+        RunRequest {
+            run,
+            execution,
+            request,
+            opened: Opened::default(),
+            timeout: None,
+            birth: Birth::Ready,
+        }
     }
 
     async fn create(&self, request: &RunRequest) -> RunFacts {
@@ -249,7 +260,7 @@ impl Stage {
         let what = format!("{name}: {what}");
         self.until(&what, || {
             let snapshot = present(self.tekton.as_ref(), name)?;
-            look(&snapshot, &observe(&snapshot.run, &snapshot.task_runs))
+            look(&snapshot, &observe(&snapshot.run, &snapshot.task_runs, &Veil::none()))
         })
         .await
     }
@@ -281,7 +292,7 @@ impl Stage {
         let deadline = Instant::now() + self.patience;
         loop {
             let snapshot = require(self.read(name).await, "the run that was cancelled");
-            let seen = observe(&snapshot.run, &snapshot.task_runs);
+            let seen = observe(&snapshot.run, &snapshot.task_runs, &Veil::none());
             if seen.end.is_some() && seen.live_task_runs.is_empty() {
                 return snapshot;
             }

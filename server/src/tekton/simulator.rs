@@ -20,6 +20,9 @@
 //! | `quota-has-no-room`      | no pod is made, since a quota is used up            |
 //! | `never-resolved`         | nobody says whether the bundle exists               |
 //! | `missing`                | the bundle does not exist                           |
+//! | `denied`                 | an admission policy refuses the run, and repeats    |
+//! |                          | its parameters                                      |
+//! | `wrong-parameters`       | Tekton does not take them, and repeats them         |
 //!
 //! Everything is in memory. What a process ran is gone after its end, so that an execution which an
 //! earlier process left running ends as one whose run was deleted from outside.
@@ -33,12 +36,16 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_core::{
+    facts::{RunFacts, TaskRunFacts},
+    failure::FailureReason,
+};
 use wfe_runtime::cluster::Version;
 
 use super::{
-    CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
+    Birth, CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
     cache::{Cache, Versioned},
+    manifest,
 };
 use crate::clock::Clock;
 
@@ -49,6 +56,7 @@ mod world;
 
 pub use cluster::{CreateFault, SimulatedCluster, SimulatorConfig};
 
+use script::Fate;
 use world::{Object, Run};
 
 /// One connection to a [`SimulatedCluster`].
@@ -155,6 +163,14 @@ impl Tekton for Simulator {
     async fn create(&self, run: &RunRequest) -> Result<RunFacts, CreateError> {
         if self.cluster.away_since().is_some() {
             return Err(CreateError::Later { message: Away.to_string(), retry_after: None });
+        }
+        let bundle = run.request.workflow.pinned_reference();
+        if run.birth == Birth::Ready && Fate::of_bundle(&bundle) == Fate::Denied {
+            return Err(CreateError::Refused {
+                reason: FailureReason::Forbidden,
+                raw_reason: "Forbidden".to_owned(),
+                message: words::denied(&parameters_of(run)),
+            });
         }
         let fault = self.cluster.next_fault();
         let now = self.cluster.now();
@@ -289,6 +305,12 @@ struct Away;
 /// Later than anything that waits.
 fn far_away() -> Instant {
     Instant::now() + Duration::from_hours(24)
+}
+
+/// The parameters that a run gets, as systems repeat them.
+fn parameters_of(run: &RunRequest) -> String {
+    let params = manifest::pipeline_run(run, "").spec.params;
+    serde_json::to_string(&params).unwrap_or_default()
 }
 
 fn versioned_run(run: &Run) -> Versioned<RunFacts> {

@@ -5,13 +5,16 @@
 mod access;
 mod bad_input;
 mod cancel;
+mod follow;
 mod gates;
+mod guarded;
 mod locking;
 mod queries;
 mod requests;
 mod restart;
 mod stuck;
 mod support;
+mod tries;
 mod trouble;
 mod watch;
 mod withdraw;

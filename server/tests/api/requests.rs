@@ -6,6 +6,7 @@ use futures::future::join_all;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use wfe_proto::v1::{self, EventType, FailureReason, StartOutcome, State, TaskState};
+use wfe_server::tekton::simulator::CreateFault;
 
 use crate::support::*;
 
@@ -226,4 +227,60 @@ async fn a_deadline_ends_a_run_that_does_not_end_itself() {
     let done = until_terminal(&mut client, &id).await;
     assert_eq!(done.failure.unwrap().reason(), FailureReason::DeadlineExceeded);
     assert_eq!(target(&mut client, "pod/x").await.lock, None);
+}
+
+fn mk_sensitive(value: &str) -> v1::StartRequest {
+    let mut request = mk_start("same", "pod/x");
+    request.parameters.insert("CODE".to_owned(), value.to_owned());
+    request.parameters.insert("TOKEN".to_owned(), "swordfish".to_owned());
+    v1::StartRequest { sensitive_parameters: vec!["CODE".to_owned()], ..request }
+}
+
+#[tokio::test]
+async fn a_repetition_with_a_sensitive_value_gets_its_execution_and_another_value_is_named_as_parameters()
+ {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let first = start(&mut client, mk_sensitive("hunter2")).await;
+    for name in ["CODE", "TOKEN"] {
+        assert!(first.parameters[name].starts_with("sensitive:hmac-sha256:"), "{first:?}");
+    }
+    // How a value is kept makes no other request of it.
+    for marked in [vec!["CODE"], vec![], vec!["CODE", "TOKEN"]] {
+        let sensitive_parameters = marked.into_iter().map(ToOwned::to_owned).collect();
+        let again = v1::StartRequest { sensitive_parameters, ..mk_sensitive("hunter2") };
+        let answer = client.start(again).await.unwrap().into_inner();
+        assert_eq!(answer.outcome(), StartOutcome::Repeated);
+        assert_eq!(answer.execution.unwrap().id, first.id);
+    }
+    let status = client.start(mk_sensitive("hunter3")).await.unwrap_err();
+    refused(&status, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["field"], "parameters");
+    assert!(!format!("{status:?}").contains("hunter"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_name_marked_as_sensitive_that_is_no_parameter_is_refused_with_its_place() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let mut request = mk_sensitive("hunter2");
+    request.sensitive_parameters = ["CODE", "CODES", "TARGET_RESOURCE"].map(Into::into).to_vec();
+    let status = client.start(request).await.unwrap_err();
+    assert_eq!(violated(&status), ["sensitive_parameters[1]", "sensitive_parameters[2]"]);
+    assert_eq!(stored(&stack).await, (0, 0));
+}
+
+#[tokio::test]
+async fn what_the_cluster_repeats_of_a_sensitive_value_is_hidden_while_a_run_cannot_be_created() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let message = "quota: cannot admit CODE=hunter2, TOKEN=\"swordfish\"".to_owned();
+    stack.cluster.fail_next_creates(2, &CreateFault::Later { message, retry_after: None });
+    let execution = start(&mut client, mk_sensitive("hunter2")).await;
+    until_terminal(&mut client, &execution.id).await;
+    let told = format!("{:?}", events(&mut client, &execution.id).await);
+    let expected = "quota: cannot admit CODE=[sensitive], TOKEN=\\\"[sensitive]\\\"";
+    assert!(told.contains(expected), "{told}");
+    assert!(!told.contains("hunter2") && !told.contains("swordfish"), "{told}");
 }

@@ -7,6 +7,7 @@ use std::{
 
 use futures::StreamExt as _;
 use hyper_util::rt::TokioIo;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,11 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
-use wfe_core::gates;
+use wfe_core::{
+    audit::{Logged, Position},
+    gates,
+    parameter::SensitiveNames,
+};
 use wfe_proto::v1::{
     self, State, execution_service_client::ExecutionServiceClient, start_request, watch_request,
     watch_response,
@@ -28,11 +33,12 @@ use wfe_server::{
     metrics::Metrics,
     reconcile::{Policy, Queue, Reconciler, follow_runs},
     service::{Service, Settings},
-    store::{Store, sqlite::SqliteStore},
+    store::{Log, LogScope, Store, sqlite::SqliteStore},
     tekton::{
         Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
     },
+    vault,
 };
 
 pub(crate) type Client = ExecutionServiceClient<Channel>;
@@ -122,6 +128,54 @@ impl Stack {
         self.running.draining.cancel();
     }
 
+    /// What the log holds of these types, in order.
+    pub(crate) async fn logged(&self, types: &[&str]) -> Vec<Logged> {
+        let all = self.store().entries(&LogScope::Everything, Position(0), u32::MAX).await.unwrap();
+        let all = all.iter().map(|entry| entry.read().unwrap());
+        all.filter(|entry| types.contains(&entry.what.as_str())).collect()
+    }
+
+    /// Writes an entry as another process does, which nobody here hears of. Its hash is made up.
+    pub(crate) async fn insert_entry(&self, what: &str) {
+        let Log { head, .. } = self.store().log().await.unwrap();
+        let sequence = i64::try_from(head.sequence.next().0).unwrap();
+        let actor = r#"{"user":"anonymous","method":"none"}"#;
+        let text = format!(
+            r#"{{"sequence":{sequence},"stream":"requests/other","revision":1,"at":"2026-01-01T00:00:00Z","actor":{actor},"what":{what}}}"#,
+        );
+        sqlx::query("INSERT INTO log (sequence, stream, revision, at, entry, hash) VALUES (?1, 'requests/other', 1, 0, ?2, randomblob(32))")
+            .bind(sequence)
+            .bind(text)
+            .execute(&mut self.database().await)
+            .await
+            .unwrap();
+    }
+
+    /// Deletes the entries up to this one, as their age does.
+    pub(crate) async fn prune(&self, through: i64) {
+        let mut database = self.database().await;
+        let base =
+            "UPDATE log_base SET sequence = ?1, hash = (SELECT hash FROM log WHERE sequence = ?1)";
+        sqlx::query(base).bind(through).execute(&mut database).await.unwrap();
+        let delete = "DELETE FROM log WHERE sequence <= ?1";
+        sqlx::query(delete).bind(through).execute(&mut database).await.unwrap();
+    }
+
+    async fn database(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.directory.path().join("wfe.db"));
+        let options = options.busy_timeout(PATIENCE);
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+
+    /// How many transactions of this name the store made.
+    pub(crate) fn transactions(&self, name: &str) -> u64 {
+        let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+        let name = format!("transaction=\"{name}\"");
+        let of = |line: &&str| line.starts_with("wfe_store_seconds_count") && line.contains(&name);
+        let counts = text.lines().filter(of).map(|line| line.rsplit(' ').next().unwrap());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.running.store
     }
@@ -169,6 +223,8 @@ impl Running {
         let path = directory.path().join("wfe.db");
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&path, Arc::new(metrics.clone())).await.unwrap());
+        let key = directory.path().join("wfe.parameter-key");
+        let vault = Arc::new(vault::key::unlock(&key, &*store).await.unwrap());
         let tekton: Arc<dyn Tekton> = Arc::new(Simulator::connect(Arc::clone(cluster)));
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
         let ledger = Ledger::new(
@@ -176,8 +232,10 @@ impl Running {
             Arc::default(),
             Arc::clone(&queue),
             gates,
+            vault,
             metrics.clone(),
         );
+        let summing = (ledger.clone(), Arc::clone(&clock));
         let policy = Policy { cancel_retry: Duration::from_millis(200), ..Policy::default() };
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
@@ -187,7 +245,11 @@ impl Running {
             policy,
         ));
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-        let settings = Settings { namespace: "kubernaut-workflows".to_owned(), heartbeat };
+        let settings = Settings {
+            namespace: "kubernaut-workflows".to_owned(),
+            heartbeat,
+            sensitive: SensitiveNames::default(),
+        };
         let service = Service::new(
             ledger,
             Arc::clone(&tekton),
@@ -210,6 +272,10 @@ impl Running {
                 async move { follow_runs(&reconciler, stopping).await }
             }),
             tokio::spawn(reconciler.run(stopping.clone())),
+            tokio::spawn({
+                let ((ledger, clock), stopping) = (summing, stopping.clone());
+                async move { ledger.tries().sum_up(&*clock, stopping).await }
+            }),
         ];
         (Self { connect, store, draining, stopping, tasks }, metrics)
     }

@@ -84,6 +84,50 @@ async fn a_block_that_a_person_clears_lets_the_next_one_run_and_the_failure_stay
 }
 
 #[tokio::test]
+async fn a_clearance_by_grpc_shows_on_the_object_at_once() -> Result<()> {
+    let plane = ControlPlane::from_env()?;
+    with_webhook(&plane, async |setup| {
+        blocked(setup, &plane).await?;
+        let failed = setup.status("first").await?;
+        eventually(PATIENCE, "the failed object says what it blocks", async || {
+            let events = setup.events("first", "TargetBlocked").await;
+            let events = events.map_err(|error| format!("{error:#}"))?;
+            match &events[..] {
+                [event] if event.contains(TARGET) && event.contains("kubectl patch wfe first") => {
+                    Ok(())
+                }
+                _ => Err(format!("{events:#?}")),
+            }
+        })
+        .await?;
+        let request = v1::ClearBlockRequest {
+            target: TARGET.to_owned(),
+            reason: REASON.to_owned(),
+            expected_execution_id: failed.execution_id.clone().unwrap_or_default(),
+            ..v1::ClearBlockRequest::default()
+        };
+        setup.server.client().await?.clear_block(request).await?;
+        let first = setup
+            .until("first", "shows who cleared it", |status| status.block_clearance.is_some())
+            .await?;
+        let clearance = first.block_clearance.clone().context("a clearance")?;
+        assert_eq!(
+            (clearance.clear_reason.as_str(), clearance.clear_method),
+            (REASON, ClearMethod::ApiEndpoint)
+        );
+        assert_eq!(
+            (first.phase, first.failure_details),
+            (Some(Phase::Failed), failed.failure_details)
+        );
+        let events = setup.events("first", "BlockCleared").await?;
+        ensure!(events.len() == 1 && events[0].contains(REASON), "{events:#?}");
+        setup.until_phase("second", Phase::Completed).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn of_ten_people_who_ask_at_once_one_clears_and_all_are_on_record() -> Result<()> {
     let plane = ControlPlane::from_env()?;
     with_webhook(&plane, async |setup| {

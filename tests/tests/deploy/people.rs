@@ -17,15 +17,19 @@ async fn whoever_may_view_looks_and_only_whom_it_was_given_starts_and_cancels() 
     Installation::with(&plane, async |installation| {
         let looking = ["get", "list", "watch"];
         let starting = ["create", "update", "patch", "delete", "deletecollection", "cancel"];
-        let (changing, clearing) = ([&starting[..], &["clearblock"]].concat(), ["clearblock"]);
+        let (changing, clearing) =
+            ([&starting[..], &["clearblock", "audit"]].concat(), ["clearblock"]);
         let remediator = installation.own("kubernaut-workflowexecutions-edit");
         let clearer = installation.own("kubernaut-workflowexecutions-clear");
+        let auditor = installation.own("kubernaut-workflowexecutions-audit");
+        let changing_all = [&starting[..], &clearing].concat();
         let cases = [
             ("view", &looking[..], &changing[..]),
             ("edit", &looking, &changing),
             ("admin", &looking, &changing),
             (&remediator, &[&looking[..], &starting].concat(), &clearing),
             (&clearer, &[&looking[..], &clearing].concat(), &starting),
+            (&auditor, &[&looking[..], &["audit"]].concat(), &changing_all),
         ];
         for (role, allowed, refused) in cases {
             bind(installation, role).await?;

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use wfe_proto::v1::{self, State, get_request, start_request};
 use wfe_tests::server::Client;
@@ -29,12 +30,15 @@ async fn the_server_needs_its_rights_and_no_others() -> Result<()> {
                 let ca = access::authorities(client, &secret, directory.path()).await?;
                 server.secure_client(access::trusting(&ca), access::bearer(&plane, &bridge).await?)
             };
-            let forever = [&flags[..], &["--run-retention", "0s"]].concat();
+            let map = installation.checkpoint_map();
+            let kept = ["--run-retention", "0s", "--audit-checkpoint-config-map", &map];
+            let forever = [&flags[..], &kept].concat();
             let server = ServerProcess::start_as(kubeconfig, runs.name(), &forever).await?;
             let mut client = connect(&server).await?;
             let succeeded = an_execution_succeeds(&plane, &mut client).await?;
             an_execution_is_cancelled(&plane, &runs, &mut client).await?;
             a_stray_is_stopped(&plane, &account, &runs, &succeeded).await?;
+            the_newest_checkpoint_is_in_the_cluster(installation).await?;
             drop(server);
             let at_once = [&flags[..], &["--run-retention", "1ms"]].concat();
             let server = ServerProcess::start_as(kubeconfig, runs.name(), &at_once).await?;
@@ -44,6 +48,25 @@ async fn the_server_needs_its_rights_and_no_others() -> Result<()> {
             Ok(BTreeSet::new())
         })
         .await
+    })
+    .await
+}
+
+/// With the key that tells whether it is right.
+async fn the_newest_checkpoint_is_in_the_cluster(installation: &Installation) -> Result<()> {
+    let map = installation.checkpoint_map();
+    let (namespace, name) = map.split_once('/').context("namespace/name")?;
+    let maps = Api::<ConfigMap>::namespaced(installation.client().clone(), namespace);
+    eventually(PATIENCE, "a checkpoint in the ConfigMap", async || {
+        let data = maps.get(name).await.map_err(|error| error.to_string())?.data;
+        let data = data.ok_or("empty")?;
+        let key = data.get("public-key.pem").ok_or("no key")?;
+        let checkpoint = data.get("checkpoint.json").ok_or("no checkpoint")?;
+        if key.contains("PUBLIC KEY") && checkpoint.contains("\"signature\"") {
+            Ok(())
+        } else {
+            Err(format!("{data:?}"))
+        }
     })
     .await
 }

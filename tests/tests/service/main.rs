@@ -7,3 +7,5 @@ mod crash;
 mod lifecycle;
 mod locking;
 mod outage;
+mod record;
+mod sensitive;

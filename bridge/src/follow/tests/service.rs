@@ -2,7 +2,10 @@
 
 use std::sync::Mutex;
 
-use futures::stream::{self, BoxStream};
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status, transport::Server};
@@ -12,8 +15,8 @@ use wfe_proto::{
     v1::{
         CancelRequest, CancelResponse, ClearBlockRequest, ClearBlockResponse, Execution,
         GetRequest, GetResponse, GetTargetRequest, GetTargetResponse, ListEventsRequest,
-        ListEventsResponse, ListRequest, ListResponse, StartRequest, StartResponse, WatchRequest,
-        WatchResponse,
+        ListEventsResponse, ListRequest, ListResponse, StartRequest, StartResponse, Target,
+        WatchRequest, WatchResponse,
         execution_service_server::{ExecutionService, ExecutionServiceServer},
     },
 };
@@ -27,7 +30,12 @@ pub(super) struct Answers {
     pub(super) get: Script<GetRequest>,
     pub(super) clear: Script<ClearBlockRequest>,
     pub(super) cancel: Script<CancelRequest>,
+    /// What a watch says before it falls silent.
+    pub(super) watch: Said,
+    pub(super) target: Box<dyn Fn() -> Target + Send + Sync>,
 }
+
+type Said = Box<dyn Fn(WatchRequest) -> Result<Vec<WatchResponse>, Status> + Send + Sync>;
 
 impl Default for Answers {
     fn default() -> Self {
@@ -35,6 +43,8 @@ impl Default for Answers {
             get: Box::new(|_| Err(Status::unimplemented("not in the script"))),
             clear: Box::new(|_| Err(Status::unimplemented("not in the script"))),
             cancel: Box::new(|_| Err(Status::unimplemented("not in the script"))),
+            watch: Box::new(|_| Ok(Vec::new())),
+            target: Box::new(Target::default),
         }
     }
 }
@@ -77,8 +87,10 @@ impl ExecutionService for Service {
         Err(Status::unimplemented("not in the script"))
     }
 
-    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(Box::pin(stream::pending())))
+    async fn watch(&self, q: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let said = (self.0.lock().unwrap().watch)(q.into_inner())?;
+        let said = stream::iter(said.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(said.chain(stream::pending()))))
     }
 
     async fn cancel(&self, q: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
@@ -107,7 +119,8 @@ impl ExecutionService for Service {
         &self,
         _: Request<GetTargetRequest>,
     ) -> Result<Response<GetTargetResponse>, Status> {
-        Err(Status::unimplemented("not in the script"))
+        let target = (self.0.lock().unwrap().target)();
+        Ok(Response::new(GetTargetResponse { target: Some(target) }))
     }
 
     async fn list_events(

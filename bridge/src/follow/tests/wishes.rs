@@ -43,7 +43,7 @@ fn mk_cancel() -> CancelRequest {
     request
 }
 
-fn mk_failed(clearance: Option<Clearance>) -> Execution {
+pub(super) fn mk_failed(clearance: Option<Clearance>) -> Execution {
     Execution {
         id: "e".to_owned(),
         request_id: "u".to_owned(),
@@ -57,7 +57,7 @@ fn mk_failed(clearance: Option<Clearance>) -> Execution {
 }
 
 /// As the service keeps it when the bridge asks for alice.
-fn mk_kept() -> Clearance {
+pub(super) fn mk_kept() -> Clearance {
     let alice = OnBehalfOf { user: "alice".to_owned(), ..OnBehalfOf::default() };
     let actor = Actor { user: "bridge".to_owned(), on_behalf_of: Some(alice), ..Actor::default() };
     Clearance {

@@ -19,7 +19,7 @@ use crate::{
     context::{Context, Display},
     error::Error,
     render,
-    watch::{Contact, End, Follow, Patience, Shown, follow, show},
+    watch::{Contact, End, Follow, Patience, Shown, Subject, follow, show},
 };
 
 /// Longer than any chapter may take.
@@ -283,7 +283,7 @@ All of this went as it says. Next:
     ) -> Result<Seen, Error> {
         let display = self.context.display;
         let wish = Follow {
-            execution_id: id.to_owned(),
+            subject: Subject::Execution(id.to_owned()),
             // A live display begins with a snapshot.
             after: match display {
                 Display::Live => None,

@@ -41,6 +41,7 @@ fn each_call_needs_the_right_that_its_name_promises() {
         (Method::List, "list"),
         (Method::GetTarget, "get"),
         (Method::ListEvents, "get"),
+        (Method::ExportLog, "audit"),
     ];
     assert_eq!(table.map(|(method, _)| method), Method::ALL);
     for (method, verb) in table {

@@ -88,11 +88,28 @@ impl About {
         }
     }
 
+    /// What this and another record both concern.
+    #[must_use]
+    pub fn common(self, other: &Self) -> Self {
+        Self {
+            execution: self.execution.filter(|one| other.execution == Some(*one)),
+            request_id: same(self.request_id, other.request_id.as_ref()),
+            target: same(self.target, other.target.as_ref()),
+            workflow: same(self.workflow, other.workflow.as_ref()),
+            correlation_id: same(self.correlation_id, other.correlation_id.as_ref()),
+            source: same(self.source, other.source.as_ref()),
+        }
+    }
+
     /// The key of the target, when it is one that this version can lock.
     pub fn target_key(&self) -> Option<TargetKey> {
         let AboutTarget { cluster, name, .. } = self.target.as_ref()?;
         Some(TargetKey { cluster: cluster.clone(), target: name.parse().ok()? })
     }
+}
+
+fn same<T: PartialEq>(one: Option<T>, other: Option<&T>) -> Option<T> {
+    one.filter(|one| other == Some(one))
 }
 
 impl AboutTarget {

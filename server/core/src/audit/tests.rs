@@ -7,6 +7,7 @@ use crate::{
     execution::StateCode,
     gates::Policy,
     lock::{ForeignRuns, TargetState},
+    parameter::DigestValues as _,
     settle::settle,
     start::{NewExecution, StartDecision, StartView, decide},
     testing::*,
@@ -15,7 +16,7 @@ use crate::{
 
 fn accepted() -> Change {
     let mut request = mk_request("request-1", "shop/deployment/api");
-    request.parameters.insert("REPLICAS".to_owned(), "3".to_owned());
+    request.parameters.insert("REPLICAS".to_owned(), "3".into());
     let new = NewExecution {
         id: mk_id(1),
         request: StartRequest { correlation_id: Some("rr-7".parse().unwrap()), ..request },
@@ -27,7 +28,7 @@ fn accepted() -> Change {
     let policy = Policy::default();
     let foreign = ForeignRuns::default();
     let around = Circumstances { foreign: Some(&foreign), policy: &policy, now: at(0) };
-    let decision = decide(view, &new, around);
+    let decision = decide(view, &new, around, &Sha);
     let StartDecision::Accept { change, .. } = decision else { panic!("{decision:?}") };
     *change
 }
@@ -166,4 +167,13 @@ fn every_move_of_an_execution_is_recorded_once_whatever_happens_to_it() {
         assert_eq!(recorded, execution.revision.0);
     }
     assert_eq!(execution.state.code(), StateCode::Cancelled);
+}
+
+#[test]
+fn of_a_sensitive_parameter_the_digest_is_recorded_and_never_its_sealed_form() {
+    let mut request = mk_request("request-1", "pod/x");
+    request.parameters.insert("TOKEN".to_owned(), mk_sealed("TOKEN", "hunter2"));
+    let asked = Asked::of(&request);
+    assert_eq!(asked.parameters["TOKEN"], Sha.digest("TOKEN", "hunter2").to_string());
+    assert!(!serde_json::to_string(&asked).unwrap().contains("c2VhbGVk"));
 }

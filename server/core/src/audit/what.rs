@@ -126,6 +126,16 @@ impl Times {
     pub const fn once(at: Timestamp) -> Self {
         Self { count: 1, since: at, until: at }
     }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            since: self.since.min(other.since),
+            until: self.until.max(other.until),
+        }
+    }
 }
 
 impl What {
@@ -148,7 +158,7 @@ impl What {
 /// What a request asked for, beside what every record of it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Parameters as the caller gave them.
+    /// Parameters as the caller gave them; of sensitive ones the digests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
     /// Names that the workflow declares.
@@ -178,7 +188,11 @@ impl Asked {
     /// What a request asked for.
     pub fn of(request: &StartRequest) -> Self {
         Self {
-            parameters: request.parameters.clone(),
+            parameters: request
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.clone(), value.shown()))
+                .collect(),
             declared: request.declared.clone(),
             service_account: request.service_account.clone(),
             secrets: request.secrets.clone(),

@@ -9,21 +9,24 @@ use super::{
 use crate::{
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, Stopped, TaskRunFacts},
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, shorten},
+    veil::Veil,
 };
 
-/// Why a run that ended with `False` failed. `tasks` are its TaskRuns.
-pub fn classify(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
+/// Why a run that ended with `False` failed. `tasks` are its TaskRuns. What they say decides as it is, and
+/// is told without what `veil` hides.
+pub(crate) fn classify(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> Failure {
     let nothing =
         Condition { status: Status::False, reason: String::new(), message: String::new() };
     let condition = run.condition.as_ref().unwrap_or(&nothing);
     let verdict = match blamed(tasks) {
-        Some(task) => of_task_run(task),
-        None => of_run(run, condition, tasks),
+        Some(task) => of_task_run(task, veil),
+        None => of_run(run, condition, tasks, veil),
     };
     let (raw_reason, message) = match verdict.told_by {
         Some(told) => (&told.reason, &told.message),
         None => (&condition.reason, &condition.message),
     };
+    let (raw_reason, message) = (&*veil.hide(raw_reason), &*veil.hide(message));
     let name = |name: &str| shorten(name, MAX_NAME_BYTES);
     let place = Place { task: verdict.task, step: verdict.step.map(|step| step.name.as_str()) };
     let attempt = verdict.task_run.map(|task| task.failed_attempts.saturating_add(1));
@@ -102,11 +105,12 @@ fn earliest<'a>(tasks: impl Iterator<Item = &'a TaskRunFacts>) -> Option<&'a Tas
     })
 }
 
-fn of_task_run(task: &TaskRunFacts) -> Verdict<'_> {
+fn of_task_run<'a>(task: &'a TaskRunFacts, veil: &Veil) -> Verdict<'a> {
     let condition = condition_of(task);
     let (reason, message) = condition
         .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
-    let evidence = |field: &str, value: &str| Evidence::new("TaskRun", &task.name, field, value);
+    let evidence =
+        |field: &str, value: &str| Evidence::new("TaskRun", &task.name, field, value, veil);
     let verdict = |reason, evidence| Verdict {
         reason,
         task: Some(task.pipeline_task.as_str()),
@@ -181,8 +185,10 @@ fn of_run<'a>(
     run: &'a RunFacts,
     condition: &'a Condition,
     tasks: &'a [TaskRunFacts],
+    veil: &Veil,
 ) -> Verdict<'a> {
-    let evidence = |field: &str, value: &str| Evidence::new("PipelineRun", &run.name, field, value);
+    let evidence =
+        |field: &str, value: &str| Evidence::new("PipelineRun", &run.name, field, value, veil);
     let verdict = |reason, evidence| Verdict {
         reason,
         task: None,
@@ -204,15 +210,17 @@ fn of_run<'a>(
             Some(found) => Verdict { fetched: Fetched::NotReached, ..worded(found) },
             None => verdict(FailureReason::ConfigurationError, told()),
         },
-        Basis::TimeOut => at_the_deadline(tasks, verdict(FailureReason::DeadlineExceeded, told())),
+        Basis::TimeOut => {
+            at_the_deadline(tasks, verdict(FailureReason::DeadlineExceeded, told()), veil)
+        }
         Basis::Steps(otherwise) => {
             // The part that had a time-out of its own does not make the run say so.
             if let Some(task) = tasks.iter().find(|task| task.stopped == Stopped::RunTimedOut) {
                 let evidence =
-                    Evidence::new("TaskRun", &task.name, "spec.statusMessage", "timed out");
+                    Evidence::new("TaskRun", &task.name, "spec.statusMessage", "timed out", veil);
                 let told_by = condition_of(task);
                 let late = verdict(FailureReason::DeadlineExceeded, evidence);
-                return at_the_deadline(tasks, Verdict { told_by, ..late });
+                return at_the_deadline(tasks, Verdict { told_by, ..late }, veil);
             }
             let late = |reason: &str| reason.ends_with("timeout has been reached");
             if let Some(skipped) = run.skipped.iter().find(|skipped| late(&skipped.reason)) {
@@ -230,7 +238,11 @@ fn of_run<'a>(
 }
 
 /// The task in which time ran out; what it waited for, when it never started.
-fn at_the_deadline<'a>(tasks: &'a [TaskRunFacts], verdict: Verdict<'a>) -> Verdict<'a> {
+fn at_the_deadline<'a>(
+    tasks: &'a [TaskRunFacts],
+    verdict: Verdict<'a>,
+    veil: &Veil,
+) -> Verdict<'a> {
     let stopped = |task: &&TaskRunFacts| {
         condition_of(task).is_some_and(|c| basis(TASK_RUN, &c.reason) == Basis::Stopped)
     };
@@ -248,7 +260,7 @@ fn at_the_deadline<'a>(tasks: &'a [TaskRunFacts], verdict: Verdict<'a>) -> Verdi
             Basis::Certain(reason) => Verdict {
                 reason,
                 told_by: told,
-                evidence: Evidence::new("TaskRun", &task.name, MESSAGE, before),
+                evidence: Evidence::new("TaskRun", &task.name, MESSAGE, before, veil),
                 ..verdict
             },
             Basis::Refusal(_)

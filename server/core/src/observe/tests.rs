@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     facts::{Child, Skipped, Stopped},
     failure::FailureReason,
+    stuck::Stuck,
     testing::at,
 };
 
@@ -68,7 +69,7 @@ fn waiting(reason: &str) -> Vec<StepFacts> {
 }
 
 fn failure(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
-    match observe(run, tasks).end {
+    match observe(run, tasks, &Veil::none()).end {
         Some(RunEnd::Failed(failure)) => failure,
         other => panic!("{other:?}"),
     }
@@ -82,7 +83,7 @@ fn progress_counts_every_task_of_the_pipeline_in_its_order() {
         mk_task("b", Status::Unknown, "Running", running()),
         mk_task("a", Status::True, "Succeeded", ended(0, "Completed")),
     ];
-    let progress = observe(&run, &tasks).progress;
+    let progress = observe(&run, &tasks, &Veil::none()).progress;
     let states: Vec<_> = progress.tasks.iter().map(|t| (t.name.as_str(), t.state)).collect();
     assert_eq!(
         states,
@@ -105,7 +106,7 @@ fn progress_counts_every_task_of_the_pipeline_in_its_order() {
 fn the_total_is_unknown_until_the_pipeline_is_resolved() {
     let mut run = mk_run(Status::Unknown, "ResolvingPipelineRef", &[]);
     run.tasks = None;
-    assert_eq!(observe(&run, &[]).progress.total, 0);
+    assert_eq!(observe(&run, &[], &Veil::none()).progress.total, 0);
 }
 
 #[test]
@@ -113,25 +114,30 @@ fn task_runs_of_another_run_of_the_same_name_are_not_counted() {
     let run = mk_run(Status::Unknown, "Running", &["a"]);
     let mut other = mk_task("a", Status::True, "Succeeded", Vec::new());
     other.run_uid = "an earlier run".to_owned();
-    assert_eq!(observe(&run, &[other]).progress.tasks[0].state, TaskState::Pending);
+    assert_eq!(observe(&run, &[other], &Veil::none()).progress.tasks[0].state, TaskState::Pending);
 }
 
 #[test]
 fn only_the_status_says_that_a_run_is_over() {
     for reason in ["Failed", "Cancelled", "Succeeded", ""] {
-        assert_eq!(observe(&mk_run(Status::Unknown, reason, &[]), &[]).end, None, "{reason}");
+        assert_eq!(
+            observe(&mk_run(Status::Unknown, reason, &[]), &[], &Veil::none()).end,
+            None,
+            "{reason}"
+        );
     }
     let mut fresh = mk_run(Status::Unknown, "", &[]);
     fresh.condition = None;
-    assert_eq!(observe(&fresh, &[]).end, None);
-    let end = observe(&mk_run(Status::True, "Completed", &[]), &[]).end;
+    assert_eq!(observe(&fresh, &[], &Veil::none()).end, None);
+    let end = observe(&mk_run(Status::True, "Completed", &[]), &[], &Veil::none()).end;
     assert_eq!(end, Some(RunEnd::Succeeded { at: at(30) }));
 }
 
 #[test]
 fn what_lives_on_after_a_cancelled_run_is_named() {
     let run = mk_run(Status::False, "Cancelled", &["a"]);
-    let observation = observe(&run, &[mk_task("a", Status::Unknown, "Running", running())]);
+    let observation =
+        observe(&run, &[mk_task("a", Status::Unknown, "Running", running())], &Veil::none());
     assert_eq!(observation.end, Some(RunEnd::Cancelled { ran: true }));
     assert_eq!(observation.live_task_runs, ["wfe-1-a"]);
 }
@@ -145,13 +151,21 @@ fn an_observation_is_complete_when_every_child_is_known_and_over() {
         pipeline_task: "a".to_owned(),
     };
     run.children = vec![child("TaskRun")];
-    assert!(!observe(&run, &[]).complete);
-    assert!(!observe(&run, &[mk_task("a", Status::Unknown, "Running", running())]).complete);
+    assert!(!observe(&run, &[], &Veil::none()).complete);
     assert!(
-        observe(&run, &[mk_task("a", Status::False, "StepFailed", ended(1, "Error"))]).complete
+        !observe(&run, &[mk_task("a", Status::Unknown, "Running", running())], &Veil::none())
+            .complete
+    );
+    assert!(
+        observe(
+            &run,
+            &[mk_task("a", Status::False, "StepFailed", ended(1, "Error"))],
+            &Veil::none()
+        )
+        .complete
     );
     run.children = vec![child("CustomRun")];
-    assert!(observe(&run, &[]).complete, "custom runs are not watched");
+    assert!(observe(&run, &[], &Veil::none()).complete, "custom runs are not watched");
 }
 
 #[test]
@@ -293,7 +307,7 @@ fn a_custom_task_is_as_far_as_the_counts_of_its_run_say() {
             pipeline_task: "c".to_owned(),
         }];
         let tasks = [mk_task("a", Status::True, "Succeeded", ended(0, "Completed"))];
-        let progress = observe(&run, &tasks).progress;
+        let progress = observe(&run, &tasks, &Veil::none()).progress;
         assert_eq!(progress.tasks[0].state, expected, "{reason}: {message}");
     }
 }
@@ -333,7 +347,7 @@ proptest! {
         task.failed_attempts = attempts;
         task.steps[0].name.clone_from(&texts[4]);
         task.condition.as_mut().unwrap().message.clone_from(&texts[3]);
-        let seen = observe(&run, &[task]);
+        let seen = observe(&run, &[task], &Veil::none());
         let failure = match seen.end {
             Some(RunEnd::Failed(failure)) => Some(failure),
             Some(RunEnd::Cancelled { .. }) => None,
@@ -354,4 +368,122 @@ proptest! {
             }
         }
     }
+}
+
+const SECRET: &str = "swordfish-and-more";
+
+/// A text whose value stands where it is cut.
+fn say(beginning: &str, limit: usize) -> String {
+    let fill = "x".repeat(limit - beginning.len() - 9);
+    format!("{beginning}{fill} {SECRET}")
+}
+
+fn mk_saying(status: Status, reason: &str, beginning: &str) -> Option<Condition> {
+    let message = say(beginning, MAX_MESSAGE_BYTES);
+    Some(Condition { status, reason: reason.to_owned(), message })
+}
+
+/// Runs that repeat a value, in everything that is told of them.
+fn mk_runs_that_repeat_a_value() -> Vec<(RunFacts, Vec<TaskRunFacts>)> {
+    let mk = |status, reason: &str, beginning: &str| {
+        let mut run = mk_run(status, reason, &["a"]);
+        run.condition = mk_saying(status, reason, beginning);
+        run
+    };
+    let of = |status, reason: &str, beginning: &str, steps| {
+        let mut task = mk_task("a", status, reason, steps);
+        task.condition = mk_saying(status, reason, beginning);
+        task
+    };
+    let failed = || mk(Status::False, "Failed", "");
+    let goes_on = || mk(Status::Unknown, "Running", "");
+    let mut late = failed();
+    let reason = format!("{} timeout has been reached", say("", 300));
+    late.skipped = vec![Skipped { task: "a".to_owned(), reason }];
+    let mut foreign = mk(Status::Unknown, "Running", "Tasks Completed: 1 (Failed: 1, ");
+    foreign.children = vec![Child {
+        kind: "CustomRun".to_owned(),
+        name: "wfe-1-a".to_owned(),
+        pipeline_task: "a".to_owned(),
+    }];
+    let timed_out =
+        of(Status::False, "TaskRunTimeout", "\nPrevious status: [ExceededNodeResources]", vec![]);
+    let state = ContainerState::Waiting {
+        reason: "ErrImagePull".to_owned(),
+        message: say("", MAX_MESSAGE_BYTES),
+    };
+    let pulling = vec![StepFacts { name: "s".to_owned(), state }];
+    let unscheduled = "pod status \"PodScheduled\":\"False\"; message: ";
+    let refused = |beginning| of(Status::False, "PodCreationFailed", beginning, vec![]);
+    vec![
+        (failed(), vec![of(Status::False, "StepFailed", "", ended(1, SECRET))]),
+        (failed(), vec![of(Status::False, SECRET, "", vec![])]),
+        (failed(), vec![refused("exceeded quota: ")]),
+        (failed(), vec![refused("pods \"x\" is forbidden: ")]),
+        (failed(), vec![timed_out]),
+        (mk(Status::False, SECRET, ""), vec![]),
+        (mk(Status::False, "CouldntGetPipeline", "connection refused: "), vec![]),
+        (late, vec![]),
+        (foreign, vec![]),
+        (goes_on(), vec![of(Status::Unknown, "Pending", "", pulling)]),
+        (goes_on(), vec![of(Status::Unknown, "Pending", unscheduled, vec![])]),
+        (goes_on(), vec![of(Status::Unknown, "ExceededResourceQuota", "", vec![])]),
+        (mk(Status::Unknown, "ResolvingPipelineRef", ""), vec![]),
+    ]
+}
+
+/// All that anybody is told, in every form.
+fn told(seen: &Observation) -> String {
+    let stuck = seen.wait.clone().map(|wait| {
+        let sentence = wait.sentence();
+        (sentence, Failure::stuck(&Stuck { wait, since: at(1) }, false, None, at(9)))
+    });
+    format!("{seen:?} {stuck:?}")
+}
+
+fn decided(seen: &Observation) -> impl PartialEq + std::fmt::Debug + use<> {
+    let failure = match &seen.end {
+        Some(RunEnd::Failed(failure)) => Some(failure.clone()),
+        Some(RunEnd::Succeeded { .. } | RunEnd::Cancelled { .. }) | None => None,
+    };
+    let failure = failure.map(|failure| {
+        let evidence = failure.evidence.map(|evidence| (evidence.object, evidence.field));
+        (failure.reason, failure.task, failure.step, failure.exit_code, evidence)
+    });
+    let wait = seen.wait.clone().map(|wait| (wait.on, wait.task, wait.step));
+    let tasks = seen.progress.tasks.iter().map(|task| {
+        (task.name.clone(), task.state, task.steps.iter().map(|s| s.state).collect::<Vec<_>>())
+    });
+    (failure, wait, tasks.collect::<Vec<_>>(), seen.live_task_runs.clone(), seen.complete)
+}
+
+#[test]
+fn what_a_run_says_is_told_without_sensitive_values_and_decided_with_them() {
+    // Some values are words that decide.
+    let words =
+        ["Failed", "quota", "forbidden", "refused", "PodScheduled", "Pull", "Tasks Completed"];
+    let words = [&words[..], &["Exceeded", "timeout has been", "Resolving", SECRET]].concat();
+    let veils =
+        [Veil::over([SECRET]), Veil::over(words), Veil::over(["x", "e"]), Veil::everything()];
+    for (run, tasks) in mk_runs_that_repeat_a_value() {
+        let plain = observe(&run, &tasks, &Veil::none());
+        assert!(told(&plain).contains("swordfi"), "{plain:?}");
+        for veil in &veils {
+            let seen = observe(&run, &tasks, veil);
+            let text = told(&seen);
+            assert!(!text.contains("swordfi"), "{text}");
+            assert_eq!(decided(&seen), decided(&plain));
+        }
+    }
+
+    let mut run = mk_run(Status::False, "Failed", &["a"]);
+    let mut task = mk_task("a", Status::False, "TaskRunImagePullFailed", ended(1, SECRET));
+    run.condition = mk_saying(Status::False, "Failed", "");
+    task.condition = mk_saying(Status::False, "TaskRunImagePullFailed", "");
+    let seen = observe(&run, &[task], &Veil::over([SECRET, "Failed"]));
+    let Some(RunEnd::Failed(failure)) = seen.end else { panic!("{seen:?}") };
+    assert_eq!(failure.reason, FailureReason::ImagePullBackOff);
+    assert_eq!(failure.raw_reason, "TaskRunImagePull[sensitive]");
+    assert_eq!(failure.evidence.unwrap().value, "TaskRunImagePull[sensitive]");
+    assert_eq!(seen.progress.tasks[0].state, TaskState::Failed);
 }

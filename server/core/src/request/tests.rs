@@ -1,8 +1,12 @@
 use super::*;
-use crate::testing::mk_request;
+use crate::testing::{Sha, mk_request, mk_sealed};
 
 fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+}
+
+fn kept(pairs: &[(&str, &str)]) -> BTreeMap<String, Parameter> {
+    pairs.iter().map(|(n, v)| ((*n).to_owned(), Parameter::from(*v))).collect()
 }
 
 fn fields(wrong: &Violations) -> Vec<&str> {
@@ -48,7 +52,7 @@ fn too_many_parameters_and_too_many_bytes_are_refused() {
 #[test]
 fn declared_names_decide_what_reaches_the_run() {
     let mut request = mk_request("r", "pod/x");
-    request.parameters = parameters(&[("A", "1"), ("B", "2")]);
+    request.parameters = kept(&[("A", "1"), ("B", "2")]);
     let effective =
         |r: &StartRequest| r.effective_parameters().map(|(n, _)| n.to_owned()).collect::<Vec<_>>();
     assert_eq!(effective(&request), ["A", "B"]);
@@ -63,8 +67,44 @@ fn the_first_difference_is_named_and_spelling_of_the_target_is_none() {
     let accepted = mk_request("r", "default/deployment/api");
     let mut other = accepted.clone();
     other.target_as_given = "default/Deployment/api".to_owned();
-    assert_eq!(other.first_difference(&accepted), None);
-    other.parameters = parameters(&[("A", "1")]);
+    assert_eq!(other.first_difference(&accepted, &Sha), None);
+    other.parameters = kept(&[("A", "1")]);
     other.when_locked = WhenLocked::Wait;
-    assert_eq!(other.first_difference(&accepted), Some("parameters"));
+    assert_eq!(other.first_difference(&accepted, &Sha), Some("parameters"));
+}
+
+#[test]
+fn a_repetition_is_the_same_request_however_its_values_are_kept() {
+    let mut plain = mk_request("r", "pod/x");
+    plain.parameters = kept(&[("A", "1"), ("TOKEN", "hunter2")]);
+    let mut sealed = plain.clone();
+    sealed.parameters.insert("TOKEN".to_owned(), mk_sealed("TOKEN", "hunter2"));
+    let mut other = plain.clone();
+    other.parameters.insert("TOKEN".to_owned(), mk_sealed("TOKEN", "hunter3"));
+    // Sealed again it looks otherwise, and is the same.
+    let mut again = sealed.clone();
+    if let Some(Parameter::Sensitive(value)) = again.parameters.get_mut("TOKEN") {
+        value.sealed = "b3RoZXI".to_owned();
+    }
+    for (one, two) in [(&plain, &sealed), (&sealed, &plain), (&sealed, &again)] {
+        assert_eq!(one.first_difference(two, &Sha), None);
+    }
+    for one in [&plain, &sealed] {
+        assert_eq!(one.first_difference(&other, &Sha), Some("parameters"));
+        assert_eq!(other.first_difference(one, &Sha), Some("parameters"));
+    }
+}
+
+#[test]
+fn a_name_marked_as_sensitive_that_is_no_parameter_is_named() {
+    let given = parameters(&[("A", "1"), ("TARGET_RESOURCE", "pod/x")]);
+    let marked = ["A", "B", "TARGET_RESOURCE", "a"].map(ToOwned::to_owned);
+    let wrong = check_sensitive(marked.to_vec(), &given).unwrap_err();
+    let expected =
+        ["sensitive_parameters[1]", "sensitive_parameters[2]", "sensitive_parameters[3]"];
+    assert_eq!(fields(&wrong), expected);
+    let twice = vec!["A".to_owned(), "A".to_owned()];
+    assert_eq!(check_sensitive(twice, &given).unwrap(), BTreeSet::from(["A".to_owned()]));
+    let many = vec!["A".to_owned(); MAX_PARAMETERS + 9];
+    assert_eq!(fields(&check_sensitive(many, &given).unwrap_err()), ["sensitive_parameters[256]"]);
 }

@@ -22,7 +22,7 @@ fn held() -> TargetState {
 
 fn decide_beside(foreign: &ForeignRuns, view: StartView<'_>, new: &NewExecution) -> StartDecision {
     let policy = Policy::default();
-    decide(view, new, Circumstances { foreign: Some(foreign), policy: &policy, now: new.now })
+    decide(view, new, Circumstances { foreign: Some(foreign), policy: &policy, now: new.now }, &Sha)
 }
 
 fn decide_simply(view: StartView<'_>, new: &NewExecution) -> StartDecision {
@@ -138,7 +138,7 @@ fn at_closed_gates(
             (new.request.when_cooling, new.request.when_blocked) = (when_cooling, when_blocked);
             let view = StartView { accepted: None, withdrawn: None, target: &target, waiting: 0 };
             let around = Circumstances { foreign: Some(&foreign), policy: &policy, now: new.now };
-            answers.push((when_cooling, when_blocked, decide(view, &new, around)));
+            answers.push((when_cooling, when_blocked, decide(view, &new, around, &Sha)));
         }
     }
     answers
@@ -217,8 +217,8 @@ fn a_repetition_is_answered_also_when_the_cluster_is_not_known_and_a_new_request
     let around = Circumstances { foreign: None, policy: &policy, now: new.now };
     let free = free();
     let view = StartView { accepted: None, withdrawn: None, target: &free, waiting: 0 };
-    assert_eq!(decide(view, &new, around), StartDecision::ClusterUnknown);
+    assert_eq!(decide(view, &new, around, &Sha), StartDecision::ClusterUnknown);
     let accepted = new.request.clone();
     let repeated = StartView { accepted: Some((&accepted, mk_id(9))), ..view };
-    assert_eq!(decide(repeated, &new, around), StartDecision::Repeat(mk_id(9)));
+    assert_eq!(decide(repeated, &new, around, &Sha), StartDecision::Repeat(mk_id(9)));
 }

@@ -82,7 +82,7 @@ fn each_wait_is_recognised_by_reasons_and_never_by_words() {
     ];
     for (reason, message, container, expected) in cases {
         let task = mk_task("a", going(reason, message), mk_waiting(container));
-        let wait = observe(&mk_run("Running"), &[task]).wait;
+        let wait = observe(&mk_run("Running"), &[task], &Veil::none()).wait;
         let found = wait.as_ref().map(|wait| (wait.on, wait.raw_reason.as_str()));
         assert_eq!(found, expected, "{reason} {message} {container}");
         if let Some(wait) = wait {
@@ -97,7 +97,8 @@ fn each_wait_is_recognised_by_reasons_and_never_by_words() {
 
 #[test]
 fn a_run_waits_for_its_definition_until_it_is_there() {
-    let on = |reason| observe(&mk_run(reason), &[]).wait.map(|wait| (wait.on, wait.task));
+    let on =
+        |reason| observe(&mk_run(reason), &[], &Veil::none()).wait.map(|wait| (wait.on, wait.task));
     assert_eq!(on("ResolvingPipelineRef"), Some((StuckOn::Resolution, None)));
     assert_eq!(on("ResolvingTaskRef"), Some((StuckOn::Resolution, None)));
     assert_eq!(on("Running"), None);
@@ -110,16 +111,20 @@ fn a_run_of_which_anything_runs_is_not_stuck() {
     let running = ContainerState::Running { started_at: Some(at(2)) };
     let running = mk_task("b", going("Running", "m"), running);
     let run = mk_run("Running");
-    assert_eq!(observe(&run, &[stuck.clone(), running]).wait, None);
+    assert_eq!(observe(&run, &[stuck.clone(), running], &Veil::none()).wait, None);
     let done = mk_task("b", mk_condition(Status::True, "Succeeded", "m"), ContainerState::Unknown);
-    assert!(observe(&run, &[stuck.clone(), done]).wait.is_some());
+    assert!(observe(&run, &[stuck.clone(), done], &Veil::none()).wait.is_some());
     let child = Child {
         kind: "CustomRun".to_owned(),
         name: "run-b".to_owned(),
         pipeline_task: "b".to_owned(),
     };
     let run = RunFacts { children: vec![child], ..run };
-    assert_eq!(observe(&run, &[stuck]).wait, None, "nobody knows what a custom task does");
+    assert_eq!(
+        observe(&run, &[stuck], &Veil::none()).wait,
+        None,
+        "nobody knows what a custom task does"
+    );
 }
 
 #[test]
@@ -127,10 +132,10 @@ fn what_is_over_waits_for_nothing() {
     let pulling = mk_task("a", going("PullImageFailed", "m"), mk_waiting("ErrImagePull"));
     let over = mk_condition(Status::False, "Cancelled", "m");
     let run = RunFacts { condition: Some(over), ..mk_run("Cancelled") };
-    assert_eq!(observe(&run, &[pulling]).wait, None);
+    assert_eq!(observe(&run, &[pulling], &Veil::none()).wait, None);
     let failed = mk_condition(Status::False, "TaskRunImagePullFailed", "m");
     let failed = mk_task("a", failed, mk_waiting("ImagePullBackOff"));
-    assert_eq!(observe(&mk_run("Running"), &[failed]).wait, None);
+    assert_eq!(observe(&mk_run("Running"), &[failed], &Veil::none()).wait, None);
 }
 
 #[test]

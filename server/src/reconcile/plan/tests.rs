@@ -107,7 +107,7 @@ fn present(run: RunFacts, task_runs: Vec<TaskRunFacts>) -> Seen {
 }
 
 fn decide(state: State, seen: Seen, now: Timestamp) -> Action {
-    let known = Known { run: seen, foreign: Some(ForeignRuns::default()) };
+    let known = Known { run: seen, foreign: Some(ForeignRuns::default()), veil: Veil::none() };
     plan(&mk(state), &known, &Policy::default(), now)
 }
 
@@ -132,14 +132,14 @@ fn succeeded() -> State {
 #[test]
 fn nothing_is_created_while_the_cluster_is_not_known() {
     assert_eq!(decide(starting(), Seen::NotSynced, at(1)), Action::AwaitSync);
-    let known = Known { run: Seen::Absent, foreign: None };
+    let known = Known { run: Seen::Absent, foreign: None, veil: Veil::none() };
     assert_eq!(plan(&mk(starting()), &known, &Policy::default(), at(1)), Action::AwaitSync);
 }
 
 #[test]
 fn nothing_is_created_beside_a_strangers_live_run() {
     let foreign = ForeignRuns { live: Some("other".to_owned()), last_epoch: Epoch(0) };
-    let known = Known { run: Seen::Absent, foreign: Some(foreign) };
+    let known = Known { run: Seen::Absent, foreign: Some(foreign), veil: Veil::none() };
     let action = plan(&mk(starting()), &known, &Policy::default(), at(1));
     assert!(matches!(action, Action::Wait { obstacle } if obstacle.contains("other")));
 }
@@ -175,7 +175,8 @@ fn a_deadline_ends_waiting_and_starting_but_not_a_run_that_is_there() {
 fn creation_is_not_tried_for_ever_without_a_deadline() {
     let mut execution = mk(starting());
     execution.request.deadline = None;
-    let known = Known { run: Seen::Absent, foreign: Some(ForeignRuns::default()) };
+    let known =
+        Known { run: Seen::Absent, foreign: Some(ForeignRuns::default()), veil: Veil::none() };
     let patience = at(5 * 60);
     let action = plan(&execution, &known, &Policy::default(), patience);
     assert_eq!(action, Action::Apply(Input::Deadline(patience)));
@@ -184,7 +185,7 @@ fn creation_is_not_tried_for_ever_without_a_deadline() {
 #[test]
 fn tekton_gets_a_moment_to_end_a_run_at_its_deadline_by_itself() {
     let live = || present(run(Status::Unknown, ""), Vec::new());
-    let progress = observe(&run(Status::Unknown, ""), &[]).progress;
+    let progress = observe(&run(Status::Unknown, ""), &[], &Veil::none()).progress;
     let state = State::Running { run: CreatedRun { progress, ..created() } };
     assert_eq!(decide(state.clone(), live(), at(100)), Action::RestUntil(at(110)));
     assert_eq!(decide(state, live(), at(110)), Action::Apply(Input::Deadline(at(100))));
@@ -211,7 +212,7 @@ fn a_run_that_is_stuck_is_noted_borne_for_its_patience_and_ended() {
     let mut execution =
         mk(State::Running { run: CreatedRun { progress: progress.clone(), ..created() } });
     execution.request.deadline = None;
-    let known = || Known { run: seen(), foreign: Some(ForeignRuns::default()) };
+    let known = || Known { run: seen(), foreign: Some(ForeignRuns::default()), veil: Veil::none() };
     let decide = |execution: &Execution, known, second| {
         plan(execution, &known, &Policy::default(), at(second))
     };
@@ -228,6 +229,7 @@ fn a_run_that_is_stuck_is_noted_borne_for_its_patience_and_ended() {
     let on = Known {
         run: present(run(Status::Unknown, "Running"), vec![task(Status::True)]),
         foreign: Some(ForeignRuns::default()),
+        veil: Veil::none(),
     };
     let Action::Apply(Input::Progress(progress)) = decide(&execution, on, 700) else {
         panic!("not noted")
@@ -238,7 +240,8 @@ fn a_run_that_is_stuck_is_noted_borne_for_its_patience_and_ended() {
 #[test]
 fn fetching_the_definition_is_normal_for_some_seconds() {
     let seen = || present(run(Status::Unknown, "ResolvingPipelineRef"), Vec::new());
-    let progress = observe(&run(Status::Unknown, "ResolvingPipelineRef"), &[]).progress;
+    let progress =
+        observe(&run(Status::Unknown, "ResolvingPipelineRef"), &[], &Veil::none()).progress;
     let state = State::Running { run: CreatedRun { progress, ..created() } };
     assert_eq!(decide(state.clone(), seen(), at(3)), Action::RestUntil(at(11)));
     let Action::Apply(Input::Progress(progress)) = decide(state, seen(), at(11)) else {

@@ -15,7 +15,7 @@ use wfe_core::{
 use super::{Backend, accepted, assert_sound, stored};
 use crate::{
     store::{SettleError, Store, StoreError},
-    testing::{at, at_gates, mk_clearance, mk_id, mk_key, mk_new, run_exists, run_failed},
+    testing::{at, at_gates, mk_clearance, mk_id, mk_key, mk_new, run_exists, run_failed, vault},
 };
 
 const TARGET: &str = "default/deployment/api";
@@ -38,7 +38,7 @@ async fn blocked(store: &dyn Store) {
     for n in 1..=2 {
         let new = mk_new(n, TARGET, WhenLocked::Wait);
         let decide = |view: wfe_core::start::StartView<'_>| {
-            wfe_core::start::decide(view, &new, at_gates(&foreign, new.now))
+            wfe_core::start::decide(view, &new, at_gates(&foreign, new.now), vault())
         };
         accepted(store.start(&new, &decide).await.unwrap());
     }
@@ -146,7 +146,7 @@ pub(crate) async fn a_refusal_at_a_gate_names_what_closed_it<B: Backend>() {
     new.request.when_blocked = wfe_core::request::WhenBlocked::Reject;
     let foreign = ForeignRuns::default();
     let decide = |view: wfe_core::start::StartView<'_>| {
-        wfe_core::start::decide(view, &new, at_gates(&foreign, new.now))
+        wfe_core::start::decide(view, &new, at_gates(&foreign, new.now), vault())
     };
     let decision = store.start(&new, &decide).await.unwrap();
     let StartDecision::Refuse(hold) = decision else { panic!("{decision:?}") };

@@ -30,7 +30,7 @@ use crate::{
     store::{ClearDecider, SettleDecider, SettleError, StartDecider, Store, WithdrawDecider},
     testing::{
         around, at, at_gates, cancel, mk_clearance, mk_id, mk_key, mk_new, mk_withdrawal, quiet,
-        run_exists, run_failed, run_succeeded, withdraw,
+        run_exists, run_failed, run_succeeded, vault, withdraw,
     },
 };
 
@@ -264,7 +264,8 @@ async fn compare<B: Backend>(enforced: bool, calls: Vec<Call>) -> Result<(), Tes
                 request.deadline = late.then_some(now);
                 let actor = Actor::anonymous(None);
                 let new = NewExecution { id: mk_id(n), request, actor, now };
-                let decide = |view: StartView<'_>| decide(view, &new, around(&foreign, new.now));
+                let decide =
+                    |view: StartView<'_>| decide(view, &new, around(&foreign, new.now), vault());
                 let said = store.start(&new, &decide).await;
                 let said = said.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
                 prop_assert_eq!(said, model.start(&new.request, &decide));

@@ -139,6 +139,8 @@ pub(crate) async fn a_target_shows_its_holder_and_its_queue<T: Backend>() {
     assert_eq!(view.state.holder.unwrap().execution, mk_id(1));
     assert_eq!(view.holder, store.execution(mk_id(1)).await.unwrap());
     assert_eq!(view.queue.iter().map(|e| e.id).collect::<Vec<_>>(), [mk_id(3), mk_id(4)]);
+    assert_eq!(store.holder_of(&mk_key(A)).await.unwrap(), Some(mk_id(1)));
+    assert_eq!(store.holder_of(&mk_key("pod/nobody")).await.unwrap(), None);
     assert_eq!(store.head_of(&mk_key(A).hash()).await.unwrap(), Some(mk_id(3)));
     assert_eq!(store.head_of(&mk_key(B).hash()).await.unwrap(), None);
     assert_sound(&*store).await;

@@ -19,7 +19,8 @@ use super::{Backend, accepted, assert_sound, history, stored};
 use crate::{
     store::{SettleError, StoreError},
     testing::{
-        advance, around, at, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded, start,
+        advance, around, at, cancel, mk_id, mk_key, mk_new, quiet, run_exists, run_succeeded,
+        start, vault,
     },
 };
 
@@ -186,7 +187,7 @@ pub(crate) async fn a_second_holder_is_refused<B: Backend>() {
     let blind = |view: wfe_core::start::StartView<'_>| {
         let free = TargetState { holder: None, ..view.target.clone() };
         let view = wfe_core::start::StartView { target: &free, ..view };
-        wfe_core::start::decide(view, &new, around(&ForeignRuns::default(), new.now))
+        wfe_core::start::decide(view, &new, around(&ForeignRuns::default(), new.now), vault())
     };
     let error = store.start(&new, &blind).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");

@@ -9,6 +9,7 @@ use wfe_core::{
     execution::StateCode,
     ids::Epoch,
     lock::ForeignRuns,
+    parameter::Parameter,
     request::{Source, WhenLocked, WorkflowIdentity},
     settle::admit_head,
     start::{NewExecution, StartDecision, decide},
@@ -16,8 +17,12 @@ use wfe_core::{
 };
 
 use super::{Backend, accepted, all, assert_sound, history, stored};
-use crate::testing::{
-    advance, around, at, mk_id, mk_key, mk_new, run_exists, run_succeeded, start,
+use crate::{
+    testing::{
+        advance, around, at, mk_id, mk_key, mk_new, mk_sealed, run_exists, run_succeeded, start,
+        vault,
+    },
+    vault::Fingerprint,
 };
 
 const TARGET: &str = "default/deployment/api";
@@ -100,7 +105,7 @@ pub(crate) async fn a_request_id_gets_the_same_answer_for_ever<B: Backend>() {
     accepted(start(&*store, &first).await.unwrap());
     let again = NewExecution { id: mk_id(2), now: at(500), ..first.clone() };
     let mut other = again.clone();
-    other.request.parameters.insert("MORE".to_owned(), "1".to_owned());
+    other.request.parameters.insert("MORE".to_owned(), "1".into());
 
     let repeat = StartDecision::Repeat(first.id);
     let reused = StartDecision::Reused { field: "parameters" };
@@ -177,7 +182,9 @@ pub(crate) async fn a_validation_says_what_a_start_would_do_and_writes_nothing<B
     ] {
         let before = backend.dump().await;
         let said = store
-            .validate_start(&new.request, &|view| decide(view, &new, around(&foreign, new.now)))
+            .validate_start(&new.request, &|view| {
+                decide(view, &new, around(&foreign, new.now), vault())
+            })
             .await;
         assert_eq!(backend.dump().await, before);
         assert_eq!(said.unwrap(), start(&*store, &new).await.unwrap());
@@ -194,9 +201,10 @@ pub(crate) async fn every_field_of_a_request_comes_back<B: Backend>() {
     request.target.cluster = "east.example".parse().unwrap();
     request.target_as_given = "ClusterRole/system:node".to_owned();
     request.parameters = BTreeMap::from([
-        ("EMPTY".to_owned(), String::new()),
-        ("WILD".to_owned(), "'; DROP TABLE executions; -- \u{1f980}\u{1}\n\"\\".to_owned()),
-        ("LONG".to_owned(), "x".repeat(32 * 1024)),
+        ("EMPTY".to_owned(), "".into()),
+        ("WILD".to_owned(), "'; DROP TABLE executions; -- \u{1f980}\u{1}\n\"\\".into()),
+        ("LONG".to_owned(), "x".repeat(32 * 1024).into()),
+        ("TOKEN".to_owned(), mk_sealed(&request.request_id, "TOKEN", "hunter2")),
     ]);
     request.declared = Some(BTreeSet::from(["WILD".to_owned()]));
     request.service_account = Some("runner".to_owned());
@@ -231,8 +239,10 @@ pub(crate) async fn who_waits_for_a_foreign_run_waits_for_an_unused_target<B: Ba
     let store = backend.open().await;
     let new = mk_new(1, TARGET, WhenLocked::Wait);
     let foreign = ForeignRuns { live: Some("wfe-other-7".to_owned()), last_epoch: Epoch(7) };
-    let decision =
-        store.start(&new, &|view| decide(view, &new, around(&foreign, new.now))).await.unwrap();
+    let decision = store
+        .start(&new, &|view| decide(view, &new, around(&foreign, new.now), vault()))
+        .await
+        .unwrap();
     assert_eq!(accepted(decision).state.code(), StateCode::Waiting);
     let target = store.target(&mk_key(TARGET)).await.unwrap();
     assert_eq!((target.state.epoch, target.state.holder), (Epoch(0), None));
@@ -258,4 +268,41 @@ pub(crate) async fn targets_of_different_clusters_do_not_meet<B: Backend>() {
         accepted(start(&*store, &new).await.unwrap());
     }
     assert_sound(&*store).await;
+}
+
+pub(crate) async fn a_repetition_with_a_sensitive_value_is_told_by_its_digest<B: Backend>() {
+    let backend = B::create().await;
+    let store = backend.open().await;
+    let with = |new: &NewExecution, value: Parameter| {
+        let mut new = new.clone();
+        new.request.parameters.insert("TOKEN".to_owned(), value);
+        new
+    };
+    let plain = mk_new(1, TARGET, WhenLocked::Wait);
+    let id = plain.request.request_id.clone();
+    let seal = |value: &str| Parameter::Sensitive(vault().seal(&id, "TOKEN", value).unwrap());
+    let first = with(&plain, seal("hunter2"));
+    let execution = accepted(start(&*store, &first).await.unwrap());
+    assert_eq!(stored(&*store, execution.id).await.request, first.request);
+    let repeat = StartDecision::Repeat(first.id);
+    let reused = StartDecision::Reused { field: "parameters" };
+    for (value, expected) in [
+        (seal("hunter2"), &repeat),
+        ("hunter2".into(), &repeat),
+        (seal("hunter3"), &reused),
+        ("hunter3".into(), &reused),
+    ] {
+        assert_eq!(start(&*store, &with(&plain, value)).await.unwrap(), *expected);
+    }
+    assert!(!backend.dump().await.concat().contains("hunter"));
+}
+
+pub(crate) async fn the_first_key_of_sensitive_parameters_is_kept_for_ever<B: Backend>() {
+    let backend = B::create().await;
+    let stores = [backend.open().await, backend.open().await];
+    let [one, two] = ["1".repeat(32), "2".repeat(32)].map(Fingerprint::kept);
+    assert_eq!(stores[0].parameter_key(None).await.unwrap(), None);
+    assert_eq!(stores[0].parameter_key(Some(&one)).await.unwrap(), Some(one.clone()));
+    assert_eq!(stores[1].parameter_key(Some(&two)).await.unwrap(), Some(one.clone()));
+    assert_eq!(stores[1].parameter_key(None).await.unwrap(), Some(one));
 }

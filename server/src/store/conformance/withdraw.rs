@@ -15,7 +15,7 @@ use crate::{
     store::Store,
     testing::{
         advance, around, at, cancel, mk_id, mk_new, mk_withdrawal, quiet, run_exists,
-        run_succeeded, start, withdraw,
+        run_succeeded, start, vault, withdraw,
     },
 };
 
@@ -46,7 +46,9 @@ pub(crate) async fn a_withdrawn_request_is_refused_for_ever_whatever_it_asks_for
         assert_eq!(start(&*store, &new).await.unwrap(), refused, "{new:?}");
         let foreign = ForeignRuns::default();
         let said = store
-            .validate_start(&new.request, &|view| decide(view, &new, around(&foreign, new.now)))
+            .validate_start(&new.request, &|view| {
+                decide(view, &new, around(&foreign, new.now), vault())
+            })
             .await;
         assert_eq!(said.unwrap(), refused, "{new:?}");
     }

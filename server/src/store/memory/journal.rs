@@ -9,7 +9,15 @@ use super::{
 
 impl Tables {
     pub(super) fn head(&self) -> Head {
-        self.log.last().map_or(Head::empty(LOG), |(_, entry)| entry.head())
+        self.log.last().map_or(self.base(), |(_, entry)| entry.head())
+    }
+
+    pub(super) fn base(&self) -> Head {
+        self.base.unwrap_or(Head::empty(LOG))
+    }
+
+    pub(super) fn whole_log(&self) -> Log {
+        Log { id: LOG, base: self.base(), head: self.head() }
     }
 
     /// Appends records to the log, in order.
@@ -43,8 +51,7 @@ impl Journal for MemoryStore {
     }
 
     async fn log(&self) -> Result<Log, StoreError> {
-        let head = self.tables("log")?.head();
-        Ok(Log { id: LOG, base: Head::empty(LOG), head })
+        Ok(self.tables("log")?.whole_log())
     }
 
     async fn entries(
@@ -59,9 +66,8 @@ impl Journal for MemoryStore {
             LogScope::Target(key) => record.about.target_key().as_ref() == Some(key),
             LogScope::Correlation(id) => record.about.correlation_id.as_ref() == Some(id),
         };
-        // An entry stands at its place.
-        let behind = usize::try_from(after.0).unwrap_or(usize::MAX);
-        let later = tables.log.iter().skip(behind);
+        let behind = after.max(tables.base().sequence);
+        let later = tables.log.iter().filter(|(_, entry)| entry.sequence > behind);
         let wanted = later.filter(|(record, _)| wanted(record)).map(|(_, entry)| entry.clone());
         Ok(wanted.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }

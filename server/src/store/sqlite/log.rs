@@ -112,13 +112,13 @@ pub(super) async fn entries(
     limit: u32,
 ) -> Result<Vec<Entry>, StoreError> {
     const EVERYTHING: &str = "-- entries
-        SELECT sequence, hash, entry FROM log WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+        SELECT sequence, hash, entry FROM log WHERE sequence > max(?1, (SELECT sequence FROM log_base)) ORDER BY sequence LIMIT ?2";
     const TARGET: &str = "-- entries_of_target
         SELECT sequence, hash, entry FROM log
-        WHERE target_hash = ?3 AND sequence > ?1 ORDER BY sequence LIMIT ?2";
+        WHERE target_hash = ?3 AND sequence > max(?1, (SELECT sequence FROM log_base)) ORDER BY sequence LIMIT ?2";
     const CORRELATION: &str = "-- entries_of_correlation
         SELECT sequence, hash, entry FROM log
-        WHERE correlation_id = ?3 AND sequence > ?1 ORDER BY sequence LIMIT ?2";
+        WHERE correlation_id = ?3 AND sequence > max(?1, (SELECT sequence FROM log_base)) ORDER BY sequence LIMIT ?2";
     let (sql, value) = match scope {
         LogScope::Everything => (EVERYTHING, None),
         LogScope::Target(key) => (TARGET, Some(key.hash())),

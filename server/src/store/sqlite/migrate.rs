@@ -14,11 +14,14 @@ use sqlx::{
 pub(super) const APPLICATION_ID: i32 = 0x7766_6578;
 
 /// Version, description and text of every step, in order. A step that was released never changes.
-const STEPS: [(i64, &str, &str); 4] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "executions", include_str!("../../../migrations/sqlite/0001_executions.sql")),
     (2, "withdrawals", include_str!("../../../migrations/sqlite/0002_withdrawals.sql")),
     (3, "gates", include_str!("../../../migrations/sqlite/0003_gates.sql")),
     (4, "log", include_str!("../../../migrations/sqlite/0004_log.sql")),
+    (5, "checkpoints", include_str!("../../../migrations/sqlite/0005_checkpoints.sql")),
+    (6, "outbox", include_str!("../../../migrations/sqlite/0006_outbox.sql")),
+    (7, "parameter_key", include_str!("../../../migrations/sqlite/0007_parameter_key.sql")),
 ];
 
 /// The newest version that this program knows.

@@ -20,7 +20,10 @@ use super::{
     },
     transaction::fault,
 };
-use crate::store::{Filter, Listed, Page, StoreError, TargetView, Unfinished};
+use crate::{
+    store::{Filter, Listed, Page, StoreError, TargetView, Unfinished},
+    vault::Fingerprint,
+};
 
 // Queues are read by the index of those who wait. It is named, because SQLite would prefer the one by
 // state, and so read everybody who waits for anything.
@@ -220,6 +223,24 @@ pub(super) async fn head_of(
     execution_id("executions", "id", id).map(Some)
 }
 
+/// The execution that holds a target.
+pub(super) async fn holder_of(
+    executor: impl SqliteExecutor<'_>,
+    key: &TargetKey,
+) -> Result<Option<ExecutionId>, StoreError> {
+    const SQL: &str = "-- holder_of
+        SELECT holder FROM targets WHERE cluster = ?1 AND target = ?2";
+    let row = query(SQL)
+        .bind(key.cluster.as_str())
+        .bind(key.target.to_string())
+        .fetch_optional(executor)
+        .await
+        .map_err(fault("holder_of"))?;
+    let Some(row) = row else { return Ok(None) };
+    let holder: Option<&str> = column(&row, "targets", "holder")?;
+    holder.map(|id| execution_id("targets", "holder", id)).transpose()
+}
+
 /// A target, when it has a row.
 pub(super) async fn target(
     executor: impl SqliteExecutor<'_>,
@@ -345,6 +366,18 @@ pub(super) async fn count_by_state(pool: &SqlitePool) -> Result<Vec<(StateCode, 
         SELECT state, count(*) AS count FROM executions GROUP BY state";
     let rows = query(SQL).fetch_all(pool).await.map_err(fault("count_by_state"))?;
     rows.iter().map(counted_state).collect()
+}
+
+/// By what the key of the sensitive parameters is recognised.
+pub(super) async fn parameter_key(
+    executor: impl SqliteExecutor<'_>,
+) -> Result<Option<Fingerprint>, StoreError> {
+    const SQL: &str = "-- parameter_key
+        SELECT fingerprint FROM parameter_key";
+    let row = query(SQL).fetch_optional(executor).await.map_err(fault("parameter_key"))?;
+    let Some(row) = row else { return Ok(None) };
+    let fingerprint: String = column(&row, "parameter_key", "fingerprint")?;
+    Ok(Some(Fingerprint::kept(fingerprint)))
 }
 
 /// Proves that the database answers.

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOpt
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use crate::store::{Store, conformance::Backend, observer::Unobserved};
+use crate::store::{Outbox, Store, conformance::Backend, observer::Unobserved};
 
 mod faults;
 mod opening;
@@ -40,6 +40,10 @@ impl Backend for File {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.path(), Arc::new(Unobserved)).await.unwrap())
+    }
+
+    async fn open_outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(SqliteStore::open(&self.path(), Arc::new(Unobserved)).await.unwrap())
     }
 

@@ -20,8 +20,9 @@ use super::{
     transaction::{Done, Work},
     write,
 };
-use crate::store::{
-    ClearDecider, SettleDecider, SettleError, StartDecider, StoreError, WithdrawDecider,
+use crate::{
+    store::{ClearDecider, SettleDecider, SettleError, StartDecider, StoreError, WithdrawDecider},
+    vault::Fingerprint,
 };
 
 /// A Start.
@@ -214,6 +215,29 @@ impl Work for Clear<'_> {
             write::put_target(connection, stored.as_ref(), after).await?;
         }
         Ok(Done::Write(Ok(decision)))
+    }
+}
+
+/// Which key seals sensitive parameters here; the first one that is told is it.
+pub(super) struct KeepKey<'a> {
+    pub(super) ours: Option<&'a Fingerprint>,
+}
+
+impl Work for KeepKey<'_> {
+    type Answer = Option<Fingerprint>;
+
+    fn name(&self) -> &'static str {
+        "parameter_key"
+    }
+
+    async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Done<Self::Answer>, StoreError> {
+        let kept = read::parameter_key(&mut *connection).await?;
+        let (None, Some(ours)) = (&kept, self.ours) else { return Ok(Done::Nothing(kept)) };
+        write::insert_parameter_key(connection, ours).await?;
+        Ok(Done::Write(Some(ours.clone())))
     }
 }
 

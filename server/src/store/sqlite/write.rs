@@ -18,7 +18,7 @@ use super::{
     rows::{stored_count, stored_json},
     transaction::fault,
 };
-use crate::store::StoreError;
+use crate::{store::StoreError, vault::Fingerprint};
 
 fn exactly_one(operation: &'static str, result: &SqliteQueryResult) -> Result<(), StoreError> {
     match result.rows_affected() {
@@ -350,4 +350,16 @@ pub(super) async fn touch(connection: &mut SqliteConnection) -> Result<(), Store
         PRAGMA user_version = 1";
     query(SQL).execute(connection).await.map_err(fault("check"))?;
     Ok(())
+}
+
+/// Writes by what the key of the sensitive parameters is recognised.
+pub(super) async fn insert_parameter_key(
+    connection: &mut SqliteConnection,
+    fingerprint: &Fingerprint,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "insert_parameter_key";
+    const SQL: &str = "-- insert_parameter_key
+        INSERT INTO parameter_key (fingerprint) VALUES (?1)";
+    let result = query(SQL).bind(fingerprint.as_str()).execute(connection).await;
+    exactly_one(OPERATION, &result.map_err(fault(OPERATION))?)
 }

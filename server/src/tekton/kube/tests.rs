@@ -15,7 +15,7 @@ use wfe_core::{
 use wfe_runtime::cluster::testing::{ApiServer, Asked};
 
 use super::*;
-use crate::{clock::Ids, tekton::Birth};
+use crate::{clock::Ids, tekton::Birth, vault::Opened};
 
 /// A PipelineRun as the API server shows it.
 fn mk_object(name: &str, version: u64, reason: &str) -> Value {
@@ -61,6 +61,7 @@ fn mk_request() -> RunRequest {
             identity: WorkflowIdentity::default(),
             source: None,
         },
+        opened: Opened::default(),
         timeout: None,
         birth: Birth::Ready,
     }

@@ -12,6 +12,10 @@ use wfe_core::{
 };
 
 use super::*;
+use crate::{
+    testing::{mk_sealed, vault},
+    vault::Opened,
+};
 
 fn mk_run(target: &str) -> RunRequest {
     let key = TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() };
@@ -42,6 +46,7 @@ fn mk_run(target: &str) -> RunRequest {
             identity: WorkflowIdentity::default(),
             source: None,
         },
+        opened: Opened::default(),
         timeout: None,
         birth: Birth::Ready,
     }
@@ -61,9 +66,9 @@ fn a_request_with_everything() {
     request.workflow =
         BundleWorkflow::new("registry.example/wfe/restart:v1", &digest, "restart").unwrap();
     request.parameters = BTreeMap::from([
-        ("REPLICAS".to_owned(), "3".to_owned()),
-        ("MESSAGE".to_owned(), "a \"quoted\" $(text)\n".to_owned()),
-        ("STRAY".to_owned(), "not declared".to_owned()),
+        ("REPLICAS".to_owned(), "3".into()),
+        ("MESSAGE".to_owned(), "a \"quoted\" $(text)\n".into()),
+        ("STRAY".to_owned(), "not declared".into()),
     ]);
     request.declared = Some(BTreeSet::from(["REPLICAS".to_owned(), "MESSAGE".to_owned()]));
     request.service_account = Some("remediator".to_owned());
@@ -274,7 +279,7 @@ fn a_timeout_is_written_as_go_writes_it_and_neither_zero_nor_more_than_a_pod_may
 #[test]
 fn the_target_cannot_be_overridden() {
     let mut run = mk_run("pod/x");
-    run.request.parameters.insert(TARGET_PARAMETER.to_owned(), "pod/y".to_owned());
+    run.request.parameters.insert(TARGET_PARAMETER.to_owned(), "pod/y".into());
     run.request.declared = Some(BTreeSet::from([TARGET_PARAMETER.to_owned()]));
     let params = pipeline_run(&run, "n").spec.params;
     assert_eq!(params, [Param::new(TARGET_PARAMETER, "pod/x")]);
@@ -325,7 +330,8 @@ proptest! {
         parameters in proptest::collection::btree_map("[A-Z_][A-Z0-9_]{0,20}", ".{0,60}", 0..20),
     ) {
         let mut run = mk_run("pod/x");
-        run.request.parameters = parameters.clone();
+        run.request.parameters =
+            parameters.iter().map(|(n, v)| (n.clone(), v.as_str().into())).collect();
         let written = serde_json::to_value(pipeline_run(&run, "n")).unwrap();
         let mut read: BTreeMap<String, String> = written["spec"]["params"]
             .as_array()
@@ -339,4 +345,23 @@ proptest! {
         expected.remove(TARGET_PARAMETER);
         prop_assert_eq!(read, expected);
     }
+}
+
+#[test]
+fn a_sensitive_parameter_reaches_a_run_as_it_was_given_and_one_that_never_runs_not_at_all() {
+    let mut run = mk_run("pod/x");
+    let id = run.request.request_id.clone();
+    run.request.parameters.insert("TOKEN".to_owned(), mk_sealed(&id, "TOKEN", "hunter2"));
+    run.opened = vault().open_all(&run.request).unwrap();
+    let value = |run: &RunRequest| {
+        let params = pipeline_run(run, "ns").spec.params;
+        params.into_iter().find(|param| param.name == "TOKEN").unwrap().value
+    };
+    assert_eq!(value(&run), "hunter2");
+    run.opened = Opened::default();
+    assert_eq!(value(&run), run.request.parameters["TOKEN"].shown());
+    // What is not declared reaches nothing.
+    run.request.declared = Some(BTreeSet::new());
+    run.opened = vault().open_all(&run.request).unwrap();
+    assert!(!serde_json::to_string(&pipeline_run(&run, "ns")).unwrap().contains("hunter2"));
 }

@@ -6,6 +6,7 @@ use wfe_core::{
     failure::{Failure, FailureReason},
     observe::RunEnd,
     progress::{Progress, TaskState},
+    veil::Veil,
 };
 
 use super::{Stage, require};
@@ -35,7 +36,7 @@ pub(super) async fn tasks_run_in_the_order_of_the_pipeline(stage: &Stage) {
     let end = stage
         .until("the end of three tasks", || {
             let snapshot = super::present(stage.tekton.as_ref(), &run.name)?;
-            let now = wfe_core::observe::observe(&snapshot.run, &snapshot.task_runs);
+            let now = wfe_core::observe::observe(&snapshot.run, &snapshot.task_runs, &Veil::none());
             if seen.last() != Some(&now.progress) {
                 seen.push(now.progress);
             }

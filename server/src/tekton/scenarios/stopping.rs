@@ -6,6 +6,7 @@ use futures::future::join_all;
 use wfe_core::{
     facts::Stopped,
     observe::{RunEnd, observe},
+    veil::Veil,
 };
 
 use super::{super::Birth, Stage, require};
@@ -25,7 +26,7 @@ pub(super) async fn runs_cancelled_right_after_their_creation_leave_nothing_aliv
         // A moment of its own for each, to meet Tekton at different points of its work.
         tokio::time::sleep(Duration::from_millis(25) * n).await;
         let stopped = stage.stop(&run).await;
-        let end = observe(&stopped.run, &stopped.task_runs).end;
+        let end = observe(&stopped.run, &stopped.task_runs, &Veil::none()).end;
         assert!(matches!(end, Some(RunEnd::Cancelled { .. })), "{end:?}");
         run
     });

@@ -9,6 +9,10 @@ pub(super) enum Fate {
     Missing,
     /// Nobody ever says whether the bundle can be found.
     NeverResolved,
+    /// No run is created: the API server refuses it, and repeats its parameters.
+    Denied,
+    /// Tekton does not take the parameters, and repeats them.
+    WrongParameters,
     /// Its tasks run one after the other; the last one ends like this.
     Tasks(&'static [&'static str], Outcome),
 }
@@ -59,6 +63,8 @@ impl Fate {
             "quota-has-no-room" => Self::Tasks(&["main"], Outcome::Waits(Obstacle::Quota)),
             "never-resolved" => Self::NeverResolved,
             "missing" => Self::Missing,
+            "denied" => Self::Denied,
+            "wrong-parameters" => Self::WrongParameters,
             _ => Self::Tasks(&["main"], Outcome::Succeeds),
         }
     }
@@ -66,7 +72,7 @@ impl Fate {
     /// Names of the tasks, in order.
     pub(super) const fn tasks(self) -> &'static [&'static str] {
         match self {
-            Self::Missing | Self::NeverResolved => &[],
+            Self::Missing | Self::NeverResolved | Self::Denied | Self::WrongParameters => &[],
             Self::Tasks(names, _) => names,
         }
     }
@@ -75,7 +81,11 @@ impl Fate {
     pub(super) const fn outcome(self, index: usize) -> Outcome {
         match self {
             Self::Tasks(names, last) if index + 1 >= names.len() => last,
-            Self::Tasks(..) | Self::Missing | Self::NeverResolved => Outcome::Succeeds,
+            Self::Tasks(..)
+            | Self::Missing
+            | Self::NeverResolved
+            | Self::Denied
+            | Self::WrongParameters => Outcome::Succeeds,
         }
     }
 }

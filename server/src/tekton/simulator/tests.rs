@@ -6,6 +6,7 @@ use wfe_core::{
     observe::{RunEnd, observe},
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
+    veil::Veil,
     workflow::BundleWorkflow,
 };
 
@@ -16,7 +17,10 @@ use super::{
     },
     *,
 };
-use crate::clock::{Ids, ManualClock};
+use crate::{
+    clock::{Ids, ManualClock},
+    vault::Opened,
+};
 
 /// Follows tokio's clock, which stands or jumps in these tests.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ fn mk_request(bundle: &str) -> RunRequest {
             identity: WorkflowIdentity::default(),
             source: None,
         },
+        opened: Opened::default(),
         timeout: None,
         birth: Birth::Ready,
     }
@@ -101,7 +106,7 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 fn end_of(simulator: &Simulator, name: &str) -> Option<RunEnd> {
     match simulator.seen(name) {
-        Seen::Present(seen) => observe(&seen.run, &seen.task_runs).end,
+        Seen::Present(seen) => observe(&seen.run, &seen.task_runs, &Veil::none()).end,
         Seen::Absent | Seen::NotSynced => None,
     }
 }
@@ -142,7 +147,7 @@ async fn an_early_cancel_leaves_a_task_run_alive_until_it_is_stopped() {
     until(|| end_of(&simulator, &run.name)).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     let left = simulator.read(&run.name).await.unwrap().unwrap();
-    let seen = observe(&left.run, &left.task_runs);
+    let seen = observe(&left.run, &left.task_runs, &Veil::none());
     assert!(left.run.children.is_empty());
     let [alive] = seen.live_task_runs.as_slice() else {
         panic!("{seen:?}");
@@ -152,7 +157,7 @@ async fn an_early_cancel_leaves_a_task_run_alive_until_it_is_stopped() {
         let Seen::Present(now) = simulator.seen(&run.name) else {
             return None;
         };
-        observe(&now.run, &now.task_runs).live_task_runs.is_empty().then_some(())
+        observe(&now.run, &now.task_runs, &Veil::none()).live_task_runs.is_empty().then_some(())
     })
     .await;
 }

@@ -26,6 +26,18 @@ pub(super) fn skipped(task: &str) -> Skipped {
     Skipped { task: task.to_owned(), reason: "PipelineRun was stopping".to_owned() }
 }
 
+pub(super) fn wrong_parameters(namespace: &str, run: &str, parameters: &str) -> Condition {
+    let message = format!(
+        "PipelineRun {namespace}/{run} parameters have invalid value: {parameters} is not in the \
+         allowed enum list"
+    );
+    condition(Status::False, "InvalidParamValue", message)
+}
+
+pub(super) fn denied(parameters: &str) -> String {
+    format!("admission webhook \"runs.policy.example\" denied the request: {parameters}")
+}
+
 /// Tasks of a run, counted as Tekton counts them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {

@@ -16,6 +16,7 @@ use wfe_runtime::cluster::Version;
 
 use super::{
     super::{Birth, RunRequest},
+    parameters_of,
     script::{Fate, Obstacle, Pace},
     words::StopCause,
 };
@@ -84,6 +85,8 @@ pub(super) struct Run {
     pub(super) task_runs: Vec<TaskRun>,
     fate: Fate,
     bundle: String,
+    /// What it repeats of its parameters.
+    repeated: String,
     born: Moment,
     birth: Birth,
     timeout: Option<Duration>,
@@ -213,6 +216,11 @@ impl World {
             return None;
         }
         let bundle = request.request.workflow.pinned_reference();
+        let fate = Fate::of_bundle(&bundle);
+        let repeated = match fate {
+            Fate::WrongParameters => parameters_of(request),
+            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Tasks(..) => String::new(),
+        };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
         let facts = RunFacts {
@@ -231,8 +239,9 @@ impl World {
         let run = Run {
             version: 0,
             task_runs: Vec::new(),
-            fate: Fate::of_bundle(&bundle),
+            fate,
             bundle,
+            repeated,
             born: now,
             birth: request.birth,
             timeout: request.timeout,

@@ -13,6 +13,7 @@ mod samples;
 mod sightings;
 mod stress;
 mod usage;
+mod verify;
 mod writes;
 
 use std::env;
@@ -65,11 +66,19 @@ enum Section {
     Concurrent,
     /// 1000 WorkflowExecutions over 10 minutes, with memory and CPU time
     Stress,
+    /// An export of the audit log verified; alone, it needs no control plane
+    Verify,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    if args.sections == [Section::Verify] {
+        for amount in verify::amounts(Some(&verify::measure().await?)) {
+            println!("{}: {}", amount.what, amount.value.unwrap_or_default());
+        }
+        return Ok(());
+    }
     // Tests on the same control plane wait until this is over, and this until they are.
     ControlPlane::alone(async |plane| Box::pin(bench(args, plane)).await).await
 }
@@ -140,6 +149,10 @@ async fn measure(
     if wanted(Section::Stress) {
         let work = async |door: &door::Door<'_>| stress::stress(plane, door, stress_for).await;
         measured.stress = Some(door::through(plane, work).await?);
+    }
+    if wanted(Section::Verify) {
+        println!("an export verified");
+        measured.verify = Some(verify::measure().await?);
     }
     Ok(measured)
 }

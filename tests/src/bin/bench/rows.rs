@@ -9,6 +9,7 @@ use crate::report::{Amount, Latency, Verdict, mebibytes, method};
 use crate::samples::Samples;
 use crate::stress::{Moment, Stress, executions};
 use crate::usage::Usage;
+use crate::verify;
 use crate::writes::Writes;
 
 /// Refusals that a second must have room for.
@@ -37,6 +38,7 @@ pub(crate) struct Measured {
     pub(crate) bridge: Option<OneByOne>,
     pub(crate) concurrent: Option<Concurrent>,
     pub(crate) stress: Option<Stress>,
+    pub(crate) verify: Option<verify::Verified>,
 }
 
 /// What was measured on the cluster with the service alone.
@@ -184,6 +186,7 @@ pub(crate) fn amounts(measured: &Measured, stress_for: Duration) -> Vec<Amount> 
             }),
         ));
     }
+    amounts.extend(verify::amounts(measured.verify.as_ref()));
     amounts
 }
 

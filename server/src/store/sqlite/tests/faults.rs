@@ -131,7 +131,7 @@ async fn a_full_disk_is_unavailable_and_the_store_goes_on_when_there_is_room() {
     // No page more than there are: what SQLite does then is what it does on a full disk.
     sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&store.writer.pool).await.unwrap();
     let mut big = mk_new(2, "pod/a", WhenLocked::Wait);
-    big.request.parameters.insert("LOG".to_owned(), "x".repeat(200_000));
+    big.request.parameters.insert("LOG".to_owned(), "x".repeat(200_000).into());
     let error = start(&store, &big).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert_eq!(file.dump().await, before);

@@ -143,18 +143,20 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date_and_keeps_its_data
     // What the later steps made is taken away, so that the file is as the first one left it.
     let mut connection = file.connect().await;
     let sql = "DROP TRIGGER targets_blocked_by_failure; DROP TRIGGER targets_block_cleared;
-        DROP TABLE clearances;
+        DROP TABLE clearances; DROP TABLE parameter_key;
         ALTER TABLE targets DROP COLUMN blocked_since; ALTER TABLE targets DROP COLUMN failed_at;
         ALTER TABLE targets DROP COLUMN blocking_execution;
         ALTER TABLE targets DROP COLUMN failed_execution;
         ALTER TABLE targets DROP COLUMN failures; ALTER TABLE targets DROP COLUMN successes;
         DROP TRIGGER requests_not_withdrawn; DROP TABLE withdrawals;
-        DROP TRIGGER events_on_record; DROP TABLE log; DROP TABLE log_base;
+        DROP TRIGGER events_on_record; DROP TABLE checkpoints; DROP TABLE log; DROP TABLE log_base;
         DROP TABLE log_streams; DROP TABLE leases;
+        DROP TABLE outbox; DROP TABLE outbox_cursor; DROP TABLE outbox_clocks;
         DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     let left: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM sqlite_schema WHERE sql LIKE '%withdraw%' OR sql LIKE '%block%' OR sql LIKE '%log%'
+        OR sql LIKE '%checkpoint%'
         UNION SELECT description FROM _sqlx_migrations",
     )
     .fetch_all(&mut connection)

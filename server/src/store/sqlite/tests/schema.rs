@@ -61,6 +61,16 @@ const FOREIGN_KEY: &str = "FOREIGN KEY constraint failed";
 
 /// `$n` in a statement stands for the id of execution `n`.
 const REFUSED: &[(&str, &str)] = &[
+    // What was sealed needs the key that sealed it.
+    (
+        "parameter_key_only_one",
+        "INSERT INTO parameter_key VALUES (1, 'a'); INSERT INTO parameter_key VALUES (2, 'b')",
+    ),
+    (
+        "parameter_key_immutable",
+        "INSERT INTO parameter_key VALUES (1, 'a'); UPDATE parameter_key SET fingerprint = 'b'",
+    ),
+    ("parameter_key_fingerprint", "INSERT INTO parameter_key (fingerprint) VALUES ('')"),
     // Events are never changed, and follow each other.
     ("events_immutable", "UPDATE events SET actor = '{}' WHERE execution = $1 AND revision = 1"),
     ("events_kept", "DELETE FROM events WHERE execution = $1 AND revision = 4"),
@@ -342,10 +352,50 @@ const REFUSED: &[(&str, &str)] = &[
     ("log_kept", "DELETE FROM log WHERE sequence = 1"),
     ("log_base_one", "INSERT INTO log_base SELECT 2, log, sequence, hash FROM log_base"),
     ("log_base_kept", "DELETE FROM log_base"),
-    ("log_base_moves_on", "UPDATE log_base SET log = hash, sequence = 0"),
-    ("log_base_moves_on", "UPDATE log_base SET sequence = 2"),
-    ("log_base_moves_on", "UPDATE log_base SET sequence = 999999"),
-    ("log_base_whole", "DROP TRIGGER log_base_moves_on; UPDATE log_base SET hash = zeroblob(32)"),
+    (
+        "log_base_moves_on",
+        "DROP TRIGGER log_base_signed; UPDATE log_base SET log = hash, sequence = 0",
+    ),
+    ("log_base_moves_on", "DROP TRIGGER log_base_signed; UPDATE log_base SET sequence = 2"),
+    ("log_base_moves_on", "DROP TRIGGER log_base_signed; UPDATE log_base SET sequence = 999999"),
+    (
+        "log_base_whole",
+        "DROP TRIGGER log_base_signed; DROP TRIGGER log_base_moves_on; UPDATE log_base SET hash = zeroblob(32)",
+    ),
+    (
+        "log_base_signed",
+        "DROP TRIGGER log_base_moves_on;
+         UPDATE log_base SET sequence = 2, hash = (SELECT hash FROM log WHERE sequence = 2)",
+    ),
+    (
+        "checkpoints_sequence",
+        "DROP TRIGGER checkpoints_of_the_log; INSERT INTO checkpoints VALUES (-1, zeroblob(32), 0, 'k', 's')",
+    ),
+    (
+        "checkpoints_hash",
+        "DROP TRIGGER checkpoints_of_the_log; INSERT INTO checkpoints VALUES (1, X'00', 0, 'k', 's')",
+    ),
+    ("checkpoints_key", "INSERT INTO checkpoints SELECT sequence, hash, 0, '', 's' FROM log_base"),
+    (
+        "checkpoints_signature",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', '' FROM log_base",
+    ),
+    ("checkpoints_of_the_log", "INSERT INTO checkpoints VALUES (2, zeroblob(32), 0, 'k', 's')"),
+    (
+        "checkpoints_rise",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 2;
+         INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 1",
+    ),
+    (
+        "checkpoints_immutable",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 2;
+         UPDATE checkpoints SET at = 1",
+    ),
+    (
+        "checkpoints_kept",
+        "INSERT INTO checkpoints SELECT sequence, hash, 0, 'k', 's' FROM log WHERE sequence = 2;
+         DELETE FROM checkpoints",
+    ),
     ("log_streams_revision", "INSERT INTO log_streams VALUES ('security', 0)"),
     (
         "events_on_record",
@@ -354,6 +404,57 @@ const REFUSED: &[(&str, &str)] = &[
              '{\"type\": \"progressed\"}')",
     ),
     ("leases_epoch", "INSERT INTO leases VALUES ('x', 'y', 0, 0)"),
+    // What is on its way: taken up once, one of a correlation id in flight, never rewritten.
+    ("outbox_cursor_one", "INSERT INTO outbox_cursor VALUES (2, 0)"),
+    ("outbox_cursor_sequence", "INSERT INTO outbox_cursor VALUES (1, -1)"),
+    (
+        "outbox_cursor_moves_on",
+        "INSERT INTO outbox_cursor VALUES (1, 5); UPDATE outbox_cursor SET sequence = 5",
+    ),
+    (
+        "outbox_clocks_rise",
+        "INSERT INTO outbox_clocks VALUES ('a', 5); UPDATE outbox_clocks SET newest = 5",
+    ),
+    (
+        "outbox_event",
+        "INSERT INTO outbox VALUES (1, 'b', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_state",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'lost', 0, 0, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_since",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, 0, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_since",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'sending', 0, NULL, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_well_since",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'sending', 0, 0, 0, NULL, NULL)",
+    ),
+    (
+        "outbox_reason",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, 'invalid', NULL)",
+    ),
+    (
+        "outbox_reason",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'parked', 0, 0, NULL, 'lost', 'x')",
+    ),
+    (
+        "outbox_problem",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'parked', 0, 0, NULL, 'invalid', NULL)",
+    ),
+    (
+        "UNIQUE constraint failed: outbox.correlation_id",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, NULL, NULL); INSERT INTO outbox VALUES (2, 'a', 0, '{\"correlation_id\": \"a\"}', 'doubtful', 0, 0, NULL, NULL, NULL)",
+    ),
+    (
+        "outbox_immutable",
+        "INSERT INTO outbox VALUES (1, 'a', 0, '{\"correlation_id\": \"a\"}', 'pending', 0, NULL, NULL, NULL, NULL); UPDATE outbox SET at = 1",
+    ),
     // Types are kept.
     (
         "cannot store TEXT value in INTEGER column",

@@ -68,6 +68,11 @@ impl World {
             words::end(&mut run.facts, missing, now.stamp());
             return;
         }
+        if run.fate == Fate::WrongParameters {
+            let wrong = words::wrong_parameters(&namespace, name, &run.repeated);
+            words::end(&mut run.facts, wrong, now.stamp());
+            return;
+        }
         let tasks = run.fate.tasks().iter().map(ToString::to_string).collect();
         run.facts.tasks = Some(tasks);
         self.reconcile(name, now);

@@ -30,13 +30,21 @@ use place::{Heard, Next, Place};
 /// A service that is too old is asked again after this time.
 const TOO_OLD: Duration = Duration::from_mins(5);
 /// The service says something at least every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// What is older is no news: its Kubernetes event was made, or nobody waits for it any more.
 const NEWS: SignedDuration = SignedDuration::from_mins(10);
 /// An object that is followed is looked at again after this time.
 const FOLLOWED: Duration = Duration::from_millis(500);
 /// A call for a Kubernetes event is made at most so often.
 const TRIES: u32 = 5;
+
+/// Why a watch of everything is not followed any more.
+enum Cut {
+    /// It was lost, or could not be begun.
+    Lost(Status),
+    /// It is begun once more from a little before, for what happened while nobody listened.
+    Earlier,
+}
 
 /// Listens to everything.
 pub(crate) struct Listener {
@@ -64,7 +72,10 @@ impl Listener {
             while !this.watched.is_synced() {
                 tokio::time::sleep(FOLLOWED).await;
             }
-            let status = this.follow(&mut place, &mut failures).await;
+            let Cut::Lost(status) = this.follow(&mut place, &mut failures).await else { continue };
+            if failures == 0 {
+                told = None;
+            }
             let wait = match place.lost(&status) {
                 Next::Again => pause(failures),
                 Next::TooOld => TOO_OLD,
@@ -83,22 +94,23 @@ impl Listener {
     }
 
     /// Follows the log until it is cut.
-    async fn follow(self: &Arc<Self>, place: &mut Place, failures: &mut u32) -> Status {
+    async fn follow(self: &Arc<Self>, place: &mut Place, failures: &mut u32) -> Cut {
         let mut messages = match self.around.link.watch_everything(place.after()).await {
             Ok(messages) => messages,
-            Err(status) => return status,
+            Err(status) => return Cut::Lost(status),
         };
         loop {
             let message = match tokio::time::timeout(SILENCE, messages.message()).await {
                 Ok(Ok(Some(message))) => message,
-                Ok(Ok(None)) => return Status::unavailable("the watch of everything ended"),
-                Ok(Err(status)) => return status,
-                Err(_) => return Status::unavailable("the service fell silent"),
+                Ok(Ok(None)) => {
+                    return Cut::Lost(Status::unavailable("the watch of everything ended"));
+                }
+                Ok(Err(status)) => return Cut::Lost(status),
+                Err(_) => return Cut::Lost(Status::unavailable("the service fell silent")),
             };
             *failures = 0;
             if place.moved(&message) {
-                // Read again from a little before: what happened while nobody listened.
-                return Status::unavailable("catching up");
+                return Cut::Earlier;
             }
             self.hear(message).await;
         }
@@ -107,7 +119,6 @@ impl Listener {
     async fn hear(self: &Arc<Self>, message: WatchResponse) {
         let (cursor, now) = (message.cursor, self.around.clock.now());
         match Heard::of(message) {
-            Heard::Nothing => {}
             Heard::Cleared { execution_id } => {
                 let this = Arc::clone(self);
                 // It may have to wait for its object, and must not keep others waiting.
@@ -127,7 +138,7 @@ impl Listener {
                     notes::start_refused_note(&object, &decision, cursor, &self.around.instance);
                 self.note(note).await;
             }
-            Heard::Failed { .. } | Heard::Refused(_) => {}
+            Heard::Failed { .. } | Heard::Refused(_) | Heard::Nothing => {}
         }
     }
 

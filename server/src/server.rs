@@ -126,9 +126,10 @@ impl Server {
             .await
             .map_err(|source| StartError::Store { path: config.database.clone(), source })?;
         metrics.set_live(&counts);
-        let delivery = Delivery::begin(&config, database, &clock, &metrics).await?;
-        let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
+        // The log first: of a database that is another one, that is what matters.
         let sealer = Arc::new(open_log(&config, &store, &clock).await?);
+        let vault = Arc::new(vault::key::unlock(&config.parameter_key(), &*store).await?);
+        let delivery = Delivery::begin(&config, database, &clock, &metrics).await?;
         let tekton = connect(&config, Arc::clone(&clock)).await?;
         let doorman = Doorman::begin(&config, &clock).await?;
         let listeners = Listeners::bind(&config).await?;

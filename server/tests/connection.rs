@@ -5,19 +5,25 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::future::try_join_all;
 use tokio::time::timeout;
 use tonic::{Status, Streaming, transport::Channel};
+use wfe_core::audit::{Position, What};
 use wfe_proto::v1::{
     BundleWorkflow, CancelRequest, Execution, StartRequest, State, WatchRequest, WatchResponse,
     execution_service_client::ExecutionServiceClient, start_request, watch_request,
     watch_response::Update,
 };
 use wfe_runtime::process::Serving as _;
-use wfe_server::{Config, Server};
+use wfe_server::{
+    Config, Server,
+    metrics::Metrics,
+    store::{Journal as _, LogScope, Store as _, sqlite::SqliteStore},
+};
 
 type Client = ExecutionServiceClient<Channel>;
 
@@ -93,4 +99,60 @@ async fn a_connection_with_10000_watches_still_takes_calls() {
         assert_eq!(execution.state(), State::Cancelled);
     }
     server.stop().await.unwrap();
+}
+
+/// A Start of something on a target that is taken.
+async fn refused(client: &mut Client, n: u32) {
+    let request = StartRequest {
+        request_id: format!("again-{n}"),
+        workflow: Some(start_request::Workflow::Bundle(BundleWorkflow {
+            reference: "registry.example/demo/succeeds:v1".to_owned(),
+            ..BundleWorkflow::default()
+        })),
+        target: "pod/taken".to_owned(),
+        ..StartRequest::default()
+    };
+    client.start(request).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_is_on_record_when_the_server_has_stopped_with_where_it_came_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = Config {
+        grpc_address: free,
+        health_address: free,
+        metrics_address: free,
+        ..Config::dev(directory.path())
+    };
+    let server = Server::start(config).await.unwrap();
+    timeout(LIMIT, server.ready()).await.unwrap();
+    let address = format!("http://{}", server.grpc_address());
+    let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
+    let mut client = ExecutionServiceClient::new(channel);
+    start(&mut client, "taken", "never-ends").await;
+    for n in 0..10 {
+        refused(&mut client, n).await;
+    }
+    drop(client);
+    server.stop().await.unwrap();
+
+    let observer = Arc::new(Metrics::new().unwrap());
+    let store = SqliteStore::open(&directory.path().join("wfe.db"), observer).await.unwrap();
+    let entries = store.entries(&LogScope::Everything, Position(0), u32::MAX).await.unwrap();
+    let entries = entries.iter().map(|entry| entry.read().unwrap());
+    let told = entries.filter_map(|entry| match entry.what {
+        What::Refused { times, .. } => Some((times.count, entry.actor.address)),
+        What::Transition { .. }
+        | What::Attached { .. }
+        | What::Withdrawn { .. }
+        | What::CancelIgnored { .. }
+        | What::Denied { .. }
+        | What::ClearBlock { .. }
+        | What::KeyRotated { .. }
+        | What::Pruned { .. } => None,
+    });
+    let from = Some("127.0.0.1".to_owned());
+    assert_eq!(told.collect::<Vec<_>>(), [(1, from.clone()), (9, from)]);
+    store.close().await;
 }

@@ -208,16 +208,16 @@ fn an_event_is_about_the_object_and_names_the_run() {
     );
 }
 
-fn mk_time() -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp { seconds: at().as_second(), nanos: 0 })
+fn mk_time() -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at().as_second(), nanos: 0 }
 }
 
 fn mk_block() -> v1::Block {
-    v1::Block { since: mk_time(), ..v1::Block::default() }
+    v1::Block { since: Some(mk_time()), ..v1::Block::default() }
 }
 
 fn mk_decision(message: &str) -> v1::Decision {
-    v1::Decision { time: mk_time(), message: message.to_owned(), ..v1::Decision::default() }
+    v1::Decision { time: Some(mk_time()), message: message.to_owned(), ..v1::Decision::default() }
 }
 
 #[test]

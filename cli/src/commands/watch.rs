@@ -33,7 +33,7 @@ pub(super) async fn run(
     match wish.subject {
         Subject::Execution(_) => to_end(context, global, client, wish).await,
         Subject::Target { .. } | Subject::Correlation(_) | Subject::Everything => {
-            log(context, global, client, wish).await
+            Box::pin(log(context, global, client, wish)).await
         }
     }
 }

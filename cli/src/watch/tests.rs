@@ -405,11 +405,11 @@ async fn a_watch_of_the_log_prints_whose_line_it_is_and_goes_on_from_the_last_en
         shell.interrupt.cancel();
     });
     assert_eq!(exit, Exit::Interrupted);
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         12345678  default/deployment/api  2026-11-21T10:00:09.000Z     3  RUNNING     its run exists (e-1-12345678)
         87654321  default/deployment/api  2026-11-21T10:00:04.000Z     4  RUNNING     message 4
         -         pod/x  -                               REFUSED     a Start was refused: it is held (7 times since -)
-    "#]]
+    "]]
     .assert_eq(&shell.stdout());
     let told = shell.stderr();
     assert!(told.contains("resuming after entry 42"), "{told}");

@@ -72,8 +72,9 @@ impl Sight {
         let Some(source) = &entry.about.source else { return Ok(None) };
         let starter = match &entry.what {
             // Who asked is who caused it.
-            What::Refused { .. } | What::Attached { .. } => None,
-            What::Transition { before: None, .. } => None,
+            What::Refused { .. }
+            | What::Attached { .. }
+            | What::Transition { before: None, .. } => None,
             What::Transition { .. }
             | What::CancelIgnored { .. }
             | What::ClearBlock { .. }

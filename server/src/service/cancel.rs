@@ -63,14 +63,12 @@ impl Service {
             .ledger
             .settle("cancel", id, &|view| settle(view, input.clone(), &actor, around))
             .await?;
-        match changed {
-            Some(execution) => Ok(execution),
-            None => {
-                let execution = self.get(id).await?;
-                let tried = Try::cancel_ignored(&execution, &reason, &actor, now);
-                self.ledger.tries().decided(tried).await?;
-                Ok(execution)
-            }
+        if let Some(execution) = changed {
+            return Ok(execution);
         }
+        let execution = self.get(id).await?;
+        let tried = Try::cancel_ignored(&execution, &reason, &actor, now);
+        self.ledger.tries().decided(tried).await?;
+        Ok(execution)
     }
 }

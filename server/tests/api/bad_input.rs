@@ -1,7 +1,7 @@
 //! Bad input is refused with the field and what is right, and nothing is stored.
 
 use tonic::{Code, codegen::http};
-use wfe_proto::v1::{self, CancelMode, start_request::Workflow, watch_request};
+use wfe_proto::v1::{self, CancelMode, start_request::Workflow};
 
 use crate::support::*;
 
@@ -121,15 +121,6 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
         }
     }
     start(&mut client, mk_start("not-started", "pod/y")).await;
-    for scope in [
-        watch_request::Scope::Target(v1::TargetRef::default()),
-        watch_request::Scope::CorrelationId("c".to_owned()),
-        watch_request::Scope::Everything(v1::Everything {}),
-    ] {
-        let request = v1::WatchRequest { scope: Some(scope), after: None };
-        let status = client.watch(request).await.unwrap_err();
-        refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
-    }
 }
 
 #[tokio::test]

@@ -285,7 +285,10 @@ async fn snapshots_come_first_and_what_follows_brings_them_up_to_date() {
                     copies.push(execution);
                 }
                 Update::Synced(_) => break message.cursor,
-                other => panic!("{other:?}"),
+                other @ (Update::Event(_)
+                | Update::Decision(_)
+                | Update::Heartbeat(_)
+                | Update::Terminal(_)) => panic!("{other:?}"),
             }
         };
         let told: HashSet<&String> = copies.iter().map(|copy| &copy.id).collect();
@@ -346,7 +349,11 @@ async fn a_clearance_and_what_is_decided_are_told_to_those_who_watch_the_target(
                 assert_eq!(decisions.len(), 1, "in the order in which it happened");
                 cleared = Some(event);
             }
-            _ => {}
+            Update::Snapshot(_)
+            | Update::Synced(_)
+            | Update::Event(_)
+            | Update::Heartbeat(_)
+            | Update::Terminal(_) => {}
         }
     }
     let cleared = cleared.unwrap();

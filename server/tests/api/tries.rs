@@ -128,13 +128,14 @@ async fn a_withdrawn_and_a_reused_request_and_a_cancel_too_late_are_on_record() 
         .logged(&["refused", "cancel_ignored"])
         .await
         .iter()
-        .map(|entry| match &entry.what {
-            What::Refused { code, hold: None, .. } => format!("{} {code}", entry.stream.as_str()),
-            What::CancelIgnored { reason, .. } => {
-                assert_eq!(entry.about.execution.unwrap().to_string(), id);
-                format!("{} {reason}", entry.stream.as_str())
+        .map(|entry| {
+            let stream = entry.stream.as_str();
+            if let What::Refused { code, hold: None, .. } = &entry.what {
+                return format!("{stream} {code}");
             }
-            other => panic!("{other:?}"),
+            let What::CancelIgnored { reason, .. } = &entry.what else { panic!("{entry:?}") };
+            assert_eq!(entry.about.execution.unwrap().to_string(), id);
+            format!("{stream} {reason}")
         })
         .collect();
     let expected = [

@@ -19,8 +19,8 @@ fn mk_source() -> Source {
     Source { namespace: "n".to_owned(), name: "a".to_owned(), uid: "u".to_owned() }
 }
 
-fn mk_now() -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp { seconds: Timestamp::now().as_second(), nanos: 0 })
+fn mk_now() -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: SystemClock.now().as_second(), nanos: 0 }
 }
 
 /// The failed execution of the object, as the service keeps it.
@@ -30,7 +30,7 @@ fn mk_ended(clearance: Option<Clearance>) -> Execution {
 
 fn mk_event(kind: EventType) -> Update {
     let event =
-        ExecutionEvent { execution_id: "e".to_owned(), time: mk_now(), ..Default::default() };
+        ExecutionEvent { execution_id: "e".to_owned(), time: Some(mk_now()), ..Default::default() };
     Update::Event(ExecutionEvent { r#type: kind.into(), ..event })
 }
 
@@ -70,7 +70,7 @@ async fn a_clearance_that_is_heard_of_shows_on_the_object_and_as_a_kubernetes_ev
     let mut api_server = ApiServer::start().await;
     let cleared = || {
         let actor = Actor { user: "carol".to_owned(), ..Actor::default() };
-        let clearance = Clearance { actor: Some(actor), clear_time: mk_now(), ..mk_kept() };
+        let clearance = Clearance { actor: Some(actor), clear_time: Some(mk_now()), ..mk_kept() };
         mk_ended(Some(clearance))
     };
     let answers = Answers {
@@ -112,7 +112,7 @@ async fn a_failure_that_blocks_its_target_says_how_to_clear_it() {
         block: Some(Block {
             reason: BlockReason::PreviousExecutionFailed.into(),
             execution_id: "e".to_owned(),
-            since: mk_now(),
+            since: Some(mk_now()),
             mode: GateMode::Enforce.into(),
         }),
         ..Target::default()
@@ -143,7 +143,7 @@ async fn who_is_refused_because_of_an_object_is_told_of_there() {
     let mut api_server = ApiServer::start().await;
     let decision = Decision {
         r#type: DecisionType::Refused.into(),
-        time: mk_now(),
+        time: Some(mk_now()),
         actor: Some(Actor { user: "dave".to_owned(), ..Actor::default() }),
         target: "default/pod/a".to_owned(),
         execution_id: "e".to_owned(),

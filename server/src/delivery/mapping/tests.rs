@@ -1,10 +1,10 @@
 use serde_json::{Value, json};
-use wfe_core::parameter::Parameter;
 use wfe_core::{
     actor::OnBehalfOf,
     audit::{Numbering, Record, Stream, Times},
     clear::{Attempt, Outcome},
     lock::{ForeignRuns, TargetState},
+    parameter::Parameter,
     request::{Source, WhenLocked, WorkflowIdentity},
     settle::{View, settle},
     start::{NewExecution, StartDecision, StartView, decide},
@@ -14,7 +14,8 @@ use wfe_core::{
 
 use super::*;
 use crate::testing::{
-    around, at, cancel, mk_clearance, mk_key, mk_new, quiet, run_exists, run_failed, run_succeeded,
+    around, at, cancel, mk_clearance, mk_key, mk_new, mk_sealed, quiet, run_exists, run_failed,
+    run_succeeded, vault,
 };
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -50,7 +51,7 @@ fn mk_life(new: &NewExecution, inputs: &[Input]) -> (Vec<Change>, Execution) {
     let foreign = ForeignRuns::default();
     let mut target = TargetState::unused(new.request.target.clone());
     let view = StartView { accepted: None, withdrawn: None, target: &target, waiting: 0 };
-    let decision = decide(view, new, around(&foreign, new.now), crate::testing::vault());
+    let decision = decide(view, new, around(&foreign, new.now), vault());
     let StartDecision::Accept { change, target: after } = decision else { panic!("{decision:?}") };
     target = after.unwrap();
     let mut execution = change.execution.clone();
@@ -294,4 +295,20 @@ fn text_that_no_table_takes_is_made_fit() {
     let events = told(&new, &[run_exists()]);
     assert_eq!(events[0]["actor_id"].as_str().unwrap().len(), 255);
     assert_eq!(events[1]["event_data"]["parameters"]["NUL"], "a\u{fffd}b");
+}
+
+#[test]
+fn a_sensitive_value_is_told_by_its_digest_alone() {
+    let mut new = mk_full();
+    let sealed = mk_sealed(&new.request.request_id, "PASSWORD", "swordfish");
+    let Parameter::Sensitive(kept) = &sealed else { panic!("{sealed:?}") };
+    let (digest, ciphertext) = (kept.digest.to_string(), kept.sealed.clone());
+    new.request.parameters.insert("PASSWORD".to_owned(), sealed);
+    for event in told(&new, &[run_exists(), run_failed()]) {
+        let text = event.to_string();
+        assert!(!text.contains("swordfish") && !text.contains(&ciphertext), "{text}");
+        if let Some(parameters) = event["event_data"].get("parameters") {
+            assert_eq!(parameters["PASSWORD"], digest.as_str());
+        }
+    }
 }

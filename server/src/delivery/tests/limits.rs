@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use wfe_core::parameter::Parameter;
-use wfe_core::{clear::Outcome, request::WhenLocked};
+use wfe_core::{clear::Outcome, parameter::Parameter, request::WhenLocked};
 use wfe_datastorage::Limits;
 use wfe_datastorage_receiver::Settings;
 
@@ -13,6 +12,7 @@ use crate::{
     store::{StandingCode, Store as _},
     testing::{
         advance, at, mk_clearance, mk_key, mk_new, run_exists, run_failed, run_succeeded, start,
+        vault,
     },
 };
 
@@ -150,11 +150,7 @@ async fn a_clearance_arrives_behind_the_failure_that_it_clears() {
     new.request.correlation_id = Some("rr-1".parse().unwrap());
     let foreign = ForeignRuns::default();
     let around = crate::testing::at_gates(&foreign, new.now);
-    world
-        .store
-        .start(&new, &|view| decide(view, &new, around, crate::testing::vault()))
-        .await
-        .unwrap();
+    world.store.start(&new, &|view| decide(view, &new, around, vault())).await.unwrap();
     advance(&*world.store, new.id, run_exists()).await.unwrap();
     advance(&*world.store, new.id, run_failed()).await.unwrap();
     let clearance = mk_clearance(50);

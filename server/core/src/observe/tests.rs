@@ -378,21 +378,21 @@ fn say(beginning: &str, limit: usize) -> String {
     format!("{beginning}{fill} {SECRET}")
 }
 
-fn mk_saying(status: Status, reason: &str, beginning: &str) -> Option<Condition> {
+fn mk_saying(status: Status, reason: &str, beginning: &str) -> Condition {
     let message = say(beginning, MAX_MESSAGE_BYTES);
-    Some(Condition { status, reason: reason.to_owned(), message })
+    Condition { status, reason: reason.to_owned(), message }
 }
 
 /// Runs that repeat a value, in everything that is told of them.
 fn mk_runs_that_repeat_a_value() -> Vec<(RunFacts, Vec<TaskRunFacts>)> {
     let mk = |status, reason: &str, beginning: &str| {
         let mut run = mk_run(status, reason, &["a"]);
-        run.condition = mk_saying(status, reason, beginning);
+        run.condition = Some(mk_saying(status, reason, beginning));
         run
     };
     let of = |status, reason: &str, beginning: &str, steps| {
         let mut task = mk_task("a", status, reason, steps);
-        task.condition = mk_saying(status, reason, beginning);
+        task.condition = Some(mk_saying(status, reason, beginning));
         task
     };
     let failed = || mk(Status::False, "Failed", "");
@@ -478,8 +478,8 @@ fn what_a_run_says_is_told_without_sensitive_values_and_decided_with_them() {
 
     let mut run = mk_run(Status::False, "Failed", &["a"]);
     let mut task = mk_task("a", Status::False, "TaskRunImagePullFailed", ended(1, SECRET));
-    run.condition = mk_saying(Status::False, "Failed", "");
-    task.condition = mk_saying(Status::False, "TaskRunImagePullFailed", "");
+    run.condition = Some(mk_saying(Status::False, "Failed", ""));
+    task.condition = Some(mk_saying(Status::False, "TaskRunImagePullFailed", ""));
     let seen = observe(&run, &[task], &Veil::over([SECRET, "Failed"]));
     let Some(RunEnd::Failed(failure)) = seen.end else { panic!("{seen:?}") };
     assert_eq!(failure.reason, FailureReason::ImagePullBackOff);

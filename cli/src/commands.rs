@@ -29,7 +29,7 @@ pub(crate) async fn dispatch(cli: Cli, context: &mut Context) -> Result<Exit, Er
     let Cli { global, command } = cli;
     let global = &global;
     match command {
-        Command::Dev(args) => dev::run(context, global, args).await,
+        Command::Dev(args) => Box::pin(dev::run(context, global, args)).await,
         Command::Demo(args) => demo::run(context, global, args).await,
         Command::Start(args) => Box::pin(start::run(context, global, *args)).await,
         Command::Watch(args) => watch::run(context, global, args).await,

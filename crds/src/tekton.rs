@@ -239,10 +239,20 @@ pub struct PipelineRunStatus {
     pub child_references: Vec<ChildReference>,
     /// Tasks that will not run.
     #[serde(deserialize_with = "lenient_items", skip_serializing_if = "Vec::is_empty")]
-    pub skipped_tasks: Vec<PipelineTask>,
+    pub skipped_tasks: Vec<SkippedTask>,
     /// The pipeline, once it is resolved.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub pipeline_spec: Option<PipelineSpec>,
+}
+
+/// A task of a pipeline that will not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedTask {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// A condition of a PipelineRun or a TaskRun.
@@ -299,6 +309,13 @@ pub struct TaskRunSpec {
     /// A wish about its life; see [`TASK_RUN_CANCELLED`].
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// Why there is such a wish.
+    #[serde(
+        rename = "statusMessage",
+        deserialize_with = "lenient",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub status_message: String,
 }
 
 /// How far a TaskRun is.
@@ -339,6 +356,13 @@ pub struct StepState {
         skip_serializing_if = "String::is_empty"
     )]
     pub image_id: String,
+    /// Why it ended, as Tekton says it.
+    #[serde(
+        rename = "terminationReason",
+        deserialize_with = "lenient",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub termination_reason: String,
     /// It has not started.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,

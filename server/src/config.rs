@@ -9,7 +9,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use wfe_core::{access::TrustedBridges, parameter::SensitiveNames};
+use wfe_core::{
+    access::TrustedBridges,
+    parameter::SensitiveNames,
+    stuck::{Patience, StuckOn},
+};
 use wfe_runtime::{
     log::Log,
     settings::{self, SettingsError},
@@ -95,6 +99,21 @@ pub struct Config {
     /// How long the creation of a run is tried.
     #[serde(with = "humantime_serde")]
     pub start_timeout: Duration,
+    /// How long a run may wait for its definition to be fetched.
+    #[serde(with = "humantime_serde")]
+    pub resolution_patience: Duration,
+    /// How long a run may wait for an image that cannot be pulled.
+    #[serde(with = "humantime_serde")]
+    pub image_pull_patience: Duration,
+    /// How long a run may wait for room in a quota.
+    #[serde(with = "humantime_serde")]
+    pub quota_patience: Duration,
+    /// How long a run may wait for a node.
+    #[serde(with = "humantime_serde")]
+    pub scheduling_patience: Duration,
+    /// How long a run may wait for a container that cannot be made.
+    #[serde(with = "humantime_serde")]
+    pub container_config_patience: Duration,
     /// How long a run stays in the cluster after its end; 0 is for ever.
     #[serde(with = "humantime_serde")]
     pub run_retention: Duration,
@@ -172,6 +191,7 @@ pub enum Engine {
 
 impl Default for Config {
     fn default() -> Self {
+        let patience = Patience::default();
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         Self {
             grpc_address: loopback(50051),
@@ -200,6 +220,11 @@ impl Default for Config {
             namespace: "kubernaut-workflows".to_owned(),
             kubeconfig: None,
             start_timeout: Duration::from_mins(5),
+            resolution_patience: patience.resolution,
+            image_pull_patience: patience.image_pull,
+            quota_patience: patience.quota,
+            scheduling_patience: patience.scheduling,
+            container_config_patience: patience.container_config,
             run_retention: Duration::from_hours(24),
             heartbeat: Duration::from_secs(15),
             audit_summary_interval: SUMMARY_INTERVAL,
@@ -250,12 +275,27 @@ impl Config {
         if self.start_timeout.is_zero() {
             return Err("start_timeout must be longer than 0s".to_owned());
         }
+        let patience = self.patience();
+        if StuckOn::ALL.iter().any(|on| patience.with(*on).is_zero()) {
+            return Err("a patience must be longer than 0s".to_owned());
+        }
         let [shortest, longest] = SUMMARY_INTERVALS;
         if !(shortest..=longest).contains(&self.audit_summary_interval) {
             return Err("audit_summary_interval must be from 1s to 1h".to_owned());
         }
         self.data_storage()?;
         self.gates.validate()
+    }
+
+    /// How long a run may be stuck.
+    pub const fn patience(&self) -> Patience {
+        Patience {
+            resolution: self.resolution_patience,
+            image_pull: self.image_pull_patience,
+            quota: self.quota_patience,
+            scheduling: self.scheduling_patience,
+            container_config: self.container_config_patience,
+        }
     }
 
     /// Where the key of the sensitive parameters is.

@@ -9,13 +9,13 @@ use wfe_runtime::{
     http,
     process::{BindError, Serving, bind, essential},
     settings::SettingsError,
-    tls::{SelfSigned, TlsListener},
+    tls::{SelfSigned, ServerCertificate, TlsListener},
 };
 
 use crate::{
     audit::{
-        AuditError, AuditStatus, Auditor, CheckpointFile, CheckpointMap, DatabaseFile,
-        NothingNeeded, Opening, Outside, Sealer,
+        AuditError, AuditStatus, Auditor, CheckpointFile, CheckpointMap, DatabaseFile, Opening,
+        Outside, Sealer,
     },
     auth::{Guard, kube::KubeReviewer},
     clock::{Clock, SystemClock},
@@ -140,11 +140,6 @@ impl Server {
     fn run(config: Config, listeners: Listeners, doorman: Doorman, parts: Parts) -> Self {
         let Parts { store, delivery, vault, sealer, tekton, clock, metrics } = parts;
         let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-        let policy = Policy {
-            start_timeout: config.start_timeout,
-            run_retention: Some(config.run_retention).filter(|kept| !kept.is_zero()),
-            ..Policy::default()
-        };
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
         let notifier: Arc<Notifier> = Arc::default();
         let ledger = Ledger::new(
@@ -161,14 +156,12 @@ impl Server {
             Arc::clone(&tekton),
             Arc::clone(&clock),
             Arc::clone(&queue),
-            policy,
+            policy(&config),
         ));
         let auditor = Auditor::new(
             Arc::clone(&sealer),
             notifier,
-            delivery
-                .as_ref()
-                .map_or_else(|| Arc::new(NothingNeeded) as _, |it| Arc::clone(&it.needs)),
+            Delivery::needs(delivery.as_ref()),
             metrics.clone(),
             config.audit_timing(),
             format!("{:032x}", rand::random::<u128>()),
@@ -209,11 +202,8 @@ impl Server {
         let addresses = listeners.addresses;
         let health = http::health_router(probes.clone());
         tasks.spawn(essential(&ended, http::serve(listeners.health, health, stopping.clone())));
-        let metrics_router = http::metrics_router(probes.clone());
-        tasks.spawn(essential(
-            &ended,
-            http::serve(listeners.metrics, metrics_router, stopping.clone()),
-        ));
+        let shown = http::metrics_router(probes.clone());
+        tasks.spawn(essential(&ended, http::serve(listeners.metrics, shown, stopping.clone())));
         tasks.spawn(essential(&ended, {
             let (reconciler, stopping) = (Arc::clone(&reconciler), stopping.clone());
             async move { follow_runs(&reconciler, stopping).await }
@@ -225,25 +215,16 @@ impl Server {
             tasks.spawn(essential(&ended, deliver(courier, clock, stopping.clone())));
         }
         let Doorman { guard, tls } = doorman;
-        let incoming = match tls {
-            None => Incoming::Plain(listeners.grpc),
-            Some(tls) => {
-                let certificate = tls.certificate();
-                tasks.spawn(essential(&ended, tls.keep(stopping.clone())));
-                Incoming::Tls(TlsListener::new(listeners.grpc, certificate))
-            }
-        };
+        let certificate = tls.as_ref().map(tls::KeptTls::certificate);
+        if let Some(tls) = tls {
+            tasks.spawn(essential(&ended, tls.keep(stopping.clone())));
+        }
+        let incoming = Incoming::new(listeners.grpc, certificate);
         let door = tokio::spawn(essential(
             &ended,
             serve_grpc(incoming, grpc::server(service, guard), probes.clone(), draining.clone()),
         ));
-        tracing::info!(grpc = %addresses[0], health = %addresses[1], metrics = %addresses[2], %audit_key, "serving");
-        if config.authentication == Authentication::None {
-            tracing::warn!(
-                grpc = %addresses[0],
-                "callers are not authenticated: whoever reaches this address may do everything"
-            );
-        }
+        announce(addresses, &audit_key.to_string(), config.authentication);
         Self {
             grpc_address: addresses[0],
             health_address: addresses[1],
@@ -374,6 +355,26 @@ async fn open_log(
     Ok(opening.begin().await?)
 }
 
+fn announce(addresses: [SocketAddr; 3], audit_key: &str, authentication: Authentication) {
+    let [grpc, health, metrics] = addresses;
+    tracing::info!(%grpc, %health, %metrics, %audit_key, "serving");
+    if authentication == Authentication::None {
+        tracing::warn!(
+            %grpc,
+            "callers are not authenticated: whoever reaches this address may do everything"
+        );
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        start_timeout: config.start_timeout,
+        patience: config.patience(),
+        run_retention: Some(config.run_retention).filter(|kept| !kept.is_zero()),
+        ..Policy::default()
+    }
+}
+
 async fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Tekton>, StartError> {
     Ok(match config.engine {
         Engine::Simulator => Arc::new(Simulator::new(clock, config.simulated_task)),
@@ -407,4 +408,13 @@ enum Incoming {
     Plain(TcpListener),
     /// With TLS.
     Tls(TlsListener),
+}
+
+impl Incoming {
+    fn new(listener: TcpListener, certificate: Option<Arc<ServerCertificate>>) -> Self {
+        match certificate {
+            None => Self::Plain(listener),
+            Some(certificate) => Self::Tls(TlsListener::new(listener, certificate)),
+        }
+    }
 }

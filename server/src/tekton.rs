@@ -21,6 +21,8 @@ use crate::vault::Opened;
 
 mod cache;
 mod facts;
+#[cfg(test)]
+mod fixtures;
 pub mod kube;
 mod manifest;
 #[cfg(any(test, feature = "test-util"))]

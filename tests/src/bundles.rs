@@ -40,6 +40,17 @@ pub async fn image_cannot_be_pulled(registry: &str) -> Result<Pushed> {
     one_task(registry, "image-cannot-be-pulled", task).await
 }
 
+/// One task whose image is tried to be pulled for ever.
+pub async fn image_never_comes(registry: &str) -> Result<Pushed> {
+    let task = Task::new("only").fate(Fate::ImagePulling).after(Duration::from_millis(1));
+    one_task(registry, "image-never-comes", task).await
+}
+
+/// One task for which no node has room.
+pub async fn no_node_has_room(registry: &str) -> Result<Pushed> {
+    one_task(registry, "no-node-has-room", Task::new("only").fate(Fate::NoNodeHasRoom)).await
+}
+
 /// One task that runs until it is stopped.
 pub async fn never_ends(registry: &str) -> Result<Pushed> {
     one_task(registry, "never-ends", Task::new("only").fate(Fate::Hang)).await

@@ -18,6 +18,8 @@ async fn push(registry: &str) -> Result<Bundles> {
         step_exits_1: bundles::step_exits_1(registry).await?.reference,
         oom_killed: bundles::oom_killed(registry).await?.reference,
         image_cannot_be_pulled: bundles::image_cannot_be_pulled(registry).await?.reference,
+        image_never_comes: bundles::image_never_comes(registry).await?.reference,
+        no_node_has_room: bundles::no_node_has_room(registry).await?.reference,
         never_ends: bundles::never_ends(registry).await?.reference,
         missing: bundles::missing(registry),
     })

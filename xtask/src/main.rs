@@ -16,6 +16,7 @@ mod child;
 mod control_plane;
 mod demo;
 mod e2e;
+mod fixtures;
 mod generate;
 mod interrupt;
 mod lend;
@@ -46,6 +47,8 @@ enum Word {
     Demo(demo::Args),
     /// The cluster tests on a control plane of their own
     E2e(e2e::Args),
+    /// Records again what Tekton says of runs that end in every way: the fixtures of the failure analysis
+    Fixtures(fixtures::Args),
     /// The benchmark on a control plane of its own; writes docs/benchmarks.md
     Bench(bench::Args),
 }
@@ -58,6 +61,7 @@ async fn main() -> ExitCode {
         Word::ControlPlane(command) => control_plane::run(command).await,
         Word::Demo(args) => demo::run(args).await,
         Word::E2e(args) => e2e::run(args).await,
+        Word::Fixtures(args) => fixtures::run(args).await,
         Word::Bench(args) => bench::run(args).await,
     };
     match done {

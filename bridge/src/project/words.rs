@@ -63,7 +63,8 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
             DELAYED,
             format!("{run} cannot be created yet, and is tried again: {obstacle}"),
         ),
-        State::Running => Word::new(RUNNING, format!("{run} runs.")),
+        State::Running if obstacle.is_empty() => Word::new(RUNNING, format!("{run} runs.")),
+        State::Running => Word::new(RUNNING, format!("{run} is stuck: {obstacle}")),
         State::Cancelling => {
             let mut text = match &execution.cancellation {
                 Some(cancellation) => asked(cancellation, "asked it to stop"),

@@ -179,6 +179,7 @@ pub(crate) fn standing(execution: &Execution, now: Timestamp) -> String {
             |waits| waiting::sentence(waits, now),
         ),
         State::Starting => or(&execution.obstacle, "its run is being created"),
+        State::Running if !execution.obstacle.is_empty() => execution.obstacle.clone(),
         State::Running => {
             let seen = execution.progress.as_ref().map(progress::summary);
             or(&seen.unwrap_or_default(), "its run exists")

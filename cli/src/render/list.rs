@@ -82,7 +82,7 @@ fn short_digest(reference: &str) -> String {
 fn reason(execution: &Execution, now: Timestamp) -> String {
     match execution.state() {
         State::Waiting => execution.waiting.as_ref().map(|waits| waiting::short(waits, now)),
-        State::Starting => Some(execution.obstacle.clone()),
+        State::Starting | State::Running => Some(execution.obstacle.clone()),
         State::Cancelling | State::Cancelled => {
             execution.cancellation.as_ref().map(|cancellation| cancellation.reason.clone())
         }
@@ -95,7 +95,7 @@ fn reason(execution: &Execution, now: Timestamp) -> String {
             let cleared = if execution.clearance.is_some() { ", cleared" } else { "" };
             format!("{name}{task}{cleared}")
         }),
-        State::Unspecified | State::Running | State::Succeeded => None,
+        State::Unspecified | State::Succeeded => None,
     }
     .map(|text| short(&text, REASON_WIDTH))
     .unwrap_or_default()

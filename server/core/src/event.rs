@@ -9,6 +9,7 @@ use crate::{
     failure::Failure,
     ids::{ExecutionId, Revision},
     progress::Progress,
+    stuck::Stuck,
 };
 
 /// One entry of an execution's history. Written in the transaction of the change, never altered.
@@ -66,10 +67,13 @@ pub enum EventKind {
         /// Who asked and why.
         cancellation: Cancellation,
     },
-    /// It must stop, because its deadline passed.
+    /// It must stop, because its deadline passed, or because it was stuck for too long.
     DeadlinePassed {
         /// The deadline.
         deadline: Timestamp,
+        /// What it had waited for until then, and for too long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stuck: Option<Box<Stuck>>,
     },
     /// It succeeded.
     Succeeded {

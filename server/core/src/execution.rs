@@ -10,6 +10,7 @@ use crate::{
     ids::{Epoch, ExecutionId, Revision, RunName},
     progress::Progress,
     request::StartRequest,
+    stuck::Stuck,
 };
 
 mod hold;
@@ -41,6 +42,7 @@ pub struct Execution {
 /// Where an execution stands. The table of moves is in [`crate::transition`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per execution, and it is seldom moved")]
 pub enum State {
     /// A gate of its target is closed. Entered by acceptance; left to `Starting` when the gate opens,
     /// to `Failed` at the deadline, to `Cancelled` on request.
@@ -314,6 +316,9 @@ pub enum Stop {
         at: Timestamp,
         /// What had kept the run from being created until then.
         obstacle: Option<String>,
+        /// What the run had waited for until then, and for too long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stuck: Option<Box<Stuck>>,
     },
 }
 

@@ -27,8 +27,8 @@ pub struct RunFacts {
     pub tasks: Option<Vec<String>>,
     /// What was created for its tasks.
     pub children: Vec<Child>,
-    /// Names of the tasks that will not run.
-    pub skipped: Vec<String>,
+    /// The tasks that will not run.
+    pub skipped: Vec<Skipped>,
 }
 
 impl RunFacts {
@@ -71,6 +71,26 @@ pub struct Child {
     pub pipeline_task: String,
 }
 
+/// A task of a pipeline that will not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The task of the pipeline.
+    pub task: String,
+    /// Why, as Tekton says it; may be empty.
+    pub reason: String,
+}
+
+/// Whether a TaskRun was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was not.
+    No,
+    /// It was.
+    Asked,
+    /// It was, because its run took too long.
+    RunTimedOut,
+}
+
 /// A TaskRun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRunFacts {
@@ -95,7 +115,7 @@ pub struct TaskRunFacts {
     /// Whether a step of one of those attempts had started.
     pub earlier_attempt_ran: bool,
     /// Whether it was asked to stop.
-    pub stopped: bool,
+    pub stopped: Stopped,
 }
 
 impl TaskRunFacts {
@@ -155,7 +175,7 @@ pub enum ContainerState {
     Terminated {
         /// Its exit code.
         exit_code: i32,
-        /// Why.
+        /// Why: as Tekton says it, or else as the kubelet does.
         reason: String,
         /// When it started.
         started_at: Option<Timestamp>,

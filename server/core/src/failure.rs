@@ -5,9 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     execution::CreatedRun,
-    facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
-    progress::{MAX_MESSAGE_BYTES, shorten},
+    progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, shorten},
+    stuck::{Stuck, StuckOn},
+    veil::Veil,
 };
+
+mod classify;
+mod reasons;
+mod sentence;
+mod words;
+
+pub(crate) use classify::classify;
+pub(crate) use reasons::is_of_task_run;
+pub use reasons::{Basis, PIPELINE_RUN, TASK_RUN};
 
 /// Why an execution failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +46,34 @@ pub struct Failure {
     pub started_at: Option<Timestamp>,
     /// When it failed.
     pub at: Timestamp,
+    /// What decided the reason; `None` when the service itself decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
+
+/// What decided the reason of a failure, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The object: kind and name.
+    pub object: String,
+    /// The field of it.
+    pub field: String,
+    /// The value, shortened.
+    pub value: String,
+}
+
+impl Evidence {
+    /// `value`, without what `veil` hides, in `field` of the object `kind` `name`.
+    fn new(kind: &str, name: &str, field: &str, value: &str, veil: &Veil) -> Self {
+        Self {
+            object: format!("{kind} {}", shorten(name, MAX_NAME_BYTES)),
+            field: shorten(field, MAX_NAME_BYTES),
+            value: veil.tell(value, MAX_VALUE_BYTES),
+        }
+    }
+}
+
+const MAX_VALUE_BYTES: usize = 300;
 
 /// The class of a failure. The names are those of the existing service's `failureDetails.reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,6 +98,18 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
+    /// Every reason, in the order of the pages.
+    pub const ALL: [Self; 8] = [
+        Self::TaskFailed,
+        Self::OomKilled,
+        Self::DeadlineExceeded,
+        Self::Forbidden,
+        Self::ResourceExhausted,
+        Self::ConfigurationError,
+        Self::ImagePullBackOff,
+        Self::Unknown,
+    ];
+
     /// The reason as a label and as people know it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,11 +142,12 @@ impl Failure {
             step: None,
             exit_code: None,
             attempt: None,
-            raw_reason: raw_reason.to_owned(),
+            raw_reason: shorten(raw_reason, MAX_NAME_BYTES),
             message: shorten(message, MAX_MESSAGE_BYTES),
             summary,
             started_at: None,
             at,
+            evidence: None,
         }
     }
 
@@ -114,14 +164,56 @@ impl Failure {
         )
     }
 
+    /// The run was stuck for too long.
+    pub(crate) fn stuck(
+        stuck: &Stuck,
+        was_execution_failure: bool,
+        started_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Self {
+        let Stuck { wait, since } = stuck;
+        let object = match &wait.task_run {
+            Some(name) => format!("TaskRun {name}"),
+            None => "PipelineRun".to_owned(),
+        };
+        let field = match &wait.step {
+            Some(step) => format!("status.steps[{step}].waiting.reason"),
+            None => "status.conditions[Succeeded].reason".to_owned(),
+        };
+        Self {
+            was_execution_failure,
+            task: wait.task.clone(),
+            task_run: wait.task_run.clone(),
+            step: wait.step.clone(),
+            started_at,
+            evidence: Some(Box::new(Evidence { object, field, value: wait.raw_reason.clone() })),
+            ..Self::before_execution(
+                wait.on.failure(),
+                &wait.raw_reason,
+                &wait.message,
+                sentence::stuck(wait, at.duration_since(*since)),
+                at,
+            )
+        }
+    }
+
+    /// Time ran out, and until then the run was stuck: what it waited for is why.
+    pub(crate) fn after(self, stuck: Option<&Stuck>, at: Timestamp) -> Self {
+        match stuck {
+            Some(stuck)
+                if self.reason == FailureReason::DeadlineExceeded
+                    && stuck.wait.on != StuckOn::Resolution
+                    && (self.task.is_none() || self.task == stuck.wait.task) =>
+            {
+                Self::stuck(stuck, self.was_execution_failure, self.started_at, at)
+            }
+            Some(_) | None => self,
+        }
+    }
+
     /// The run is gone although it had not ended.
     pub(crate) fn lost(run: &CreatedRun, at: Timestamp) -> Self {
-        let ran = run
-            .progress
-            .tasks
-            .iter()
-            .flat_map(|task| &task.steps)
-            .any(|step| step.started_at.is_some());
+        let ran = run.progress.ran();
         let summary = format!(
             "PipelineRun {} was deleted from outside before it ended. Find out who deleted it, and in \
              which state it left the target.",
@@ -133,167 +225,10 @@ impl Failure {
             ..Self::before_execution(
                 FailureReason::Unknown,
                 "RunDeleted",
-                "deleted from outside",
+                "deleted from outside (lock stolen)",
                 summary,
                 at,
             )
         }
-    }
-}
-
-/// Why a run that ended with `False` failed. `tasks` are its TaskRuns.
-pub(crate) fn classify(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
-    let nothing =
-        Condition { status: Status::False, reason: String::new(), message: String::new() };
-    let verdict = run.condition.as_ref().unwrap_or(&nothing);
-    let ran = tasks.iter().any(TaskRunFacts::ran);
-    let culprit = first_failed(tasks);
-    let found = culprit.map_or_else(|| from_run(verdict), from_task_run);
-    // A time-out of the run stops its tasks, so what the tasks then say is only its echo.
-    let timed_out = verdict.reason == "PipelineRunTimeout";
-    let reason = if timed_out { FailureReason::DeadlineExceeded } else { found.reason };
-    let at = run.completed_at.unwrap_or(run.created_at);
-    let (raw_reason, message) = match culprit.and_then(|task| task.condition.as_ref()) {
-        Some(condition) if !timed_out => (&condition.reason, &condition.message),
-        _ => (&verdict.reason, &verdict.message),
-    };
-    Failure {
-        reason,
-        was_execution_failure: ran,
-        task: culprit.map(|task| task.pipeline_task.clone()),
-        task_run: culprit.map(|task| task.name.clone()),
-        step: found.step.map(|step| step.name.clone()),
-        exit_code: found.step.and_then(exit_code),
-        attempt: culprit.map(|task| task.failed_attempts + 1),
-        raw_reason: raw_reason.clone(),
-        message: shorten(message, MAX_MESSAGE_BYTES),
-        summary: summary(reason, culprit, found.step, message),
-        started_at: run.started_at,
-        at,
-    }
-}
-
-struct Found<'a> {
-    reason: FailureReason,
-    step: Option<&'a StepFacts>,
-}
-
-/// The TaskRun that failed first by itself: one that was stopped failed because of another.
-fn first_failed(tasks: &[TaskRunFacts]) -> Option<&TaskRunFacts> {
-    let failed = |task: &&TaskRunFacts| {
-        task.condition.as_ref().is_some_and(|condition| condition.status == Status::False)
-    };
-    let order =
-        |task: &&TaskRunFacts| (task.stopped, task.completed_at.is_none(), task.completed_at);
-    tasks.iter().filter(failed).min_by_key(order)
-}
-
-fn from_task_run(task: &TaskRunFacts) -> Found<'_> {
-    let failed_step = task.steps.iter().find(|step| exit_code(step).is_some_and(|code| code != 0));
-    let killed = task.steps.iter().find(|step| terminated_by(step, "OOMKilled"));
-    if killed.is_some() {
-        return Found { reason: FailureReason::OomKilled, step: killed };
-    }
-    let reason = task.condition.as_ref().map_or("", |condition| condition.reason.as_str());
-    let reason = match reason {
-        "StepOOM" | "SidecarOOM" | "InitContainerOOM" => FailureReason::OomKilled,
-        "TaskRunImagePullFailed" | "PullImageFailed" => FailureReason::ImagePullBackOff,
-        "TaskRunTimeout" => FailureReason::DeadlineExceeded,
-        "PodAdmissionFailed" => FailureReason::Forbidden,
-        "PodEvicted" | "ExceededResourceQuota" | "ExceededNodeResources" => {
-            FailureReason::ResourceExhausted
-        }
-        "CreateContainerConfigError"
-        | "PodCreationFailed"
-        | "TaskRunResolutionFailed"
-        | "TaskRunValidationFailed"
-        | "TaskValidationFailed"
-        | "InvalidParamValue"
-        | "ResourceVerificationFailed" => FailureReason::ConfigurationError,
-        _ if failed_step.is_some() => FailureReason::TaskFailed,
-        "StepFailed" | "SidecarFailed" | "InitContainerFailed" => FailureReason::TaskFailed,
-        _ => FailureReason::Unknown,
-    };
-    let step = if reason == FailureReason::TaskFailed { failed_step } else { None };
-    Found { reason, step }
-}
-
-/// The run itself is all there is: nothing was launched, or what was launched is gone.
-fn from_run(verdict: &Condition) -> Found<'static> {
-    let reason = match verdict.reason.as_str() {
-        "PipelineRunTimeout" => FailureReason::DeadlineExceeded,
-        "CouldntGetPipeline"
-        | "CouldntGetTask"
-        | "PipelineValidationFailed"
-        | "PipelineInvalidGraph"
-        | "ParameterMissing"
-        | "ParameterTypeMismatch"
-        | "ObjectParameterMissKeys"
-        | "ParamArrayIndexingInvalid"
-        | "InvalidParamValue"
-        | "InvalidWorkspaceBindings"
-        | "InvalidTaskRunSpecs"
-        | "InvalidTaskResultReference"
-        | "InvalidPipelineResultReference"
-        | "RequiredWorkspaceMarkedOptional"
-        | "InvalidMatrixParameterTypes"
-        | "CELEvaluationFailed"
-        | "ResourceVerificationFailed"
-        | "CreateRunFailed" => FailureReason::ConfigurationError,
-        _ => FailureReason::Unknown,
-    };
-    Found { reason, step: None }
-}
-
-fn exit_code(step: &StepFacts) -> Option<i32> {
-    match &step.state {
-        ContainerState::Terminated { exit_code, .. } => Some(*exit_code),
-        ContainerState::Unknown
-        | ContainerState::Waiting { .. }
-        | ContainerState::Running { .. } => None,
-    }
-}
-
-fn terminated_by(step: &StepFacts, why: &str) -> bool {
-    match &step.state {
-        ContainerState::Terminated { reason, .. } => reason == why,
-        ContainerState::Unknown
-        | ContainerState::Waiting { .. }
-        | ContainerState::Running { .. } => false,
-    }
-}
-
-fn summary(
-    reason: FailureReason,
-    task: Option<&TaskRunFacts>,
-    step: Option<&StepFacts>,
-    message: &str,
-) -> String {
-    let place = match (task, step) {
-        (Some(task), Some(step)) => format!("step {} of task {}", step.name, task.pipeline_task),
-        (Some(task), None) => format!("task {}", task.pipeline_task),
-        (None, _) => "run".to_owned(),
-    };
-    let said = shorten(message, 300);
-    match reason {
-        FailureReason::TaskFailed => match step.and_then(exit_code) {
-            Some(code) => format!(
-                "The {place} exited with code {code}. Read its log and look at the target before it is tried again."
-            ),
-            None => format!("The {place} failed: {said}"),
-        },
-        FailureReason::OomKilled => format!(
-            "The {place} ran out of memory and was killed. Raise its memory limit, or make it use less."
-        ),
-        FailureReason::DeadlineExceeded => format!("Time ran out in the {place}: {said}"),
-        FailureReason::Forbidden => format!("Kubernetes refused the {place}: {said}"),
-        FailureReason::ResourceExhausted => format!("There was no room for the {place}: {said}"),
-        FailureReason::ConfigurationError => {
-            format!("The definition of the {place} is wrong: {said}")
-        }
-        FailureReason::ImagePullBackOff => {
-            format!("An image of the {place} could not be pulled: {said}")
-        }
-        FailureReason::Unknown => format!("The {place} failed, and it is not certain why: {said}"),
     }
 }

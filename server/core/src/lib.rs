@@ -27,6 +27,7 @@ pub mod progress;
 pub mod request;
 pub mod settle;
 pub mod start;
+pub mod stuck;
 pub mod target;
 pub mod transition;
 pub mod veil;

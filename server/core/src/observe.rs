@@ -1,15 +1,18 @@
 //! What a run tells: how far it is, whether it is over, and what of it is alive.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 
 use crate::{
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
-    failure::{Failure, classify},
-    progress::{MAX_MESSAGE_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten},
+    failure::{Failure, classify, is_of_task_run},
+    progress::{
+        MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
+    },
+    stuck::{self, Wait},
     veil::Veil,
 };
+
+mod foreign;
 
 /// What a run tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Observation {
     /// Names of its TaskRuns that Tekton has not finished. A run that was cancelled early can leave
     /// such behind.
     pub live_task_runs: Vec<String>,
+    /// What it waits for without running.
+    pub wait: Option<Wait>,
     /// Whether all that the run says it created is known and over. When not, what is said about the
     /// end may still change.
     pub complete: bool,
@@ -43,72 +48,24 @@ pub enum RunEnd {
     },
 }
 
-/// Reads a run and its TaskRuns. What they say becomes part of the record, without what `veil` hides.
+/// Reads a run and its TaskRuns. What they say decides as it is, and becomes part of the record without what
+/// `veil` hides. Names are told: the definition that they come from does not know the values.
 pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Observation {
-    let run = &hide_in_run(run, veil);
-    let own: Vec<TaskRunFacts> = task_runs
-        .iter()
-        .filter(|task| task.run_uid == run.uid)
-        .map(|task| hide_in_task_run(task, veil))
-        .collect();
+    let own: Vec<TaskRunFacts> =
+        task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
     let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
+    let progress = progress(run, &own, veil);
     Observation {
-        progress: hide_in_progress(progress(run, &own), veil),
-        end: end(run, &own).map(|end| hide_in_end(end, veil)),
+        wait: stuck::find(run, &own, &progress.tasks, veil),
+        progress,
+        end: end(run, &own, veil),
         live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
         complete,
     }
 }
 
-/// Messages are hidden before they are cut, so that no half of a value is left.
-fn hide_in_run(run: &RunFacts, veil: &Veil) -> RunFacts {
-    let mut run = run.clone();
-    hide_in_condition(&mut run.condition, veil);
-    run
-}
-
-fn hide_in_task_run(task: &TaskRunFacts, veil: &Veil) -> TaskRunFacts {
-    let mut task = task.clone();
-    hide_in_condition(&mut task.condition, veil);
-    for step in &mut task.steps {
-        if let ContainerState::Waiting { message, .. } = &mut step.state {
-            hide(message, veil);
-        }
-    }
-    task
-}
-
-fn hide_in_condition(condition: &mut Option<Condition>, veil: &Veil) {
-    if let Some(Condition { message, .. }) = condition {
-        hide(message, veil);
-    }
-}
-
-/// Reasons are hidden last: what they mean is decided by them as they are.
-fn hide_in_progress(mut progress: Progress, veil: &Veil) -> Progress {
-    hide(&mut progress.reason, veil);
-    for task in &mut progress.tasks {
-        hide(&mut task.reason, veil);
-        task.steps.iter_mut().for_each(|step| hide(&mut step.reason, veil));
-    }
-    progress
-}
-
-fn hide_in_end(mut end: RunEnd, veil: &Veil) -> RunEnd {
-    if let RunEnd::Failed(failure) = &mut end {
-        hide(&mut failure.raw_reason, veil);
-    }
-    end
-}
-
-fn hide(text: &mut String, veil: &Veil) {
-    if let Cow::Owned(told) = veil.hide(text) {
-        *text = told;
-    }
-}
-
-fn end(run: &RunFacts, tasks: &[TaskRunFacts]) -> Option<RunEnd> {
+fn end(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> Option<RunEnd> {
     let condition = run.condition.as_ref()?;
     match condition.status {
         Status::Unknown => None,
@@ -118,26 +75,27 @@ fn end(run: &RunFacts, tasks: &[TaskRunFacts]) -> Option<RunEnd> {
         Status::False if condition.reason == "Cancelled" => {
             Some(RunEnd::Cancelled { ran: tasks.iter().any(TaskRunFacts::ran) })
         }
-        Status::False => Some(RunEnd::Failed(classify(run, tasks))),
+        Status::False => Some(RunEnd::Failed(classify(run, tasks, veil))),
     }
 }
 
-fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
+fn progress(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Progress {
     let mut names: Vec<&str> = run.tasks.iter().flatten().map(String::as_str).collect();
     for task in task_runs {
         if !names.contains(&task.pipeline_task.as_str()) {
             names.push(&task.pipeline_task);
         }
     }
-    let tasks: Vec<TaskProgress> = names
+    let mut tasks: Vec<TaskProgress> = names
         .into_iter()
         .map(|name| {
             let mut own: Vec<&TaskRunFacts> =
                 task_runs.iter().filter(|task| task.pipeline_task == name).collect();
             own.sort_by_key(|task| (task.started_at, task.name.clone()));
-            task_progress(name, &own, run.skipped.iter().any(|skipped| skipped == name))
+            task_progress(name, &own, run.skipped.iter().any(|skipped| skipped.task == name))
         })
         .collect();
+    foreign::fill_in(run, &mut tasks);
     let count = |states: &[TaskState]| {
         u32::try_from(tasks.iter().filter(|task| states.contains(&task.state)).count())
             .unwrap_or(u32::MAX)
@@ -145,15 +103,34 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts]) -> Progress {
     let (reason, message) = run
         .condition
         .as_ref()
-        .map_or((String::new(), String::new()), |c| (c.reason.clone(), c.message.clone()));
+        .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
     Progress {
         total: run.tasks.as_ref().map_or(0, |tasks| u32::try_from(tasks.len()).unwrap_or(u32::MAX)),
         succeeded: count(&[TaskState::Succeeded]),
         failed: count(&[TaskState::Failed, TaskState::Cancelled]),
         skipped: count(&[TaskState::Skipped]),
-        tasks,
-        reason,
-        message: shorten(&message, MAX_MESSAGE_BYTES),
+        tasks: tasks.into_iter().map(|task| presentable(task, veil)).collect(),
+        reason: veil.tell(reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
+        stuck: None,
+    }
+}
+
+/// The same with texts that fit into records and onto terminals. Reasons are hidden last: what they mean is
+/// decided by them as they are.
+fn presentable(task: TaskProgress, veil: &Veil) -> TaskProgress {
+    let fit = |name: &str| shorten(name, MAX_NAME_BYTES);
+    let told = |reason: &str| veil.tell(reason, MAX_NAME_BYTES);
+    TaskProgress {
+        name: fit(&task.name),
+        task_run: task.task_run.as_deref().map(fit),
+        reason: told(&task.reason),
+        steps: task
+            .steps
+            .into_iter()
+            .map(|step| StepProgress { name: fit(&step.name), reason: told(&step.reason), ..step })
+            .collect(),
+        ..task
     }
 }
 
@@ -178,8 +155,8 @@ fn task_progress(name: &str, own: &[&TaskRunFacts], skipped: bool) -> TaskProgre
         task_run: newest.map(|task| task.name.clone()),
         started_at: own.iter().filter_map(|task| task.started_at).min(),
         ended_at: if over { own.iter().filter_map(|task| task.completed_at).max() } else { None },
-        attempts: own.iter().map(|task| task.failed_attempts + 1).max().unwrap_or(0),
-        steps: own.iter().flat_map(|task| &task.steps).map(step_progress).collect(),
+        attempts: own.iter().map(|task| task.failed_attempts.saturating_add(1)).max().unwrap_or(0),
+        steps: own.iter().flat_map(|task| steps_progress(task)).collect(),
         reason: newest
             .and_then(|task| task.condition.as_ref())
             .map_or_else(String::new, |condition| condition.reason.clone()),
@@ -204,6 +181,22 @@ fn task_state(task: &TaskRunFacts) -> TaskState {
     }
 }
 
+/// Nothing of a TaskRun that is over goes on, although its steps may say what they said last.
+fn steps_progress(task: &TaskRunFacts) -> impl Iterator<Item = StepProgress> {
+    let over = task.condition.is_some() && !task.is_live();
+    task.steps.iter().map(step_progress).map(move |step| match step.state {
+        TaskState::Pending | TaskState::Running if over => {
+            StepProgress { state: TaskState::Cancelled, ..step }
+        }
+        TaskState::Pending
+        | TaskState::Running
+        | TaskState::Succeeded
+        | TaskState::Failed
+        | TaskState::Skipped
+        | TaskState::Cancelled => step,
+    })
+}
+
 fn step_progress(step: &StepFacts) -> StepProgress {
     let shown = |state, started_at, ended_at, exit_code, reason: &str| StepProgress {
         name: step.name.clone(),
@@ -225,10 +218,13 @@ fn step_progress(step: &StepFacts) -> StepProgress {
             let state = match (*exit_code, reason.as_str()) {
                 (_, "TaskRunCancelled" | "Cancelled") => TaskState::Cancelled,
                 (_, "Skipped") => TaskState::Skipped,
+                (_, "OOMKilled") => TaskState::Failed,
                 (0, _) => TaskState::Succeeded,
+                _ if is_of_task_run(reason) && !step.ran() => TaskState::Cancelled,
                 _ => TaskState::Failed,
             };
-            shown(state, *started_at, *ended_at, Some(*exit_code), reason)
+            let exit_code = Some(*exit_code).filter(|_| !is_of_task_run(reason));
+            shown(state, *started_at, *ended_at, exit_code, reason)
         }
     }
 }

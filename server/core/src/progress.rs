@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::stuck::Stuck;
+
 /// How far a run is, counted in tasks of its pipeline, finally tasks included.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -20,6 +22,16 @@ pub struct Progress {
     pub reason: String,
     /// Message of the run's condition, shortened.
     pub message: String,
+    /// What it waits for without running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Box<Stuck>>,
+}
+
+impl Progress {
+    /// Whether a step was seen to have started.
+    pub fn ran(&self) -> bool {
+        self.tasks.iter().flat_map(|task| &task.steps).any(|step| step.started_at.is_some())
+    }
 }
 
 /// One task of a pipeline.
@@ -91,6 +103,9 @@ pub fn shorten(text: &str, limit: usize) -> String {
     }
     short
 }
+
+/// At most this many bytes of a name or a reason are kept; Kubernetes allows no more.
+pub const MAX_NAME_BYTES: usize = 253;
 
 /// At most this many bytes of a message are kept.
 pub const MAX_MESSAGE_BYTES: usize = 1024;

@@ -18,6 +18,7 @@ use crate::{
     parameter::{DigestValues, Parameter, SealedValue, ValueDigest},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    stuck::{Stuck, StuckOn, Wait},
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -92,6 +93,19 @@ pub(crate) fn mk_failure() -> Failure {
         "It broke.".to_owned(),
         at(3),
     )
+}
+
+/// A wait of task `a`, since second 5.
+pub(crate) fn mk_stuck(on: StuckOn) -> Stuck {
+    let wait = Wait {
+        on,
+        task: Some("a".to_owned()),
+        task_run: Some("run-a".to_owned()),
+        step: None,
+        raw_reason: "RawReason".to_owned(),
+        message: "no room".to_owned(),
+    };
+    Stuck { wait, since: at(5) }
 }
 
 pub(crate) fn mk_hold() -> Hold {

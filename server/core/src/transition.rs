@@ -16,6 +16,7 @@
 //! | Running    | RunEnded         | Succeeded, Failed, or Cancelling when it was cancelled    |
 //! | Running    | RunLost          | Failed                                                    |
 //! | Running    | Cancel, Deadline | Cancelling                                                |
+//! | Running    | OutOfPatience    | Cancelling, when it is stuck; else unchanged              |
 //! | Cancelling | Obstruct         | Cancelling                                                |
 //! | Cancelling | RunExists        | Cancelling, now with a run                                |
 //! | Cancelling | Progress         | Cancelling                                                |
@@ -34,14 +35,17 @@ use crate::{
     execution::{
         Cancellation, CreatedRun, Execution, Hold, PlannedRun, RunRef, State, StateCode, Stop,
     },
-    failure::{Failure, FailureReason},
+    failure::Failure,
     observe::RunEnd,
     progress::{MAX_MESSAGE_BYTES, Progress, shorten},
+    stuck::StuckOn,
 };
 
 mod input;
+mod quiet;
 
 pub use input::Input;
+use quiet::quiet;
 
 /// The input is not possible in this state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +136,7 @@ fn from_waiting(hold: &Hold, input: Input, now: Timestamp) -> Option<Move> {
         | Input::Progress(_)
         | Input::RunEnded { .. }
         | Input::RunLost
+        | Input::OutOfPatience(_)
         | Input::Quiet { .. } => None,
     }
 }
@@ -176,9 +181,11 @@ fn from_starting(
         }
         Input::Deadline(at) => {
             let obstacle = obstacle.map(ToOwned::to_owned);
-            cancelling(RunRef::Planned(run.clone()), Stop::Deadline { at, obstacle })
+            let stop = Stop::Deadline { at, obstacle, stuck: None };
+            cancelling(RunRef::Planned(run.clone()), stop)
         }
-        Input::Admit(_)
+        Input::OutOfPatience(_)
+        | Input::Admit(_)
         | Input::Hold(_)
         | Input::Progress(_)
         | Input::RunEnded { .. }
@@ -195,11 +202,13 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             Move::to(State::Running { run }, EventKind::Progressed { progress })
         }
         Input::RunEnded { end, progress } => {
+            let stuck = run.progress.stuck.clone();
             let run = CreatedRun { progress, ..run.clone() };
             match end {
                 RunEnd::Succeeded { at } => succeeded(run, None, at, now),
                 RunEnd::Failed(failure) => {
                     let at = precise(failure.at, run.created_at, now);
+                    let failure = failure.after(stuck.as_deref(), at);
                     failed(Some(RunRef::Created(run)), failure, None, at)
                 }
                 // Somebody stopped the run behind our back. Its children may be alive, so it is
@@ -222,9 +231,18 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation))
         }
         Input::Deadline(at) => {
-            let stop = Stop::Deadline { at, obstacle: None };
+            // While nothing but its definition is fetched, only its time is known to be over.
+            let stuck = run.progress.stuck.clone().filter(|s| s.wait.on != StuckOn::Resolution);
+            let stop = Stop::Deadline { at, obstacle: None, stuck };
             cancelling(RunRef::Created(run.clone()), stop)
         }
+        Input::OutOfPatience(at) => match run.progress.stuck.clone() {
+            None => Some(Move::Stay),
+            stuck @ Some(_) => {
+                let stop = Stop::Deadline { at, obstacle: None, stuck };
+                cancelling(RunRef::Created(run.clone()), stop)
+            }
+        },
         Input::Admit(_)
         | Input::Hold(_)
         | Input::Obstruct(_)
@@ -245,7 +263,7 @@ fn from_cancelling(
         Move::to(State::Cancelling { run, stop: stop.clone(), obstacle }, kind)
     };
     match (input, run) {
-        (Input::Cancel(_) | Input::Deadline(_), _) => Some(Move::Stay),
+        (Input::Cancel(_) | Input::Deadline(_) | Input::OutOfPatience(_), _) => Some(Move::Stay),
         (Input::Obstruct(text), _) => {
             let text = shorten(&text, MAX_MESSAGE_BYTES);
             if obstacle == Some(text.as_str()) {
@@ -278,55 +296,6 @@ fn from_cancelling(
     }
 }
 
-fn quiet(
-    run: &RunRef,
-    stop: &Stop,
-    end: Option<RunEnd>,
-    progress: Option<Progress>,
-    now: Timestamp,
-) -> Option<Move> {
-    let run = match (run.clone(), progress) {
-        (RunRef::Created(run), Some(progress)) => RunRef::Created(CreatedRun { progress, ..run }),
-        (run, _) => run,
-    };
-    let late = match stop {
-        Stop::Requested(cancellation) => Some(cancellation.clone()),
-        Stop::Deadline { .. } => None,
-    };
-    match (end, run, stop) {
-        (Some(RunEnd::Succeeded { at }), RunRef::Created(run), _) => succeeded(run, late, at, now),
-        // A run that was never seen cannot have ended well.
-        (Some(RunEnd::Succeeded { .. }), RunRef::Planned(_), _) => None,
-        (Some(RunEnd::Failed(failure)), run, Stop::Requested(_)) => {
-            let created_at = run.created().map_or(failure.at, |run| run.created_at);
-            let at = precise(failure.at, created_at, now);
-            failed(Some(run), failure, late, at)
-        }
-        (Some(RunEnd::Failed(failure)), run, Stop::Deadline { .. }) => {
-            // Stopped by the deadline, whatever Tekton calls it; what the steps did is kept.
-            let failure = Failure {
-                reason: FailureReason::DeadlineExceeded,
-                summary: Failure::deadline("its run was stopped").summary,
-                ..failure
-            };
-            failed(Some(run), failure, None, now)
-        }
-        (Some(RunEnd::Cancelled { ran }), run, Stop::Deadline { .. }) => {
-            let failure =
-                Failure { was_execution_failure: ran, ..Failure::deadline("its run was stopped") };
-            failed(Some(run), failure, None, now)
-        }
-        (None, run, Stop::Deadline { obstacle, .. }) => {
-            let why = obstacle.as_deref().unwrap_or("it was not there yet");
-            let failure = Failure::deadline(&format!("its run was being created ({why})"));
-            failed(Some(run), failure, None, now)
-        }
-        (Some(RunEnd::Cancelled { .. }) | None, run, Stop::Requested(cancellation)) => {
-            cancelled(Some(run), cancellation.clone(), now)
-        }
-    }
-}
-
 fn created(planned: &PlannedRun, uid: String, created_at: Timestamp, now: Timestamp) -> CreatedRun {
     let created_at = precise(created_at, planned.since, now);
     CreatedRun { planned: planned.clone(), uid, created_at, progress: Progress::default() }
@@ -344,7 +313,9 @@ fn cancelling(run: RunRef, stop: Stop) -> Option<Move> {
         Stop::Requested(cancellation) => {
             EventKind::CancelRequested { cancellation: cancellation.clone() }
         }
-        Stop::Deadline { at, .. } => EventKind::DeadlinePassed { deadline: *at },
+        Stop::Deadline { at, stuck, .. } => {
+            EventKind::DeadlinePassed { deadline: *at, stuck: stuck.clone() }
+        }
     };
     Move::to(State::Cancelling { run, stop, obstacle: None }, kind)
 }

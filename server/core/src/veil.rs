@@ -12,6 +12,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
+use crate::progress::shorten;
+
 /// Stands where something was hidden.
 pub const HIDDEN: &str = "[sensitive]";
 
@@ -103,6 +105,12 @@ impl Veil {
             before = hidden;
         }
         Cow::Owned(told)
+    }
+
+    /// The text without what it must not tell, in at most `limit` bytes. It is hidden before it is cut, so
+    /// that no half of a value is left.
+    pub fn tell(&self, text: &str, limit: usize) -> String {
+        shorten(&self.hide(text), limit)
     }
 }
 

@@ -88,6 +88,21 @@ pub struct Args {
     /// How long the creation of a run is tried [default: 5m]
     #[arg(long, env = "WFE_START_TIMEOUT", value_parser = humantime::parse_duration)]
     start_timeout: Option<Duration>,
+    /// How long a run may wait for its definition to be fetched [default: 5m]
+    #[arg(long, env = "WFE_RESOLUTION_PATIENCE", value_parser = humantime::parse_duration)]
+    resolution_patience: Option<Duration>,
+    /// How long a run may wait for an image that cannot be pulled [default: 5m]
+    #[arg(long, env = "WFE_IMAGE_PULL_PATIENCE", value_parser = humantime::parse_duration)]
+    image_pull_patience: Option<Duration>,
+    /// How long a run may wait for room in a quota [default: 10m]
+    #[arg(long, env = "WFE_QUOTA_PATIENCE", value_parser = humantime::parse_duration)]
+    quota_patience: Option<Duration>,
+    /// How long a run may wait for a node [default: 10m]
+    #[arg(long, env = "WFE_SCHEDULING_PATIENCE", value_parser = humantime::parse_duration)]
+    scheduling_patience: Option<Duration>,
+    /// How long a run may wait for a container that cannot be made [default: 5m]
+    #[arg(long, env = "WFE_CONTAINER_CONFIG_PATIENCE", value_parser = humantime::parse_duration)]
+    container_config_patience: Option<Duration>,
     /// How long a run stays in the cluster after its end; 0s is for ever [default: 24h]
     #[arg(long, env = "WFE_RUN_RETENTION", value_parser = humantime::parse_duration)]
     run_retention: Option<Duration>,
@@ -178,6 +193,16 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     start_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    resolution_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    image_pull_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    quota_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    scheduling_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    container_config_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     run_retention: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     heartbeat: Option<Duration>,
@@ -232,6 +257,11 @@ impl Args {
             namespace,
             kubeconfig,
             start_timeout,
+            resolution_patience,
+            image_pull_patience,
+            quota_patience,
+            scheduling_patience,
+            container_config_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,
@@ -269,6 +299,11 @@ impl Args {
             namespace,
             kubeconfig,
             start_timeout,
+            resolution_patience,
+            image_pull_patience,
+            quota_patience,
+            scheduling_patience,
+            container_config_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,

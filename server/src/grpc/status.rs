@@ -99,14 +99,7 @@ pub fn to_status(error: &ServiceError) -> Status {
             Grpc::AlreadyExists
         }
         ServiceError::RequestWithdrawn(withdrawal) => {
-            let Withdrawal { request_id, reason, actor, at } = &**withdrawal;
-            metadata.insert("request_id".to_owned(), request_id.to_string());
-            metadata.insert("withdraw_time".to_owned(), at.to_string());
-            // Details travel in a header, where there is little room.
-            let reason = cut(reason, MAX_REASON_CHARS);
-            let description = format!("{} withdrew it: {reason}", actor.user);
-            details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
-            Grpc::FailedPrecondition
+            withdrawn(&mut details, &mut metadata, withdrawal)
         }
         ServiceError::CursorExpired { oldest, .. } => {
             out_of_range(&mut details, &mut metadata, ("oldest", *oldest, EXPIRED))
@@ -152,6 +145,21 @@ pub fn to_status(error: &ServiceError) -> Status {
     }
     details.set_error_info(error.code().as_str(), ERROR_DOMAIN, metadata);
     Status::with_error_details(grpc, text(error), details)
+}
+
+fn withdrawn(
+    details: &mut ErrorDetails,
+    metadata: &mut HashMap<String, String>,
+    withdrawal: &Withdrawal,
+) -> Grpc {
+    let Withdrawal { request_id, reason, actor, at } = withdrawal;
+    metadata.insert("request_id".to_owned(), request_id.to_string());
+    metadata.insert("withdraw_time".to_owned(), at.to_string());
+    // Details travel in a header, where there is little room.
+    let reason = cut(reason, MAX_REASON_CHARS);
+    let description = format!("{} withdrew it: {reason}", actor.user);
+    details.add_precondition_failure_violation("REQUEST", request_id.as_str(), description);
+    Grpc::FailedPrecondition
 }
 
 /// A cursor leads to where nothing is; `bound` is the next one that would do.

@@ -119,8 +119,10 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
             State::Starting { obstacle, .. } | State::Cancelling { obstacle, .. } => {
                 obstacle.clone().unwrap_or_default()
             }
+            State::Running { run } => {
+                run.progress.stuck.as_ref().map(|stuck| stuck.wait.sentence()).unwrap_or_default()
+            }
             State::Waiting { .. }
-            | State::Running { .. }
             | State::Succeeded { .. }
             | State::Failed { .. }
             | State::Cancelled { .. } => String::new(),
@@ -159,14 +161,23 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
         }
         EventKind::Progressed { progress } => {
             message.progress = seen(progress);
-            (v1::EventType::Progressed, progress.message.clone())
+            match &progress.stuck {
+                Some(stuck) if *after == StateCode::Running => {
+                    (v1::EventType::Delayed, stuck.wait.sentence())
+                }
+                Some(_) | None => (v1::EventType::Progressed, progress.message.clone()),
+            }
         }
         EventKind::CancelRequested { cancellation: request } => {
             message.cancellation = Some(cancellation(request));
             (v1::EventType::CancelRequested, format!("asked to stop: {}", request.reason))
         }
-        EventKind::DeadlinePassed { deadline } => {
+        EventKind::DeadlinePassed { deadline, stuck: None } => {
             (v1::EventType::CancelRequested, format!("its deadline, {deadline}, has passed"))
+        }
+        EventKind::DeadlinePassed { stuck: Some(stuck), .. } => {
+            let text = format!("stuck since {}: {}", stuck.since, stuck.wait.sentence());
+            (v1::EventType::CancelRequested, text)
         }
         EventKind::Succeeded { progress, ended_at } => {
             message.end_time = ended(*ended_at);
@@ -322,6 +333,7 @@ fn failure(failure: &Failure) -> v1::Failure {
         summary,
         started_at,
         at,
+        evidence: _,
     } = failure;
     v1::Failure {
         reason: failure_reason(*reason).into(),

@@ -9,6 +9,8 @@ use wfe_core::{
     ids::ExecutionId,
     lock::ForeignRuns,
     observe::{Observation, RunEnd, observe},
+    progress::Progress,
+    stuck::{Patience, Stuck},
     transition::Input,
     veil::Veil,
 };
@@ -22,6 +24,8 @@ pub struct Policy {
     pub start_timeout: Duration,
     /// How long after a deadline Tekton may take to end the run by itself.
     pub deadline_grace: Duration,
+    /// How long a run may be stuck.
+    pub patience: Patience,
     /// How long a run stays in the cluster after its end; `None` for ever.
     pub run_retention: Option<Duration>,
     /// How long a request to stop is given before it is made again.
@@ -35,6 +39,7 @@ impl Default for Policy {
         Self {
             start_timeout: Duration::from_mins(5),
             deadline_grace: Duration::from_secs(10),
+            patience: Patience::default(),
             run_retention: Some(Duration::from_hours(24)),
             cancel_retry: Duration::from_secs(5),
             look_again: Duration::from_mins(5),
@@ -172,8 +177,14 @@ fn running(
         }
         Seen::Present(snapshot) => snapshot,
     };
-    let Observation { progress, end, complete, live_task_runs } =
+    let Observation { progress, end, complete, live_task_runs, wait } =
         observe(&snapshot.run, &snapshot.task_runs, &known.veil);
+    let normal_until = wait.as_ref().map(|wait| wait.is_normal_until(run.created_at));
+    let normal_until = normal_until.filter(|until| now < *until);
+    let stuck = wait
+        .filter(|_| normal_until.is_none())
+        .map(|wait| Stuck::noted(wait, run.progress.stuck.as_deref(), now));
+    let progress = Progress { stuck: stuck.map(Box::new), ..progress };
     match end {
         Some(end) if complete && live_task_runs.is_empty() => {
             Action::Apply(Input::RunEnded { end, progress })
@@ -182,11 +193,21 @@ fn running(
         Some(end @ RunEnd::Cancelled { .. }) => Action::Apply(Input::RunEnded { end, progress }),
         Some(_) => Action::ReadEnd(run.clone()),
         None if progress != run.progress => Action::Apply(Input::Progress(progress)),
-        None => match deadline.map(|deadline| (deadline, later(deadline, policy.deadline_grace))) {
-            Some((deadline, last)) if last <= now => Action::Apply(Input::Deadline(deadline)),
-            Some((_, last)) => Action::RestUntil(last),
-            None => Action::Rest,
-        },
+        None => {
+            let last = deadline.map(|deadline| (deadline, later(deadline, policy.deadline_grace)));
+            let patience = progress.stuck.map(|stuck| policy.patience.end(&stuck));
+            match (last, patience) {
+                (Some((deadline, last)), _) if last <= now => {
+                    Action::Apply(Input::Deadline(deadline))
+                }
+                (_, Some(end)) if end <= now => Action::Apply(Input::OutOfPatience(end)),
+                (last, patience) => {
+                    let wake = last.map(|(_, last)| last);
+                    let wake = wake.into_iter().chain(patience).chain(normal_until).min();
+                    wake.map_or(Action::Rest, Action::RestUntil)
+                }
+            }
+        }
     }
 }
 

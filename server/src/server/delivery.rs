@@ -9,7 +9,7 @@ use wfe_runtime::settings::SettingsError;
 
 use super::StartError;
 use crate::{
-    audit::Needs,
+    audit::{Needs, NothingNeeded},
     clock::Clock,
     config::{Config, Parked, WhenLagging},
     delivery::{Backpressure, Courier, Parts, Policy, Status},
@@ -22,8 +22,7 @@ pub(super) struct Delivery {
     pub(super) courier: Courier,
     pub(super) status: Status,
     pub(super) backpressure: Option<Backpressure>,
-    /// What must not be deleted yet.
-    pub(super) needs: Arc<dyn Needs>,
+    needs: Arc<dyn Needs>,
 }
 
 /// Entries that were not taken up for delivery.
@@ -74,5 +73,10 @@ impl Delivery {
             }
         };
         Ok(Some(Self { courier, status, backpressure, needs }))
+    }
+
+    /// What must not be deleted yet, with delivery or without.
+    pub(super) fn needs(delivery: Option<&Self>) -> Arc<dyn Needs> {
+        delivery.map_or_else(|| Arc::new(NothingNeeded) as _, |it| Arc::clone(&it.needs))
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use wfe_core::facts::{
-    Child, Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts,
+    Child, Condition, ContainerState, RunFacts, Skipped, Status, StepFacts, Stopped, TaskRunFacts,
 };
 use wfe_crds::{
     names::{label, tekton_label},
@@ -45,7 +45,11 @@ pub(super) fn run(run: PipelineRun) -> Result<Versioned<RunFacts>, Unreadable> {
         completed_at: time(status.completion_time.as_ref()),
         tasks,
         children: children.collect(),
-        skipped: status.skipped_tasks.into_iter().map(|task| task.name).collect(),
+        skipped: status
+            .skipped_tasks
+            .into_iter()
+            .map(|task| Skipped { task: task.name, reason: task.reason })
+            .collect(),
     };
     Ok(Versioned { facts, version })
 }
@@ -70,12 +74,21 @@ pub(super) fn task_run(task: TaskRun) -> Result<Versioned<TaskRunFacts>, Unreada
         completed_at: time(status.completion_time.as_ref()),
         failed_attempts: u32::try_from(status.retries_status.len()).unwrap_or(u32::MAX),
         earlier_attempt_ran: status.retries_status.iter().any(ran),
-        stopped: task.spec.status.is_some_and(|wish| wish == tekton::TASK_RUN_CANCELLED),
+        stopped: match task.spec.status.as_deref() {
+            Some(tekton::TASK_RUN_CANCELLED) if task.spec.status_message == RUN_TIMED_OUT => {
+                Stopped::RunTimedOut
+            }
+            Some(tekton::TASK_RUN_CANCELLED) => Stopped::Asked,
+            Some(_) | None => Stopped::No,
+        },
         steps: steps(&status, created_at),
         condition: succeeded(status.conditions),
     };
     Ok(Versioned { facts, version })
 }
+
+/// Tekton stops a TaskRun for two reasons with one word, and tells them apart in this sentence.
+const RUN_TIMED_OUT: &str = "TaskRun cancelled as the PipelineRun it belongs to has timed out.";
 
 struct Identity {
     name: String,
@@ -145,7 +158,11 @@ fn step(step: &StepState, verdict: &str, created_at: Timestamp) -> StepFacts {
             && started_at.is_some_and(|start| start <= created_at);
         ContainerState::Terminated {
             exit_code: terminated.exit_code,
-            reason: terminated.reason.clone(),
+            // Tekton tells more than the kubelet: that a step was skipped, timed out, or may fail.
+            reason: match step.termination_reason.as_str() {
+                "" => terminated.reason.clone(),
+                reason => reason.to_owned(),
+            },
             started_at: started_at.filter(|_| !made_up),
             ended_at: time(terminated.finished_at.as_ref()),
         }

@@ -38,6 +38,7 @@ use crate::{
 mod names;
 mod outcomes;
 mod stopping;
+mod waits;
 mod watching;
 
 /// A scenario: its name, and what it does.
@@ -63,6 +64,10 @@ scenarios! {
     outcomes::an_image_that_cannot_be_pulled_fails_before_anything_ran,
     outcomes::a_bundle_that_is_missing_fails_before_anything_ran,
     outcomes::a_run_that_takes_too_long_is_stopped,
+    waits::an_image_that_never_comes_is_told_as_what_the_run_waits_for,
+    waits::a_pod_that_no_node_takes_is_told_as_what_the_run_waits_for,
+    waits::a_run_that_waits_is_cancelled_like_any_other,
+    waits::a_deadline_ends_a_wait_for_its_own_reason,
     stopping::a_running_run_is_cancelled_with_its_task_runs,
     stopping::runs_cancelled_right_after_their_creation_leave_nothing_alive,
     stopping::a_run_is_cancelled_only_under_its_uid,
@@ -93,6 +98,10 @@ pub struct Bundles {
     pub image_cannot_be_pulled: String,
     /// One task, which runs until it is stopped.
     pub never_ends: String,
+    /// One task, whose step's image is tried to be pulled for ever.
+    pub image_never_comes: String,
+    /// One task, for whose pod no node has room.
+    pub no_node_has_room: String,
     /// A reference that nothing was ever pushed to.
     pub missing: String,
 }
@@ -108,6 +117,8 @@ impl Bundles {
             oom_killed: reference("oom-killed"),
             image_cannot_be_pulled: reference("image-cannot-be-pulled"),
             never_ends: reference("never-ends"),
+            image_never_comes: reference("image-never-comes"),
+            no_node_has_room: reference("no-node-has-room"),
             missing: reference("missing"),
         }
     }

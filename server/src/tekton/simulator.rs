@@ -15,6 +15,10 @@
 //! | `oom-killed`             | the step is killed for lack of memory               |
 //! | `image-cannot-be-pulled` | the step's image cannot be pulled                   |
 //! | `never-ends`             | the step runs until it is stopped                   |
+//! | `image-never-comes`      | the step's image is tried to be pulled for ever     |
+//! | `no-node-has-room`       | no node takes the pod                               |
+//! | `quota-has-no-room`      | no pod is made, since a quota is used up            |
+//! | `never-resolved`         | nobody says whether the bundle exists               |
 //! | `missing`                | the bundle does not exist                           |
 //! | `denied`                 | an admission policy refuses the run, and repeats    |
 //! |                          | its parameters                                      |

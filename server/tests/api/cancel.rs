@@ -105,6 +105,23 @@ async fn a_run_deleted_behind_our_back_ends_as_failed_and_frees_the_target() {
     assert!(stack.cluster.delete_from_outside(&run));
     let done = until_terminal(&mut client, &id).await;
     assert_eq!(done.state(), State::Failed);
-    assert!(done.failure.unwrap().summary.contains("deleted from outside"));
+    let failure = done.failure.unwrap();
+    assert!(failure.summary.contains("deleted from outside"));
+    assert_eq!(failure.message, "deleted from outside (lock stolen)");
     assert_eq!(target(&mut client, "pod/x").await.lock, None);
+}
+
+#[tokio::test]
+async fn a_task_run_deleted_behind_our_back_is_made_again_and_the_run_goes_on() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let id = start(&mut client, mk_start_of("three-tasks-in-order", "r", "pod/x")).await.id;
+    let run = until_state(&mut client, &id, State::Running).await.run.unwrap().name;
+    eventually("a TaskRun to delete", async || {
+        stack.cluster.delete_task_run_from_outside(&run).then_some(())
+    })
+    .await;
+    let done = until_terminal(&mut client, &id).await;
+    assert_eq!(done.state(), State::Succeeded, "{done:?}");
+    assert_eq!(done.progress.unwrap().succeeded, 3);
 }

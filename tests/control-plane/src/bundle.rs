@@ -34,6 +34,10 @@ pub enum Fate {
     OutOfMemory,
     /// No container ever starts.
     ImageMissing,
+    /// No container ever starts, and the image is tried to be pulled for ever.
+    ImagePulling,
+    /// It asks for more than any node has.
+    NoNodeHasRoom,
     /// The steps run for ever.
     Hang,
 }
@@ -85,7 +89,9 @@ impl Task {
             }
             Fate::OutOfMemory => "oom",
             Fate::ImageMissing => "image",
-            Fate::Hang => "hang",
+            Fate::ImagePulling => "pulling",
+            // It is never bound, so that no kubelet has a say.
+            Fate::NoNodeHasRoom | Fate::Hang => "hang",
         };
         annotations.insert(OUTCOME.to_owned(), json!(outcome));
         if let Some(after) = self.after {
@@ -95,6 +101,15 @@ impl Task {
     }
 
     fn to_json(&self) -> Value {
+        let requests = match self.fate {
+            Fate::NoNodeHasRoom => json!({ "cpu": "100k" }),
+            Fate::Succeed
+            | Fate::Fail { .. }
+            | Fate::OutOfMemory
+            | Fate::ImageMissing
+            | Fate::ImagePulling
+            | Fate::Hang => json!({}),
+        };
         json!({
             "name": self.name,
             "runAfter": self.run_after,
@@ -105,6 +120,7 @@ impl Task {
                     "name": "main",
                     "image": "wfe.test/step",
                     "command": ["/step"],
+                    "computeResources": { "requests": requests },
                     // What a restricted namespace asks of every container.
                     "securityContext": {
                         "allowPrivilegeEscalation": false,

@@ -266,9 +266,11 @@ fn progress_is_told_as_soon_as_there_is_a_run() {
 
 #[test]
 fn what_is_in_the_way_is_told() {
-    for (state, reason) in
-        [(State::Starting, "ExecutionDelayed"), (State::Cancelling, "Cancelling")]
-    {
+    for (state, reason) in [
+        (State::Starting, "ExecutionDelayed"),
+        (State::Running, "Running"),
+        (State::Cancelling, "Cancelling"),
+    ] {
         let mut execution = mk_execution(state);
         execution.obstacle = "the webhook does not answer".into();
         let status = shown(&execution);

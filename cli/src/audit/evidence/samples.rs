@@ -197,7 +197,12 @@ fn details(event: &EventKind) -> String {
         EventKind::CancelRequested { cancellation } | EventKind::Cancelled { cancellation, .. } => {
             format!("asked by {}: {}", cancellation.actor.person(), cancellation.reason)
         }
-        EventKind::DeadlinePassed { deadline } => format!("the deadline was {deadline}"),
+        EventKind::DeadlinePassed { deadline, stuck: None } => {
+            format!("the deadline was {deadline}")
+        }
+        EventKind::DeadlinePassed { stuck: Some(stuck), .. } => {
+            format!("stuck since {}: {}", stuck.since, stuck.wait.sentence())
+        }
         EventKind::Succeeded { ended_at, .. } => format!("the run ended {ended_at}"),
         EventKind::Failed { failure, .. } => {
             let exit = failure.exit_code.map(|it| format!(", exit code {it}")).unwrap_or_default();

@@ -1,5 +1,12 @@
+use proptest::prelude::*;
+
 use super::*;
-use crate::{facts::Child, failure::FailureReason, testing::at};
+use crate::{
+    facts::{Child, Skipped, Stopped},
+    failure::FailureReason,
+    stuck::Stuck,
+    testing::at,
+};
 
 fn condition(status: Status, reason: &str) -> Condition {
     Condition { status, reason: reason.to_owned(), message: format!("about {reason}") }
@@ -33,7 +40,7 @@ fn mk_task(name: &str, status: Status, reason: &str, steps: Vec<StepFacts>) -> T
         steps,
         failed_attempts: 0,
         earlier_attempt_ran: false,
-        stopped: false,
+        stopped: Stopped::No,
     }
 }
 
@@ -71,7 +78,7 @@ fn failure(run: &RunFacts, tasks: &[TaskRunFacts]) -> Failure {
 #[test]
 fn progress_counts_every_task_of_the_pipeline_in_its_order() {
     let mut run = mk_run(Status::Unknown, "Running", &["a", "b", "c", "d"]);
-    run.skipped = vec!["d".to_owned()];
+    run.skipped = vec![Skipped { task: "d".to_owned(), reason: String::new() }];
     let tasks = [
         mk_task("b", Status::Unknown, "Running", running()),
         mk_task("a", Status::True, "Succeeded", ended(0, "Completed")),
@@ -213,7 +220,7 @@ fn a_run_that_never_launched_a_task_is_judged_by_its_own_reason() {
 fn the_task_that_failed_by_itself_is_blamed_and_not_those_stopped_because_of_it() {
     let run = mk_run(Status::False, "Failed", &["a", "b"]);
     let mut stopped = mk_task("a", Status::False, "TaskRunCancelled", Vec::new());
-    stopped.stopped = true;
+    stopped.stopped = Stopped::Asked;
     stopped.completed_at = Some(at(10));
     let failed = mk_task("b", Status::False, "StepFailed", ended(1, "Error"));
     assert_eq!(failure(&run, &[stopped, failed]).task.as_deref(), Some("b"));
@@ -234,24 +241,249 @@ fn words_in_messages_and_names_decide_nothing() {
 }
 
 #[test]
-fn what_a_run_says_is_told_without_sensitive_values_and_decided_with_them() {
-    const SECRET: &str = "swordfish-and-more";
-    let say = |condition: &mut Option<Condition>| {
-        let condition = condition.as_mut().unwrap();
-        // The beginning of the value stands where messages are cut.
-        let fill = "x".repeat(MAX_MESSAGE_BYTES - 9);
-        condition.message = format!("{fill} {SECRET}");
+fn a_failure_that_is_ignored_is_not_blamed_for_the_one_that_is_not() {
+    let run = mk_run(Status::False, "Failed", &["a", "b"]);
+    let mut ignored = mk_task("a", Status::False, "FailureIgnored", ended(9, "Error"));
+    ignored.completed_at = Some(at(2));
+    let failed = mk_task("b", Status::False, "StepFailed", ended(4, "Error"));
+    let failure = failure(&run, &[ignored, failed]);
+    assert_eq!((failure.task.as_deref(), failure.exit_code), (Some("b"), Some(4)));
+}
+
+#[test]
+fn what_decided_is_kept_with_the_failure() {
+    let run = mk_run(Status::False, "Failed", &["a"]);
+    let failure = failure(&run, &[mk_task("a", Status::False, "StepFailed", ended(3, "Error"))]);
+    let evidence = failure.evidence.unwrap();
+    assert_eq!(
+        (evidence.object.as_str(), evidence.field.as_str(), evidence.value.as_str()),
+        ("TaskRun wfe-1-a", "status.steps[s].terminated.exitCode", "3")
+    );
+}
+
+#[test]
+fn a_custom_task_is_as_far_as_the_counts_of_its_run_say() {
+    let cases = [
+        (
+            Status::Unknown,
+            "Running",
+            "Tasks Completed: 1 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0",
+            TaskState::Running,
+        ),
+        (
+            Status::Unknown,
+            "Running",
+            "Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0",
+            TaskState::Succeeded,
+        ),
+        (
+            Status::Unknown,
+            "Running",
+            "Tasks Completed: 2 (Failed: 1, Cancelled 0), Incomplete: 1, Skipped: 0",
+            TaskState::Failed,
+        ),
+        (Status::Unknown, "Running", "Tasks Completed: many", TaskState::Running),
+        (
+            Status::True,
+            "Succeeded",
+            "Tasks Completed: 2 (Failed: 0, Cancelled 0), Skipped: 0",
+            TaskState::Succeeded,
+        ),
+        (
+            Status::False,
+            "Failed",
+            "Tasks Completed: 2 (Failed: 1, Cancelled 0), Skipped: 0",
+            TaskState::Failed,
+        ),
+        (Status::False, "Cancelled", "PipelineRun \"x\" was cancelled", TaskState::Cancelled),
+        (Status::False, "PipelineRunTimeout", "", TaskState::Cancelled),
+    ];
+    for (status, reason, message, expected) in cases {
+        let mut run = mk_run(status, reason, &["c", "a"]);
+        run.condition.as_mut().unwrap().message = message.to_owned();
+        run.children = vec![Child {
+            kind: "CustomRun".to_owned(),
+            name: "wfe-1-c".to_owned(),
+            pipeline_task: "c".to_owned(),
+        }];
+        let tasks = [mk_task("a", Status::True, "Succeeded", ended(0, "Completed"))];
+        let progress = observe(&run, &tasks, &Veil::none()).progress;
+        assert_eq!(progress.tasks[0].state, expected, "{reason}: {message}");
+    }
+}
+
+/// Text as a hostile or broken system may write it.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..64)
+            .prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        any::<String>(),
+        "(Tasks Completed: |\\[|\nPrevious status: |StepFailed|OOMKilled|\u{1b}\\[2J|\u{0}){0,6}",
+        Just("\u{9b}x".repeat(50_000)),
+    ]
+}
+
+fn any_reason() -> impl Strategy<Value = String> {
+    let known = crate::failure::TASK_RUN.iter().chain(crate::failure::PIPELINE_RUN);
+    let known: Vec<String> = known.map(|(reason, _)| (*reason).to_owned()).collect();
+    prop_oneof![3 => proptest::sample::select(known), 1 => any_text()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_breaks_what_is_told_of_a_run(
+        (run_reason, task_reason) in (any_reason(), any_reason()),
+        texts in proptest::collection::vec(any_text(), 6),
+        code in any::<i32>(),
+        attempts in any::<u32>(),
+    ) {
+        let mut run = mk_run(Status::False, &run_reason, &[&texts[0], &texts[1]]);
+        run.name.clone_from(&texts[2]);
+        run.condition.as_mut().unwrap().message.clone_from(&texts[3]);
+        run.skipped = vec![Skipped { task: texts[1].clone(), reason: texts[4].clone() }];
+        let mut task = mk_task(&texts[0], Status::False, &task_reason, ended(code, &texts[5]));
+        task.failed_attempts = attempts;
+        task.steps[0].name.clone_from(&texts[4]);
+        task.condition.as_mut().unwrap().message.clone_from(&texts[3]);
+        let seen = observe(&run, &[task], &Veil::none());
+        let failure = match seen.end {
+            Some(RunEnd::Failed(failure)) => Some(failure),
+            Some(RunEnd::Cancelled { .. }) => None,
+            Some(RunEnd::Succeeded { .. }) | None => panic!("it failed"),
+        };
+        let stored = serde_json::to_string(&(&failure, &seen.progress)).unwrap();
+        prop_assert!(stored.len() < 20_000, "{} bytes", stored.len());
+        let again: (Option<Failure>, Progress) = serde_json::from_str(&stored).unwrap();
+        prop_assert_eq!(&again.0, &failure);
+        if let Some(failure) = failure {
+            let evidence = failure.evidence.unwrap();
+            let mut told = vec![failure.summary, failure.message, failure.raw_reason];
+            told.extend([evidence.object, evidence.field, evidence.value]);
+            told.extend([failure.task, failure.task_run, failure.step].into_iter().flatten());
+            for text in told {
+                prop_assert!(!text.chars().any(char::is_control), "{text:?}");
+                prop_assert!(text.len() <= MAX_MESSAGE_BYTES);
+            }
+        }
+    }
+}
+
+const SECRET: &str = "swordfish-and-more";
+
+/// A text whose value stands where it is cut.
+fn say(beginning: &str, limit: usize) -> String {
+    let fill = "x".repeat(limit - beginning.len() - 9);
+    format!("{beginning}{fill} {SECRET}")
+}
+
+fn mk_saying(status: Status, reason: &str, beginning: &str) -> Condition {
+    let message = say(beginning, MAX_MESSAGE_BYTES);
+    Condition { status, reason: reason.to_owned(), message }
+}
+
+/// Runs that repeat a value, in everything that is told of them.
+fn mk_runs_that_repeat_a_value() -> Vec<(RunFacts, Vec<TaskRunFacts>)> {
+    let mk = |status, reason: &str, beginning: &str| {
+        let mut run = mk_run(status, reason, &["a"]);
+        run.condition = Some(mk_saying(status, reason, beginning));
+        run
     };
+    let of = |status, reason: &str, beginning: &str, steps| {
+        let mut task = mk_task("a", status, reason, steps);
+        task.condition = Some(mk_saying(status, reason, beginning));
+        task
+    };
+    let failed = || mk(Status::False, "Failed", "");
+    let goes_on = || mk(Status::Unknown, "Running", "");
+    let mut late = failed();
+    let reason = format!("{} timeout has been reached", say("", 300));
+    late.skipped = vec![Skipped { task: "a".to_owned(), reason }];
+    let mut foreign = mk(Status::Unknown, "Running", "Tasks Completed: 1 (Failed: 1, ");
+    foreign.children = vec![Child {
+        kind: "CustomRun".to_owned(),
+        name: "wfe-1-a".to_owned(),
+        pipeline_task: "a".to_owned(),
+    }];
+    let timed_out =
+        of(Status::False, "TaskRunTimeout", "\nPrevious status: [ExceededNodeResources]", vec![]);
+    let state = ContainerState::Waiting {
+        reason: "ErrImagePull".to_owned(),
+        message: say("", MAX_MESSAGE_BYTES),
+    };
+    let pulling = vec![StepFacts { name: "s".to_owned(), state }];
+    let unscheduled = "pod status \"PodScheduled\":\"False\"; message: ";
+    let refused = |beginning| of(Status::False, "PodCreationFailed", beginning, vec![]);
+    vec![
+        (failed(), vec![of(Status::False, "StepFailed", "", ended(1, SECRET))]),
+        (failed(), vec![of(Status::False, SECRET, "", vec![])]),
+        (failed(), vec![refused("exceeded quota: ")]),
+        (failed(), vec![refused("pods \"x\" is forbidden: ")]),
+        (failed(), vec![timed_out]),
+        (mk(Status::False, SECRET, ""), vec![]),
+        (mk(Status::False, "CouldntGetPipeline", "connection refused: "), vec![]),
+        (late, vec![]),
+        (foreign, vec![]),
+        (goes_on(), vec![of(Status::Unknown, "Pending", "", pulling)]),
+        (goes_on(), vec![of(Status::Unknown, "Pending", unscheduled, vec![])]),
+        (goes_on(), vec![of(Status::Unknown, "ExceededResourceQuota", "", vec![])]),
+        (mk(Status::Unknown, "ResolvingPipelineRef", ""), vec![]),
+    ]
+}
+
+/// All that anybody is told, in every form.
+fn told(seen: &Observation) -> String {
+    let stuck = seen.wait.clone().map(|wait| {
+        let sentence = wait.sentence();
+        (sentence, Failure::stuck(&Stuck { wait, since: at(1) }, false, None, at(9)))
+    });
+    format!("{seen:?} {stuck:?}")
+}
+
+fn decided(seen: &Observation) -> impl PartialEq + std::fmt::Debug + use<> {
+    let failure = match &seen.end {
+        Some(RunEnd::Failed(failure)) => Some(failure.clone()),
+        Some(RunEnd::Succeeded { .. } | RunEnd::Cancelled { .. }) | None => None,
+    };
+    let failure = failure.map(|failure| {
+        let evidence = failure.evidence.map(|evidence| (evidence.object, evidence.field));
+        (failure.reason, failure.task, failure.step, failure.exit_code, evidence)
+    });
+    let wait = seen.wait.clone().map(|wait| (wait.on, wait.task, wait.step));
+    let tasks = seen.progress.tasks.iter().map(|task| {
+        (task.name.clone(), task.state, task.steps.iter().map(|s| s.state).collect::<Vec<_>>())
+    });
+    (failure, wait, tasks.collect::<Vec<_>>(), seen.live_task_runs.clone(), seen.complete)
+}
+
+#[test]
+fn what_a_run_says_is_told_without_sensitive_values_and_decided_with_them() {
+    // Some values are words that decide.
+    let words =
+        ["Failed", "quota", "forbidden", "refused", "PodScheduled", "Pull", "Tasks Completed"];
+    let words = [&words[..], &["Exceeded", "timeout has been", "Resolving", SECRET]].concat();
+    let veils =
+        [Veil::over([SECRET]), Veil::over(words), Veil::over(["x", "e"]), Veil::everything()];
+    for (run, tasks) in mk_runs_that_repeat_a_value() {
+        let plain = observe(&run, &tasks, &Veil::none());
+        assert!(told(&plain).contains("swordfi"), "{plain:?}");
+        for veil in &veils {
+            let seen = observe(&run, &tasks, veil);
+            let text = told(&seen);
+            assert!(!text.contains("swordfi"), "{text}");
+            assert_eq!(decided(&seen), decided(&plain));
+        }
+    }
+
     let mut run = mk_run(Status::False, "Failed", &["a"]);
     let mut task = mk_task("a", Status::False, "TaskRunImagePullFailed", ended(1, SECRET));
-    say(&mut run.condition);
-    say(&mut task.condition);
-    let veil = Veil::over([SECRET, "Failed"]);
-    let seen = observe(&run, &[task], &veil);
-    let text = format!("{seen:?}");
-    assert!(!text.contains("swordfi"), "{text}");
-    let Some(RunEnd::Failed(failure)) = seen.end else { panic!("{text}") };
+    run.condition = Some(mk_saying(Status::False, "Failed", ""));
+    task.condition = Some(mk_saying(Status::False, "TaskRunImagePullFailed", ""));
+    let seen = observe(&run, &[task], &Veil::over([SECRET, "Failed"]));
+    let Some(RunEnd::Failed(failure)) = seen.end else { panic!("{seen:?}") };
     assert_eq!(failure.reason, FailureReason::ImagePullBackOff);
     assert_eq!(failure.raw_reason, "TaskRunImagePull[sensitive]");
+    assert_eq!(failure.evidence.unwrap().value, "TaskRunImagePull[sensitive]");
     assert_eq!(seen.progress.tasks[0].state, TaskState::Failed);
 }

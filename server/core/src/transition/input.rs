@@ -42,6 +42,8 @@ pub enum Input {
     Cancel(Cancellation),
     /// Its deadline passed.
     Deadline(Timestamp),
+    /// What it is stuck on was borne until this time, and no longer.
+    OutOfPatience(Timestamp),
     /// Nothing of the run is alive, and nothing can come.
     Quiet {
         /// How the run ended; `None` when it does not exist.
@@ -65,6 +67,7 @@ impl Input {
             Self::RunLost => "RunLost",
             Self::Cancel(_) => "Cancel",
             Self::Deadline(_) => "Deadline",
+            Self::OutOfPatience(_) => "OutOfPatience",
             Self::Quiet { .. } => "Quiet",
         }
     }

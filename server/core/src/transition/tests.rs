@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{execution::Closed, testing::*};
+use crate::{execution::Closed, failure::FailureReason, testing::*};
 
-const INPUTS: [&str; 11] = [
+const INPUTS: [&str; 12] = [
     "Admit",
     "Hold",
     "Obstruct",
@@ -14,6 +14,7 @@ const INPUTS: [&str; 11] = [
     "RunLost",
     "Cancel",
     "Deadline",
+    "OutOfPatience",
     "Quiet",
 ];
 
@@ -31,6 +32,7 @@ fn mk_input(name: &str) -> Input {
         "RunLost" => Input::RunLost,
         "Cancel" => Input::Cancel(mk_cancellation()),
         "Deadline" => Input::Deadline(at(9)),
+        "OutOfPatience" => Input::OutOfPatience(at(9)),
         "Quiet" => Input::Quiet { end: None, progress: None },
         other => panic!("no input {other}"),
     }
@@ -53,14 +55,14 @@ fn every_state_answers_every_input_as_the_table_says() {
     use StateCode::{Cancelled, Cancelling, Failed, Running, Starting, Succeeded, Waiting};
     #[rustfmt::skip]
     let table = [
-        // state       Admit       Hold       Obstruct      Refuse    RunExists  Progress      RunEnded     RunLost   Cancel        Deadline      Quiet
-        (Waiting,    ["starting", "waiting", "-",          "-",      "-",       "-",          "-",         "-",      "cancelled",  "failed",     "-"]),
-        (Starting,   ["starting", "-",       "starting",   "failed", "running", "-",          "-",         "-",      "cancelling", "cancelling", "-"]),
-        (Running,    ["-",        "-",       "-",          "-",      "-",       "running",    "succeeded", "failed", "cancelling", "cancelling", "-"]),
-        (Cancelling, ["-",        "-",       "cancelling", "-",      "-",       "cancelling", "-",         "-",      "same",       "same",       "cancelled"]),
-        (Succeeded,  ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
-        (Failed,     ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
-        (Cancelled,  ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-"]),
+        // state       Admit       Hold       Obstruct      Refuse    RunExists  Progress      RunEnded     RunLost   Cancel        Deadline      OutOfPatience Quiet
+        (Waiting,    ["starting", "waiting", "-",          "-",      "-",       "-",          "-",         "-",      "cancelled",  "failed",     "-",          "-"]),
+        (Starting,   ["starting", "-",       "starting",   "failed", "running", "-",          "-",         "-",      "cancelling", "cancelling", "-",          "-"]),
+        (Running,    ["-",        "-",       "-",          "-",      "-",       "running",    "succeeded", "failed", "cancelling", "cancelling", "same",       "-"]),
+        (Cancelling, ["-",        "-",       "cancelling", "-",      "-",       "cancelling", "-",         "-",      "same",       "same",       "same",       "cancelled"]),
+        (Succeeded,  ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-",          "-"]),
+        (Failed,     ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-",          "-"]),
+        (Cancelled,  ["-",        "-",       "-",          "-",      "-",       "-",          "-",         "-",      "same",       "-",          "-",          "-"]),
     ];
     assert_eq!(table.map(|(code, _)| code), StateCode::ALL);
     for (code, expected) in table {
@@ -154,6 +156,72 @@ fn a_passed_deadline_ends_as_deadline_exceeded_unless_the_run_had_succeeded() {
         moved(&mk_execution(1, mk_state(StateCode::Running)), mk_input("Deadline")).execution;
     let quiet = Input::Quiet { end: Some(RunEnd::Succeeded { at: at(5) }), progress: None };
     assert_eq!(moved(&running, quiet).execution.state.code(), StateCode::Succeeded);
+}
+
+fn mk_stuck_execution(on: StuckOn) -> Execution {
+    let mut execution = mk_execution(1, mk_state(StateCode::Running));
+    if let State::Running { run } = &mut execution.state {
+        run.progress.stuck = Some(Box::new(mk_stuck(on)));
+    }
+    execution
+}
+
+fn failure_after(execution: &Execution, input: Input) -> Failure {
+    let state = moved(execution, input).execution.state;
+    let State::Failed { failure, .. } = state else { panic!("{state:?}") };
+    failure
+}
+
+#[test]
+fn what_was_stuck_for_too_long_fails_for_what_it_waited_for_unless_something_else_happened() {
+    for on in StuckOn::ALL {
+        let stuck = mk_stuck_execution(on);
+        let stopping = moved(&stuck, mk_input("OutOfPatience")).execution;
+        assert_eq!(stopping.state.code(), StateCode::Cancelling);
+        let timed_out = Failure { reason: FailureReason::DeadlineExceeded, ..mk_failure() };
+        let ends = [Some(RunEnd::Failed(timed_out)), Some(RunEnd::Cancelled { ran: true }), None];
+        for end in ends {
+            let failure = failure_after(&stopping, Input::Quiet { end, progress: None });
+            assert_eq!(
+                (failure.reason, failure.raw_reason.as_str(), failure.task.as_deref()),
+                (on.failure(), "RawReason", Some("a"))
+            );
+            assert!(failure.summary.starts_with("It was stopped after 5 s: "), "{failure:?}");
+        }
+        let by_itself = Failure { reason: FailureReason::OomKilled, ..mk_failure() };
+        let quiet = Input::Quiet { end: Some(RunEnd::Failed(by_itself)), progress: None };
+        assert_eq!(failure_after(&stopping, quiet).reason, FailureReason::OomKilled);
+        let quiet = Input::Quiet { end: Some(RunEnd::Succeeded { at: at(5) }), progress: None };
+        assert_eq!(moved(&stopping, quiet).execution.state.code(), StateCode::Succeeded);
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_while_it_is_stuck_fails_for_what_it_waited_for() {
+    for (on, expected) in [
+        (StuckOn::Quota, FailureReason::ResourceExhausted),
+        (StuckOn::Resolution, FailureReason::DeadlineExceeded),
+    ] {
+        let stopping = moved(&mk_stuck_execution(on), mk_input("Deadline")).execution;
+        let end = Some(RunEnd::Cancelled { ran: false });
+        let failure = failure_after(&stopping, Input::Quiet { end, progress: None });
+        assert_eq!(failure.reason, expected);
+        // Tekton's own time-out comes to the same.
+        let timed_out = Failure {
+            reason: FailureReason::DeadlineExceeded,
+            task: Some("a".to_owned()),
+            ..mk_failure()
+        };
+        let ended = |failure| Input::RunEnded {
+            end: RunEnd::Failed(failure),
+            progress: Progress::default(),
+        };
+        let failure = failure_after(&mk_stuck_execution(on), ended(timed_out.clone()));
+        assert_eq!(failure.reason, expected);
+        let elsewhere = Failure { task: Some("b".to_owned()), ..timed_out };
+        let failure = failure_after(&mk_stuck_execution(on), ended(elsewhere));
+        assert_eq!(failure.reason, FailureReason::DeadlineExceeded);
+    }
 }
 
 #[test]

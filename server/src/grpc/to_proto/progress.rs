@@ -10,7 +10,7 @@ pub(super) fn seen(progress: &Progress) -> Option<v1::Progress> {
     if *progress == Progress::default() {
         return None;
     }
-    let Progress { total, succeeded, failed, skipped, tasks, reason, message } = progress;
+    let Progress { total, succeeded, failed, skipped, tasks, reason, message, stuck: _ } = progress;
     Some(v1::Progress {
         total: count(*total),
         succeeded: count(*succeeded),

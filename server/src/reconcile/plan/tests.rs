@@ -4,10 +4,11 @@ use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Closed, Hold, Stop},
-    facts::{Condition, RunFacts, Status, TaskRunFacts},
+    facts::{Condition, RunFacts, Status, Stopped, TaskRunFacts},
     ids::{ClusterId, Epoch, Revision, RunName},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    stuck::StuckOn,
     target::TargetKey,
     workflow::BundleWorkflow,
 };
@@ -97,7 +98,7 @@ fn task(status: Status) -> TaskRunFacts {
         steps: Vec::new(),
         failed_attempts: 0,
         earlier_attempt_ran: false,
-        stopped: false,
+        stopped: Stopped::No,
     }
 }
 
@@ -188,6 +189,65 @@ fn tekton_gets_a_moment_to_end_a_run_at_its_deadline_by_itself() {
     let state = State::Running { run: CreatedRun { progress, ..created() } };
     assert_eq!(decide(state.clone(), live(), at(100)), Action::RestUntil(at(110)));
     assert_eq!(decide(state, live(), at(110)), Action::Apply(Input::Deadline(at(100))));
+}
+
+/// A task that waits for room in a quota.
+fn waiting_task() -> TaskRunFacts {
+    let condition = Condition {
+        status: Status::Unknown,
+        reason: "ExceededResourceQuota".to_owned(),
+        message: String::new(),
+    };
+    TaskRunFacts { condition: Some(condition), ..task(Status::Unknown) }
+}
+
+#[test]
+fn a_run_that_is_stuck_is_noted_borne_for_its_patience_and_ended() {
+    let seen = || present(run(Status::Unknown, "Running"), vec![waiting_task()]);
+    let Action::Apply(Input::Progress(progress)) = decide(running(), seen(), at(2)) else {
+        panic!("not noted")
+    };
+    let stuck = progress.stuck.clone().unwrap();
+    assert_eq!((stuck.wait.on, stuck.since), (StuckOn::Quota, at(2)));
+    let mut execution =
+        mk(State::Running { run: CreatedRun { progress: progress.clone(), ..created() } });
+    execution.request.deadline = None;
+    let known = || Known { run: seen(), foreign: Some(ForeignRuns::default()), veil: Veil::none() };
+    let decide = |execution: &Execution, known, second| {
+        plan(execution, &known, &Policy::default(), at(second))
+    };
+    let end = at(2 + 600);
+    assert_eq!(decide(&execution, known(), 3), Action::RestUntil(end));
+    assert_eq!(decide(&execution, known(), 601), Action::RestUntil(end));
+    assert_eq!(decide(&execution, known(), 602), Action::Apply(Input::OutOfPatience(end)));
+    // A deadline that is sooner ends it as before.
+    execution.request.deadline = Some(at(100));
+    assert_eq!(decide(&execution, known(), 3), Action::RestUntil(at(110)));
+    assert_eq!(decide(&execution, known(), 700), Action::Apply(Input::Deadline(at(100))));
+    // What moves on is not stuck any more.
+    execution.request.deadline = None;
+    let on = Known {
+        run: present(run(Status::Unknown, "Running"), vec![task(Status::True)]),
+        foreign: Some(ForeignRuns::default()),
+        veil: Veil::none(),
+    };
+    let Action::Apply(Input::Progress(progress)) = decide(&execution, on, 700) else {
+        panic!("not noted")
+    };
+    assert_eq!(progress.stuck, None);
+}
+
+#[test]
+fn fetching_the_definition_is_normal_for_some_seconds() {
+    let seen = || present(run(Status::Unknown, "ResolvingPipelineRef"), Vec::new());
+    let progress =
+        observe(&run(Status::Unknown, "ResolvingPipelineRef"), &[], &Veil::none()).progress;
+    let state = State::Running { run: CreatedRun { progress, ..created() } };
+    assert_eq!(decide(state.clone(), seen(), at(3)), Action::RestUntil(at(11)));
+    let Action::Apply(Input::Progress(progress)) = decide(state, seen(), at(11)) else {
+        panic!("not noted")
+    };
+    assert_eq!(progress.stuck.map(|stuck| stuck.wait.on), Some(StuckOn::Resolution));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use wfe_core::{
-    facts::{Condition, Status},
+    facts::{Condition, Status, Stopped},
     ids::ExecutionId,
 };
 
@@ -44,7 +44,7 @@ fn mk_task_run(
         steps: Vec::new(),
         failed_attempts: 0,
         earlier_attempt_ran: false,
-        stopped,
+        stopped: if stopped { Stopped::Asked } else { Stopped::No },
     };
     Versioned { facts, version }
 }
@@ -149,8 +149,11 @@ fn a_change_of_a_task_run_is_a_change_of_its_run() {
     assert_eq!(cache.apply_task_run(mk_task_run("t", "u", false, 21)), None);
     assert!(cache.apply_task_run(mk_task_run("s", "other run", false, 23)).is_none());
     let Seen::Present(seen) = cache.seen("r") else { panic!() };
-    let names: Vec<(&str, bool)> =
-        seen.task_runs.iter().map(|task| (task.name.as_str(), task.stopped)).collect();
+    let names: Vec<(&str, bool)> = seen
+        .task_runs
+        .iter()
+        .map(|task| (task.name.as_str(), task.stopped != Stopped::No))
+        .collect();
     assert_eq!(names, [("t", true)]);
     assert_eq!(cache.remove_task_run("t", 30).map(told).as_deref(), Some("hash of r"));
     let Seen::Present(seen) = cache.seen("r") else { panic!() };

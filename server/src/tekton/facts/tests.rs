@@ -75,7 +75,7 @@ fn a_run_tells_its_condition_tasks_children_and_what_it_skipped() {
         (facts.children[0].name.as_str(), facts.children[0].kind.as_str()),
         ("r-a", "TaskRun")
     );
-    assert_eq!(facts.skipped, ["b"]);
+    assert_eq!(facts.skipped, [Skipped { task: "b".to_owned(), reason: "None".to_owned() }]);
     assert_eq!(facts.started_at, Some(at("2026-01-02T03:04:06Z")));
     assert_eq!(facts.completed_at, None);
 }
@@ -165,10 +165,13 @@ fn a_step_that_waited_when_its_task_run_was_given_up_did_not_start() {
 
 #[test]
 fn only_a_task_run_that_was_told_to_stop_is_stopped() {
+    let late = "TaskRun cancelled as the PipelineRun it belongs to has timed out.";
     for (wish, stopped) in [
-        (json!({}), false),
-        (json!({"status": "TaskRunCancelled"}), true),
-        (json!({"status": "TaskRunPending"}), false),
+        (json!({}), Stopped::No),
+        (json!({"status": "TaskRunCancelled"}), Stopped::Asked),
+        (json!({"status": "TaskRunCancelled", "statusMessage": "not any more"}), Stopped::Asked),
+        (json!({"status": "TaskRunCancelled", "statusMessage": late}), Stopped::RunTimedOut),
+        (json!({"status": "TaskRunPending"}), Stopped::No),
     ] {
         let facts = read_task_run(json!({"metadata": mk_metadata(), "spec": wish})).unwrap().facts;
         assert_eq!(facts.stopped, stopped, "{wish}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use wfe_core::{
+    facts::Stopped,
     observe::{RunEnd, observe},
     veil::Veil,
 };
@@ -55,7 +56,8 @@ pub(super) async fn stopping_what_has_ended_or_is_gone_has_no_effect(stage: &Sta
     // Tekton may still correct the times of what has ended, so they are not compared.
     let after = require(stage.read(&run.name).await, "run");
     assert_eq!(after.run.condition, before.run.condition);
-    let untouched = after.task_runs.iter().all(|task| !task.stopped && !task.is_live());
+    let untouched =
+        after.task_runs.iter().all(|task| task.stopped == Stopped::No && !task.is_live());
     assert!(untouched, "{after:?}");
     stage.accept(stage.tekton.cancel("wfe-0000000000000000-1", &run.uid).await);
     stage.accept(stage.tekton.cancel_task_run("wfe-0000000000000000-1-main").await);
@@ -71,7 +73,7 @@ pub(super) async fn a_stopped_task_run_ends_its_run(stage: &Stage) {
     let (end, _) = stage.until_over(&run.name).await;
     assert!(matches!(end, RunEnd::Cancelled { .. }), "{end:?}");
     let stopped = require(stage.read(&run.name).await, "run");
-    assert!(stopped.task_runs.iter().all(|task| task.stopped));
+    assert!(stopped.task_runs.iter().all(|task| task.stopped == Stopped::Asked));
 }
 
 pub(super) async fn a_run_born_cancelled_never_creates_anything(stage: &Stage) {

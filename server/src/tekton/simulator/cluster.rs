@@ -138,6 +138,15 @@ impl SimulatedCluster {
         deleted
     }
 
+    /// Deletes the TaskRun of a run that goes on, as somebody with kubectl would. Answers whether there
+    /// was one.
+    pub fn delete_task_run_from_outside(&self, run: &str) -> bool {
+        let now = self.now();
+        let deleted = self.world().delete_live_task_run(run, now);
+        self.tell();
+        deleted
+    }
+
     /// Cancels a run as somebody with kubectl would. Answers whether there was one.
     pub fn cancel_from_outside(&self, name: &str) -> bool {
         let now = self.now();

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(super) enum Fate {
     /// The bundle cannot be found.
     Missing,
+    /// Nobody ever says whether the bundle can be found.
+    NeverResolved,
     /// No run is created: the API server refuses it, and repeats its parameters.
     Denied,
     /// Tekton does not take the parameters, and repeats them.
@@ -28,6 +30,19 @@ pub(super) enum Outcome {
     ImagePull,
     /// It runs until it is stopped.
     NeverEnds,
+    /// It never starts, and Tekton never gives it up.
+    Waits(Obstacle),
+}
+
+/// Why a task never starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The kubelet tries to pull its image for ever.
+    Image,
+    /// No node has room for its pod.
+    Node,
+    /// A quota has no room for its pod.
+    Quota,
 }
 
 /// Name of the one step that every simulated task has.
@@ -43,6 +58,10 @@ impl Fate {
             "oom-killed" => Self::Tasks(&["main"], Outcome::OutOfMemory),
             "image-cannot-be-pulled" => Self::Tasks(&["main"], Outcome::ImagePull),
             "never-ends" => Self::Tasks(&["main"], Outcome::NeverEnds),
+            "image-never-comes" => Self::Tasks(&["main"], Outcome::Waits(Obstacle::Image)),
+            "no-node-has-room" => Self::Tasks(&["main"], Outcome::Waits(Obstacle::Node)),
+            "quota-has-no-room" => Self::Tasks(&["main"], Outcome::Waits(Obstacle::Quota)),
+            "never-resolved" => Self::NeverResolved,
             "missing" => Self::Missing,
             "denied" => Self::Denied,
             "wrong-parameters" => Self::WrongParameters,
@@ -53,7 +72,7 @@ impl Fate {
     /// Names of the tasks, in order.
     pub(super) const fn tasks(self) -> &'static [&'static str] {
         match self {
-            Self::Missing | Self::Denied | Self::WrongParameters => &[],
+            Self::Missing | Self::NeverResolved | Self::Denied | Self::WrongParameters => &[],
             Self::Tasks(names, _) => names,
         }
     }
@@ -62,9 +81,11 @@ impl Fate {
     pub(super) const fn outcome(self, index: usize) -> Outcome {
         match self {
             Self::Tasks(names, last) if index + 1 >= names.len() => last,
-            Self::Tasks(..) | Self::Missing | Self::Denied | Self::WrongParameters => {
-                Outcome::Succeeds
-            }
+            Self::Tasks(..)
+            | Self::Missing
+            | Self::NeverResolved
+            | Self::Denied
+            | Self::WrongParameters => Outcome::Succeeds,
         }
     }
 }

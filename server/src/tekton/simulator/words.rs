@@ -1,8 +1,8 @@
 //! Tekton's own reasons and messages, in the form of release 1.15.
 
-use wfe_core::facts::{Condition, ContainerState, RunFacts, Status};
+use wfe_core::facts::{Condition, ContainerState, RunFacts, Skipped, Status};
 
-use super::script::STEP;
+use super::script::{Obstacle, STEP};
 
 pub(super) fn condition(status: Status, reason: &str, message: String) -> Condition {
     Condition { status, reason: reason.to_owned(), message }
@@ -20,6 +20,10 @@ pub(super) fn bundle_missing(namespace: &str, run: &str, bundle: &str) -> Condit
          cannot retrieve the oci image: GET {bundle}: NAME_UNKNOWN: Unknown name"
     );
     condition(Status::False, "CouldntGetPipeline", message)
+}
+
+pub(super) fn skipped(task: &str) -> Skipped {
+    Skipped { task: task.to_owned(), reason: "PipelineRun was stopping".to_owned() }
 }
 
 pub(super) fn wrong_parameters(namespace: &str, run: &str, parameters: &str) -> Condition {
@@ -100,6 +104,28 @@ pub(super) fn task_pulling() -> Condition {
     condition(Status::Unknown, "PullImageFailed", message)
 }
 
+/// What the kubelet says of an image while it still tries.
+pub(super) fn pull_error() -> String {
+    "failed to pull image \"simulated.example/step\": not found".to_owned()
+}
+
+pub(super) fn task_waits(obstacle: Obstacle) -> Condition {
+    let (reason, message) = match obstacle {
+        Obstacle::Image => (
+            "PullImageFailed",
+            format!("build step \"step-{STEP}\" is pending with reason {:?}", pull_error()),
+        ),
+        Obstacle::Node => {
+            ("ExceededNodeResources", "TaskRun Pod exceeded available resources".to_owned())
+        }
+        Obstacle::Quota => (
+            "ExceededResourceQuota",
+            "TaskRun Pod exceeded available resources: exceeded quota".to_owned(),
+        ),
+    };
+    condition(Status::Unknown, reason, message)
+}
+
 pub(super) fn task_succeeded() -> Condition {
     let message = "All Steps have completed executing".to_owned();
     condition(Status::True, "Succeeded", message)
@@ -130,7 +156,11 @@ pub(super) enum StopCause {
     RunTimedOut,
 }
 
-pub(super) fn task_cancelled(task_run: &str, cause: StopCause) -> Condition {
+pub(super) fn task_cancelled(
+    task_run: &str,
+    cause: StopCause,
+    before: Option<&Condition>,
+) -> Condition {
     let cause = match cause {
         StopCause::Itself => "",
         StopCause::RunCancelled => {
@@ -140,7 +170,11 @@ pub(super) fn task_cancelled(task_run: &str, cause: StopCause) -> Condition {
             "TaskRun cancelled as the PipelineRun it belongs to has timed out."
         }
     };
-    let message = format!("TaskRun {task_run:?} was cancelled. {cause}");
+    let before = before.filter(|before| !matches!(before.reason.as_str(), "Started" | "Running"));
+    let before = before.map_or_else(String::new, |before| {
+        format!("\nPrevious status: [{}] {}", before.reason, before.message)
+    });
+    let message = format!("TaskRun {task_run:?} was cancelled. {cause}{before}");
     condition(Status::False, "TaskRunCancelled", message)
 }
 

@@ -11,13 +11,13 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
-use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_core::facts::{RunFacts, Stopped, TaskRunFacts};
 use wfe_runtime::cluster::Version;
 
 use super::{
     super::{Birth, RunRequest},
     parameters_of,
-    script::{Fate, Pace},
+    script::{Fate, Obstacle, Pace},
     words::StopCause,
 };
 
@@ -116,6 +116,7 @@ enum Move {
     TaskPending(usize),
     TaskRunning(usize),
     TaskPulling(usize),
+    TaskWaits(usize, Obstacle),
     TaskEnded(usize),
     CancelRun,
     TimeOutRun,
@@ -218,7 +219,7 @@ impl World {
         let fate = Fate::of_bundle(&bundle);
         let repeated = match fate {
             Fate::WrongParameters => parameters_of(request),
-            Fate::Missing | Fate::Denied | Fate::Tasks(..) => String::new(),
+            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Tasks(..) => String::new(),
         };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
@@ -300,6 +301,22 @@ impl World {
         true
     }
 
+    /// Deletes the TaskRun of a run that goes on. Tekton makes it again under the same name.
+    pub(super) fn delete_live_task_run(&mut self, run: &str, now: Moment) -> bool {
+        let Some(tasks) = self.runs.get_mut(run).map(|run| &mut run.task_runs) else {
+            return false;
+        };
+        if tasks.last().is_none_or(|task| !task.facts.is_live()) {
+            return false;
+        }
+        if let Some(task) = tasks.pop() {
+            self.owners.remove(&task.facts.name);
+            self.touched(Object::TaskRun(task.facts.name));
+        }
+        self.wake_run(run, now);
+        true
+    }
+
     /// The run, to be changed.
     fn change_run(&mut self, name: &str) -> Option<&mut Run> {
         if !self.runs.contains_key(name) {
@@ -314,7 +331,7 @@ impl World {
         let task = self.runs.get_mut(name).and_then(|run| run.task_runs.get_mut(index));
         if let Some(task) = task
             && task.facts.is_live()
-            && !task.facts.stopped
+            && task.facts.stopped == Stopped::No
         {
             change(&mut task.facts);
             let changed = task.facts.name.clone();

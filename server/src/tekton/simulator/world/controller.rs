@@ -1,7 +1,7 @@
 //! What Tekton's controller does with a run: resolve, launch, count, cancel, time out.
 
 use uuid::Uuid;
-use wfe_core::facts::{Child, Status, TaskRunFacts};
+use wfe_core::facts::{Child, Status, Stopped, TaskRunFacts};
 
 use super::{
     super::{
@@ -30,6 +30,7 @@ impl World {
             Move::TaskPending(index) => self.task_pending(name, index, now),
             Move::TaskRunning(index) => self.task_running(name, index, now),
             Move::TaskPulling(index) => self.task_pulling(name, index),
+            Move::TaskWaits(index, obstacle) => self.task_waits(name, index, obstacle),
             Move::TaskEnded(index) => self.task_ended(name, index, now),
             Move::StopTask(index, cause) => self.task_stopped(name, index, cause, now),
             Move::Resolving
@@ -59,6 +60,9 @@ impl World {
         let Some(run) = self.change_run(name) else {
             return;
         };
+        if run.fate == Fate::NeverResolved {
+            return;
+        }
         if run.fate == Fate::Missing {
             let missing = words::bundle_missing(&namespace, name, &run.bundle);
             words::end(&mut run.facts, missing, now.stamp());
@@ -94,7 +98,7 @@ impl World {
         let stopping = counts.failed + counts.cancelled > 0;
         let waiting = &names[run.task_runs.len().min(names.len())..];
         if stopping {
-            run.facts.skipped = waiting.iter().map(ToString::to_string).collect();
+            run.facts.skipped = waiting.iter().map(|task| words::skipped(task)).collect();
             counts.skipped = waiting.len();
         } else {
             counts.incomplete += waiting.len();
@@ -138,12 +142,13 @@ impl World {
                 steps: Vec::new(),
                 failed_attempts: 0,
                 earlier_attempt_ran: false,
-                stopped: false,
+                stopped: Stopped::No,
             },
             version: 0,
             orphan: launch == Launch::Orphan,
         });
-        if launch == Launch::Known {
+        let again = run.facts.children.iter().any(|child| child.name == task_run);
+        if launch == Launch::Known && !again {
             run.facts.children.push(Child {
                 kind: "TaskRun".to_owned(),
                 name: task_run.clone(),
@@ -156,11 +161,13 @@ impl World {
         plan(lag, Move::TaskPending(index));
         match outcome {
             Outcome::ImagePull => plan(task_time / 2, Move::TaskPulling(index)),
+            Outcome::Waits(obstacle) => plan(2 * lag, Move::TaskWaits(index, obstacle)),
             Outcome::Succeeds | Outcome::Fails | Outcome::OutOfMemory | Outcome::NeverEnds => {
                 plan(2 * lag, Move::TaskRunning(index));
             }
         }
-        if outcome != Outcome::NeverEnds && launch == Launch::Known {
+        let ends = !matches!(outcome, Outcome::NeverEnds | Outcome::Waits(_));
+        if ends && launch == Launch::Known {
             plan(task_time, Move::TaskEnded(index));
         }
     }
@@ -174,7 +181,8 @@ impl World {
         if !task.facts.is_live() {
             return;
         }
-        let condition = words::task_cancelled(&task.facts.name, cause);
+        let before = task.facts.condition.as_ref();
+        let condition = words::task_cancelled(&task.facts.name, cause, before);
         for step in &mut task.facts.steps {
             step.state = words::stopped_step(&step.state, &condition.reason, at);
         }
@@ -239,10 +247,13 @@ impl World {
         let Some(task) = run.task_runs.get_mut(index) else {
             return;
         };
-        if !task.facts.is_live() || task.facts.stopped {
+        if !task.facts.is_live() || task.facts.stopped != Stopped::No {
             return;
         }
-        task.facts.stopped = true;
+        task.facts.stopped = match cause {
+            StopCause::RunTimedOut => Stopped::RunTimedOut,
+            StopCause::Itself | StopCause::RunCancelled => Stopped::Asked,
+        };
         let task_run = task.facts.name.clone();
         self.touched(Object::TaskRun(task_run));
         self.plan_move(name, &uid, now.instant + lag, Move::StopTask(index, cause));

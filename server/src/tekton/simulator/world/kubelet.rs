@@ -5,7 +5,7 @@ use wfe_core::facts::{ContainerState, StepFacts};
 
 use super::{
     super::{
-        script::{Outcome, STEP},
+        script::{Obstacle, Outcome, STEP},
         words,
     },
     Moment, World,
@@ -42,6 +42,25 @@ impl World {
         });
     }
 
+    pub(super) fn task_waits(&mut self, name: &str, index: usize, obstacle: Obstacle) {
+        self.change_task(name, index, |task| {
+            task.condition = Some(words::task_waits(obstacle));
+            match obstacle {
+                Obstacle::Image => {
+                    for step in &mut task.steps {
+                        step.state = ContainerState::Waiting {
+                            reason: "ErrImagePull".to_owned(),
+                            message: words::pull_error(),
+                        };
+                    }
+                }
+                Obstacle::Node => {}
+                // Tekton begins again and again, so that the task's own time-out never comes.
+                Obstacle::Quota => task.started_at = None,
+            }
+        });
+    }
+
     pub(super) fn task_ended(&mut self, name: &str, index: usize, now: Moment) {
         let Some(run) = self.runs.get(name) else {
             return;
@@ -53,7 +72,7 @@ impl World {
         let at = now.stamp();
         self.change_task(name, index, |task| {
             let (condition, exit) = match outcome {
-                Outcome::Succeeds | Outcome::NeverEnds => {
+                Outcome::Succeeds | Outcome::NeverEnds | Outcome::Waits(_) => {
                     (words::task_succeeded(), Some((0, "Completed")))
                 }
                 Outcome::Fails => {

@@ -1,0 +1,109 @@
+//! What a message says where Tekton and Kubernetes say it in words alone.
+//!
+//! A phrase is looked for between borders of words, and only under reasons where the system itself
+//! writes it: names and messages of workflows decide nothing.
+
+use super::FailureReason;
+
+/// A phrase that was found, and what it means.
+pub(super) type Found = (&'static str, FailureReason);
+
+/// The first of the phrases that `message` has.
+fn first(message: &str, phrases: &[Found]) -> Option<Found> {
+    phrases.iter().find(|(phrase, _)| has(message, phrase)).copied()
+}
+
+/// A refusal of the API server. The service account comes first: that it is missing is told as a pod
+/// that is forbidden.
+pub(super) fn refusal(message: &str) -> Option<Found> {
+    // Tekton has one reason for a pod that is refused and for a container that cannot be made; what a
+    // kubelet says of the latter is no refusal.
+    if message.starts_with("the step ") || message.starts_with("the sidecar ") {
+        return None;
+    }
+    first(
+        message,
+        &[
+            ("error looking up service account", FailureReason::ConfigurationError),
+            ("exceeded quota", FailureReason::ResourceExhausted),
+            ("is forbidden:", FailureReason::Forbidden),
+            ("denied the request:", FailureReason::Forbidden),
+        ],
+    )
+}
+
+/// The definition could not be fetched, which says nothing about it.
+pub(super) fn not_reached(message: &str) -> Option<Found> {
+    first(
+        message,
+        &[
+            ("resolution took longer than global timeout", FailureReason::Unknown),
+            // What we ask for is always complete: a resolver that just came up took it for its own.
+            ("invalid resource request", FailureReason::Unknown),
+            ("connection refused", FailureReason::Unknown),
+            ("connection reset by peer", FailureReason::Unknown),
+            ("i/o timeout", FailureReason::Unknown),
+            ("TLS handshake timeout", FailureReason::Unknown),
+            ("context deadline exceeded", FailureReason::Unknown),
+            ("TOOMANYREQUESTS", FailureReason::Unknown),
+            ("500 Internal Server Error", FailureReason::Unknown),
+            ("502 Bad Gateway", FailureReason::Unknown),
+            ("503 Service Unavailable", FailureReason::Unknown),
+            ("504 Gateway Timeout", FailureReason::Unknown),
+        ],
+    )
+}
+
+/// What the kubelet says of a pod that failed as a whole, told under `Failed`.
+pub(super) fn pod(message: &str) -> Option<Found> {
+    let start = |phrase: &str| message.starts_with(phrase);
+    if start("The node was low on resource") {
+        return Some(("The node was low on resource", FailureReason::ResourceExhausted));
+    }
+    if start("Pod was active on the node longer than the specified deadline") {
+        return Some(("active on the node longer than", FailureReason::DeadlineExceeded));
+    }
+    if start("init container failed,") && message.ends_with("exited with code 137: OOMKilled") {
+        return Some(("exited with code 137: OOMKilled", FailureReason::OomKilled));
+    }
+    None
+}
+
+/// The reason that a TaskRun had before it was stopped, which newer releases append.
+pub(super) fn previous_reason(message: &str) -> Option<&str> {
+    let (_, rest) = message.rsplit_once("\nPrevious status: [")?;
+    Some(rest.split_once(']')?.0)
+}
+
+/// Whether `text` has `phrase`, beginning and ending where words do.
+fn has(text: &str, phrase: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let (begins, ends) = (phrase.starts_with(word), phrase.ends_with(word));
+    text.match_indices(phrase).any(|(at, _)| {
+        let before = text[..at].chars().next_back().is_some_and(word);
+        let after = text[at + phrase.len()..].chars().next().is_some_and(word);
+        !(begins && before || ends && after)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_counts_only_as_words() {
+        assert!(has("pods: exceeded quota: q", "exceeded quota"));
+        assert!(has("exceeded quota", "exceeded quota"));
+        for text in ["unexceeded quota", "exceeded quotas", "exceeded quota-page", "Exceeded Quota"]
+        {
+            assert!(!has(text, "exceeded quota"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_account_that_is_missing_is_not_a_right_that_is_missing() {
+        let missing = "pods \"x\" is forbidden: error looking up service account ns/nobody: \
+                       serviceaccount \"nobody\" not found";
+        assert_eq!(refusal(missing).map(|found| found.1), Some(FailureReason::ConfigurationError));
+    }
+}

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use wfe_core::{
     admit::Circumstances,
-    audit::{Head, Record, Try},
+    audit::Try,
     clear::{self, ClearDecision, ClearView, Clearance},
     event::EventKind,
     execution::{Execution, StateCode},
@@ -223,13 +223,6 @@ impl Ledger {
         );
         self.settled(&decision.settlement).await;
         Ok(decision)
-    }
-
-    /// Puts on record what changes neither an execution nor a target.
-    pub async fn record(&self, records: &[Record]) -> Result<Head, StoreError> {
-        let head = self.store.record(records).await?;
-        self.notifier.recorded();
-        Ok(head)
     }
 
     /// Tells everybody concerned of what was written. Who waits first is looked at when the target

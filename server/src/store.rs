@@ -32,6 +32,7 @@ pub mod observer;
 mod outbox;
 mod seals;
 pub mod sqlite;
+mod tenure;
 
 pub use self::{
     journal::{Journal, Lease, LeaseWish, Log, LogScope},
@@ -39,6 +40,7 @@ pub use self::{
         Backlog, Due, Move, Outbox, ParkReason, Row, Standing, StandingCode, TakeUp, TakenUp, Wait,
     },
     seals::{Sealed, Seals},
+    tenure::Tenure,
 };
 
 /// Decides a Start from what is stored.

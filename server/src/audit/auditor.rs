@@ -20,7 +20,7 @@ use super::{
 use crate::{
     metrics::{AuditWork, Metrics},
     notify::Notifier,
-    store::{Lease, LeaseWish, StoreError},
+    store::{StoreError, Tenure},
 };
 
 /// The lease of the process that signs.
@@ -69,7 +69,7 @@ pub struct Auditor {
 
 /// What an auditor remembers from one look to the next.
 pub(super) struct Memory {
-    lease: Option<Lease>,
+    tenure: Tenure,
     places: Vec<Place>,
     /// Which of them were compared with the log.
     compared: Vec<bool>,
@@ -93,10 +93,17 @@ impl Auditor {
         Self { sealer, notifier, needs, metrics, timing, holder }
     }
 
+    /// What it remembers before the first look.
+    pub(super) fn memory(&self) -> Memory {
+        let renewed_below = LEASE_TIME * 2 / 3;
+        let tenure = Tenure::new(LEASE, self.holder.clone(), LEASE_TIME, renewed_below);
+        Memory::new(tenure, self.sealer.places().len())
+    }
+
     /// Works until `stopping`, and signs what is there then.
     pub async fn run(self, stopping: CancellationToken) {
         let mut news = self.notifier.subscribe_log();
-        let mut memory = Memory::new(self.sealer.places().len());
+        let mut memory = self.memory();
         loop {
             let rest = self.round(&mut memory, &stopping).await;
             tokio::select! {
@@ -134,7 +141,8 @@ impl Auditor {
     /// One step. `None` when there may be more to do.
     pub(super) async fn step(&self, memory: &mut Memory) -> Result<Option<Duration>, Failed> {
         let now = self.sealer.clock().now();
-        let mine = self.lead(memory, now).await.map_err(Failed::of(AuditWork::Lease))?;
+        let mine = memory.tenure.hold(self.sealer.store(), now).await;
+        let mine = mine.map_err(Failed::of(AuditWork::Lease))?;
         let look = self.sealer.look().await.map_err(Failed::of(AuditWork::Read))?;
         self.tell(memory, &look, now);
         self.sealer.status().set_failure(memory.trouble(&self.sealer));
@@ -179,20 +187,6 @@ impl Auditor {
             }
         }
         Ok(None)
-    }
-
-    /// Whether this process is the one that signs.
-    async fn lead(&self, memory: &mut Memory, now: Timestamp) -> Result<bool, StoreError> {
-        let fresh = |lease: &Lease| {
-            lease.until.duration_since(now) > (LEASE_TIME * 2 / 3).try_into().unwrap_or_default()
-        };
-        if memory.lease.as_ref().is_some_and(fresh) {
-            return Ok(true);
-        }
-        let until = now.checked_add(LEASE_TIME).unwrap_or(now);
-        let wish = LeaseWish { name: LEASE, holder: &self.holder, now, until };
-        memory.lease = self.sealer.store().lease(&wish).await?;
-        Ok(memory.lease.is_some())
     }
 
     async fn sign(&self, memory: &mut Memory, now: Timestamp) -> Result<(), Failed> {
@@ -298,7 +292,7 @@ impl Auditor {
 
     /// Signs what is there, and lets another process go on.
     async fn leave(&self, memory: &mut Memory) {
-        if memory.lease.is_none() {
+        if !memory.tenure.is_held() {
             return;
         }
         let now = self.sealer.clock().now();
@@ -313,17 +307,16 @@ impl Auditor {
             }
             Err(error) => tracing::warn!(error = chain(&error), "the log is not signed at the end"),
         }
-        let wish = LeaseWish { name: LEASE, holder: &self.holder, now, until: now };
-        if let Err(error) = self.sealer.store().lease(&wish).await {
+        if let Err(error) = memory.tenure.release(self.sealer.store(), now).await {
             tracing::debug!(error = chain(&error), "the lease of the auditor runs out by itself");
         }
     }
 }
 
 impl Memory {
-    pub(super) fn new(places: usize) -> Self {
+    fn new(tenure: Tenure, places: usize) -> Self {
         Self {
-            lease: None,
+            tenure,
             places: vec![Place::default(); places],
             compared: vec![false; places],
             shaken: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wfe_audit::checkpoint::Checkpoint;
-use wfe_core::audit::Position;
+use wfe_core::{audit::Position, gates::later};
 
 /// How long to wait after the first failure; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ pub(super) fn plan(situation: &Situation<'_>, timing: &Timing) -> Step {
     let mut rest = LOOK;
     match trust {
         Trust::Lost => return Step::Refuse,
-        Trust::Shaken(at) => match until(*now, after(*at, LOOK)) {
+        Trust::Shaken(at) => match until(*now, later(*at, LOOK)) {
             None => return Step::Sign,
             Some(_) => return Step::Refuse,
         },
@@ -107,7 +107,7 @@ pub(super) fn plan(situation: &Situation<'_>, timing: &Timing) -> Step {
     }
     let unsigned = head.0.saturating_sub(last.sequence.0);
     if unsigned > 0 {
-        match until(*now, after(last.at, timing.interval)) {
+        match until(*now, later(last.at, timing.interval)) {
             Some(wait) if unsigned < timing.entries => rest = rest.min(wait),
             _ => return Step::Sign,
         }
@@ -133,13 +133,13 @@ pub(super) fn plan(situation: &Situation<'_>, timing: &Timing) -> Step {
 impl Place {
     /// It keeps a checkpoint of this entry, and takes the next one after `pause`.
     pub(super) fn kept(&mut self, signed: Position, now: Timestamp, pause: Duration) {
-        *self = Self { signed: Some(signed), not_before: Some(after(now, pause)), failures: 0 };
+        *self = Self { signed: Some(signed), not_before: Some(later(now, pause)), failures: 0 };
     }
 
     /// It could not be reached.
     pub(super) fn failed(&mut self, now: Timestamp) {
         let wait = BACKOFF.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MOST);
-        self.not_before = Some(after(now, wait));
+        self.not_before = Some(later(now, wait));
         self.failures += 1;
     }
 }
@@ -164,7 +164,7 @@ pub(super) fn worth_pruning(
     base: Option<&Checkpoint>,
     retention: Duration,
 ) -> Option<Position> {
-    let worth = base.is_none_or(|base| after(base.at, retention / 24) <= candidate.at);
+    let worth = base.is_none_or(|base| later(base.at, retention / 24) <= candidate.at);
     worth.then_some(candidate.sequence)
 }
 
@@ -172,10 +172,6 @@ pub(super) fn worth_pruning(
 fn until(now: Timestamp, then: Timestamp) -> Option<Duration> {
     let left = Duration::try_from(then.duration_since(now)).ok()?;
     (!left.is_zero()).then_some(left)
-}
-
-fn after(at: Timestamp, time: Duration) -> Timestamp {
-    at.checked_add(time).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

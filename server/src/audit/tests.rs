@@ -133,7 +133,8 @@ impl World {
             holder.to_owned(),
         );
         let store = self.database.open();
-        Process { store, auditor, memory: Memory::new(1), status }
+        let memory = auditor.memory();
+        Process { store, auditor, memory, status }
     }
 }
 
@@ -239,7 +240,7 @@ async fn a_checkpoint_outside_that_the_log_does_not_have_stops_everything() {
     let head = wfe_core::audit::Head::empty(wfe_core::audit::Hash([9; 32]));
     let strange = Checkpoint::sign(head.hash, head, at(1), &key);
     world.shelf.kept.lock().unwrap().push(strange.clone());
-    process.memory = Memory::new(1);
+    process.memory = process.auditor.memory();
     process.look().await;
     assert_eq!(world.shelf.kept.lock().unwrap().last(), Some(&strange), "it is left alone");
     let doubt = process.status.report().doubt;

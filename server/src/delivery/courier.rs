@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use wfe_core::audit::Position;
+use wfe_core::{audit::Position, gates::later};
 use wfe_datastorage::{Client, FindError, Found};
 use wfe_runtime::error::chain;
 
 use self::take_up::read;
 use super::{Input, Next, Pace, Parts, Policy, Role, Seen, Trouble, next};
-use crate::store::{Due, Lease, LeaseWish, LogScope, Move, Row, Standing, StoreError};
+use crate::store::{Due, LogScope, Move, Row, Standing, StoreError, Tenure};
 
 mod send;
 mod take_up;
@@ -56,7 +56,7 @@ enum Hindrance {
 pub struct Courier {
     parts: Parts,
     policy: Policy,
-    lease: Option<Lease>,
+    tenure: Tenure,
     pace: Pace,
     told: Option<(Trouble, String)>,
     hindered: Option<String>,
@@ -73,10 +73,11 @@ impl Courier {
         chance: impl FnMut() -> f64 + Send + Sync + 'static,
     ) -> Self {
         let chance = Box::new(chance);
+        let tenure = Tenure::new(LEASE, policy.holder.clone(), LEASE_TIME, LEASE_LEFT);
         Self {
             parts,
             policy,
-            lease: None,
+            tenure,
             pace: Pace::Steady,
             told: None,
             hindered: None,
@@ -104,8 +105,7 @@ impl Courier {
                     tracing::warn!(problem, "delivery is hindered");
                     self.hindered = Some(problem);
                 }
-                // The lease may be another's by then.
-                self.lease = None;
+                self.tenure.doubt();
                 Turn { again: later(now, self.policy.interval.max(Duration::from_secs(1))) }
             }
         }
@@ -113,12 +113,9 @@ impl Courier {
 
     /// Lets another process deliver at once instead of when the lease is over.
     pub async fn release(&mut self) {
-        if self.lease.take().is_some() {
-            let now = self.now();
-            let wish = LeaseWish { name: LEASE, holder: &self.policy.holder, now, until: now };
-            if let Err(error) = self.parts.store.lease(&wish).await {
-                tracing::debug!(error = chain(&error), "the lease of delivery ends by itself");
-            }
+        let now = self.now();
+        if let Err(error) = self.tenure.release(&*self.parts.store, now).await {
+            tracing::debug!(error = chain(&error), "the lease of delivery ends by itself");
         }
     }
 
@@ -151,13 +148,7 @@ impl Courier {
     /// Whether this process delivers.
     async fn hold_lease(&mut self) -> Result<bool, StoreError> {
         let now = self.now();
-        if self.lease.is_some_and(|lease| later(now, LEASE_LEFT) <= lease.until) {
-            return Ok(true);
-        }
-        let until = later(now, LEASE_TIME);
-        let wish = LeaseWish { name: LEASE, holder: &self.policy.holder, now, until };
-        self.lease = self.parts.store.lease(&wish).await?;
-        Ok(self.lease.is_some())
+        self.tenure.hold(&*self.parts.store, now).await
     }
 
     /// Whether a request that begins now is over before another process may begin one.
@@ -166,7 +157,7 @@ impl Courier {
             return Ok(false);
         }
         let end = later(self.now(), self.parts.client.timeout());
-        Ok(self.lease.is_some_and(|lease| end < lease.until))
+        Ok(self.tenure.outlasts(end))
     }
 
     /// What a process left behind that ended during a request.
@@ -298,8 +289,4 @@ impl Courier {
         let first = self.parts.store.entries(&scope, after, 1).await?.pop();
         Ok(first.as_ref().map(read).transpose()?.map(|logged| logged.at))
     }
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }

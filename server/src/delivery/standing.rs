@@ -23,6 +23,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use wfe_core::gates::later;
 
 use crate::store::{ParkReason, Standing, Wait};
 
@@ -150,10 +151,6 @@ fn unanswered(wait: Wait, patience: Duration, now: Timestamp) -> Wait {
 /// Time between two looks.
 fn pause(patience: Duration) -> Duration {
     (patience / LOOKS).min(LONGEST_LOOK)
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

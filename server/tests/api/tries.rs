@@ -33,17 +33,7 @@ async fn stack() -> (Stack, ManualClock) {
 }
 
 fn times(entry: &Logged) -> Times {
-    match &entry.what {
-        What::Refused { times, .. }
-        | What::CancelIgnored { times, .. }
-        | What::Denied { times, .. } => *times,
-        What::Transition { .. }
-        | What::Attached { .. }
-        | What::Withdrawn { .. }
-        | What::ClearBlock { .. }
-        | What::KeyRotated { .. }
-        | What::Pruned { .. } => panic!("{entry:?} is no try"),
-    }
+    entry.what.times().unwrap()
 }
 
 fn counts(entries: &[Logged]) -> Vec<u64> {

@@ -139,6 +139,21 @@ impl Times {
 }
 
 impl What {
+    /// How often it was tried, of what can be tried again and again.
+    pub const fn times(&self) -> Option<Times> {
+        match self {
+            Self::Refused { times, .. }
+            | Self::CancelIgnored { times, .. }
+            | Self::Denied { times, .. } => Some(*times),
+            Self::Transition { .. }
+            | Self::Attached { .. }
+            | Self::Withdrawn { .. }
+            | Self::ClearBlock { .. }
+            | Self::KeyRotated { .. }
+            | Self::Pruned { .. } => None,
+        }
+    }
+
     /// The name, as it stands in the text of an entry.
     pub const fn as_str(&self) -> &'static str {
         match self {

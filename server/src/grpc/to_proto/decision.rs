@@ -42,29 +42,26 @@ pub(in super::super) fn decision(entry: &Logged) -> v1::Decision {
         source: about.source.as_ref().map(asked_by),
         ..v1::Decision::default()
     };
-    let (r#type, text, times) = match what {
-        What::Refused { code, hold, times } => {
+    let (r#type, text) = match what {
+        What::Refused { code, hold, times: _ } => {
             message.code = code.to_string();
             message.waiting = hold.as_ref().map(waiting);
             let concerned = hold.as_ref().and_then(|hold| hold.holder().or(hold.cause()));
             message.execution_id = concerned.map(|id| id.to_string()).unwrap_or_default();
             let why = hold.as_ref().map_or_else(|| code.to_string(), |hold| hold.message.clone());
-            (v1::DecisionType::Refused, format!("a Start was refused: {why}"), *times)
+            (v1::DecisionType::Refused, format!("a Start was refused: {why}"))
         }
         What::Attached { .. } => (
             v1::DecisionType::Attached,
             "a request follows the execution that holds its target".to_owned(),
-            Times::once(*at),
         ),
-        What::Withdrawn { reason } => (
-            v1::DecisionType::Withdrawn,
-            format!("a request was withdrawn: {reason}"),
-            Times::once(*at),
-        ),
-        What::CancelIgnored { state, reason, times } => {
+        What::Withdrawn { reason } => {
+            (v1::DecisionType::Withdrawn, format!("a request was withdrawn: {reason}"))
+        }
+        What::CancelIgnored { state, reason, times: _ } => {
             let state = state.as_str();
             let text = format!("asked to stop, which makes no difference in {state}: {reason}");
-            (v1::DecisionType::CancelIgnored, text, *times)
+            (v1::DecisionType::CancelIgnored, text)
         }
         What::ClearBlock { outcome, reason, ticket } => {
             message.clearance = Some(target::clearance(&Clearance {
@@ -75,14 +72,15 @@ pub(in super::super) fn decision(entry: &Logged) -> v1::Decision {
             }));
             let outcome = outcome.replace('_', " ");
             let text = format!("a clearance cleared nothing, {outcome}: {reason}");
-            (v1::DecisionType::ClearanceRefused, text, Times::once(*at))
+            (v1::DecisionType::ClearanceRefused, text)
         }
         // Events, or for auditors alone.
         What::Transition { .. }
         | What::Denied { .. }
         | What::KeyRotated { .. }
-        | What::Pruned { .. } => (v1::DecisionType::Unspecified, String::new(), Times::once(*at)),
+        | What::Pruned { .. } => (v1::DecisionType::Unspecified, String::new()),
     };
+    let times = what.times().unwrap_or(Times::once(*at));
     message.set_type(r#type);
     message.message = text;
     message.count = i64::try_from(times.count).unwrap_or(i64::MAX);

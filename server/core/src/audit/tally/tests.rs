@@ -47,17 +47,7 @@ fn assert_more(counted: &Counted) {
 }
 
 fn times(record: &Record) -> Times {
-    match &record.what {
-        What::Refused { times, .. }
-        | What::CancelIgnored { times, .. }
-        | What::Denied { times, .. } => *times,
-        What::Transition { .. }
-        | What::Attached { .. }
-        | What::Withdrawn { .. }
-        | What::ClearBlock { .. }
-        | What::KeyRotated { .. }
-        | What::Pruned { .. } => panic!("{record:?} is no try"),
-    }
+    record.what.times().unwrap()
 }
 
 fn close(tally: &mut Tally, second: i64) -> Vec<Record> {

@@ -7,8 +7,8 @@
 //!
 //! [`history`] and [`world::World::check_cluster`] hold the rules. Where they name a rule, the numbers
 //! mean: I1 one live run per target; I2 a request gets one execution; I3 nothing passes a closed gate;
-//! I4 each change has its event, in order, and is on record once; I5 a watch misses and repeats nothing; I6 what ended stays;
-//! I7 a target is released under its epoch; I8 a clearance has an actor and a reason; I9 when faults
+//! I4 each change has its event, in order, is on record once, and what is signed outside is that record;
+//! I5 a watch misses and repeats nothing; I6 what ended stays; I7 a target is released under its epoch; I8 a clearance has an actor and a reason; I9 when faults
 //! stop, everything settles; I10 a sensitive value reaches its run and nothing else.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -21,12 +21,14 @@ use rules::Rules;
 use tokio::time::Instant;
 use world::World;
 
+mod audit;
 mod callers;
 mod clock;
 mod dice;
 mod executor;
 mod gates;
 mod history;
+mod process;
 mod record;
 mod rules;
 mod store;
@@ -208,6 +210,7 @@ impl Simulation {
             && self.world.history().executions().all(|e| e.state.code().is_terminal())
             && self.world.alive().is_empty()
             && self.world.depth() == 0
+            && self.world.is_signed()
     }
 
     /// I9.
@@ -225,6 +228,10 @@ impl Simulation {
             history.violation(wrong);
         }
         left.extend(history.held().map(|(key, holder)| format!("{holder} holds {key}")));
+        if !self.world.is_signed() {
+            left.push("the log is not signed outside".to_owned());
+        }
+        left.extend(self.world.doubts());
         left.extend(self.world.alive().into_iter().map(|(_, _, run)| format!("{run} is alive")));
         if !left.is_empty() {
             history.violation(format!("I9: no rest: {}", left.join("; ")));

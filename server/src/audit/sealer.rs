@@ -53,7 +53,7 @@ impl std::fmt::Debug for Sealer {
 
 impl Sealer {
     /// Signs the head of a log of which `last` was signed before.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         store: Arc<dyn Store>,
         file: DatabaseFile,
         clock: Arc<dyn Clock>,

@@ -4,8 +4,11 @@ use std::{num::NonZeroU32, time::Duration};
 
 use wfe_core::gates::{CooldownScope, Mode, Policy as Gates};
 
-use super::dice::{Dice, Weather};
-use crate::reconcile::Policy;
+use super::{
+    audit::draw_timing,
+    dice::{Dice, Weather},
+};
+use crate::{audit::Timing, reconcile::Policy};
 
 /// After so many failures in a row a person must look.
 const LIMITS: [NonZeroU32; 3] =
@@ -21,6 +24,7 @@ pub(super) struct Rules {
     pub(super) orphan_window: Duration,
     pub(super) policy: Policy,
     pub(super) gates: Gates,
+    pub(super) signing: Timing,
 }
 
 impl Rules {
@@ -46,6 +50,7 @@ impl Rules {
                 ..Policy::default()
             },
             gates: draw_gates(dice),
+            signing: draw_timing(dice),
         }
     }
 }

@@ -9,39 +9,34 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::oneshot, time::sleep};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wfe_core::{
-    audit::{Entry, Hash},
+    audit::{Entry, Hash, Position},
     execution::{PlannedRun, StateCode},
     facts::TaskRunFacts,
     ids::{Epoch, ExecutionId, RunName},
-    parameter::SensitiveNames,
     request::WhenLocked,
 };
 
 use super::{
+    audit::Shelf,
     clock::SetClock,
     dice::{Dice, Weather},
     executor::{Owner, Spawner},
     history::History,
+    process::Place,
     rules::Rules,
-    store::TroubledStore,
-    tekton::TroubledTekton,
 };
 use crate::{
-    clock::{Clock, Ids},
+    clock::Clock,
     error::ServiceError,
-    ledger::Ledger,
     metrics::Metrics,
-    reconcile::{Queue, Reconciler, follow_runs},
-    service::{Service, Settings},
-    store::{Store, memory::Database},
+    service::Service,
+    store::memory::Database,
     tekton::{
         Birth, RunRequest, Tekton,
         simulator::{SimulatedCluster, Simulator, SimulatorConfig},
@@ -52,22 +47,6 @@ use crate::{
 
 /// What can be acted on.
 pub(super) const TARGETS: [&str; 3] = ["pod/a", "default/pod/a", "default/deployment/a"];
-
-/// A process that answers calls and brings runs about.
-struct Process {
-    service: Service,
-    queue: Arc<Queue>,
-    clock: Arc<SetClock>,
-    draining: CancellationToken,
-    stopping: CancellationToken,
-}
-
-/// One place where a process lives, one life after the other.
-#[derive(Default)]
-struct Place {
-    life: u32,
-    process: Option<Process>,
-}
 
 /// Everything but the tasks.
 pub(super) struct World {
@@ -81,15 +60,16 @@ pub(super) struct World {
     /// Somebody else's way to the cluster, and that of what is on its way.
     pub(super) stranger: Simulator,
     strangers: Mutex<BTreeSet<ExecutionId>>,
-    database: Database,
+    pub(super) database: Database,
     /// The clock of the cluster and of callers.
     pub(super) clock: Arc<SetClock>,
     places: Mutex<Vec<Place>>,
     /// Names of runs that somebody deleted.
     deleted: Mutex<BTreeSet<String>>,
     looked_at: Mutex<Option<u64>>,
-    metrics: Metrics,
-    vault: Arc<Vault>,
+    pub(super) metrics: Metrics,
+    pub(super) vault: Arc<Vault>,
+    pub(super) shelf: Shelf,
 }
 
 impl World {
@@ -118,6 +98,7 @@ impl World {
             looked_at: Mutex::default(),
             metrics: Metrics::new().unwrap(),
             vault: Arc::new(Vault::new(&ParameterKey::new([7; 32])).unwrap()),
+            shelf: Shelf::default(),
             rules,
         })
     }
@@ -174,84 +155,6 @@ impl World {
         });
     }
 
-    /// Starts the process of a place that has none.
-    pub(super) fn start(self: &Arc<Self>, place: usize) {
-        let mut places = lock(&self.places);
-        let Some(empty) = places.get_mut(place).filter(|place| place.process.is_none()) else {
-            return;
-        };
-        empty.life += 1;
-        let owner = Owner::Process(place, empty.life);
-        // Clocks of machines differ a little.
-        let off = i64::try_from(self.dice.between(0, 4000)).unwrap_or(0) - 2000;
-        let clock = Arc::new(SetClock::new(SignedDuration::from_millis(off)));
-        let watches = Arc::new(Simulator::connect(Arc::clone(&self.cluster)));
-        let store: Arc<dyn Store> = Arc::new(TroubledStore {
-            inner: self.database.open(),
-            watches: Arc::clone(&watches),
-            world: Arc::clone(self),
-            owner,
-        });
-        let tekton: Arc<dyn Tekton> =
-            Arc::new(TroubledTekton { inner: watches, world: Arc::clone(self), owner });
-        let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
-        let queue = Arc::new(Queue::seeded(Arc::clone(&clock) as Arc<dyn Clock>, self.dice.seed()));
-        let gates = self.rules.gates.clone();
-        let metrics = self.metrics.clone();
-        let vault = Arc::clone(&self.vault);
-        let ledger = Ledger::new(store, Arc::default(), Arc::clone(&queue), gates, vault, metrics);
-        let reconciler = Arc::new(Reconciler::new(
-            ledger.clone(),
-            Arc::clone(&tekton),
-            Arc::clone(&clock) as Arc<dyn Clock>,
-            Arc::clone(&queue),
-            self.rules.policy,
-        ));
-        let settings = Settings {
-            namespace: "runs".to_owned(),
-            heartbeat: Duration::from_secs(15),
-            sensitive: SensitiveNames::default(),
-        };
-        let service = Service::new(
-            ledger,
-            tekton,
-            Arc::clone(&clock) as Arc<dyn Clock>,
-            self.metrics.clone(),
-            settings,
-            draining.clone(),
-        )
-        .with_ids(Ids::seeded(self.dice.seed()));
-        self.spawner.spawn(owner, format!("watches of {owner:?}"), {
-            let (reconciler, stopping) = (Arc::clone(&reconciler), stopping.clone());
-            async move { follow_runs(&reconciler, stopping).await }
-        });
-        self.spawner.spawn(owner, format!("turns of {owner:?}"), {
-            let (spawner, stopping) = (Arc::clone(&self.spawner), stopping.clone());
-            async move {
-                let spawn = |task| spawner.spawn(owner, format!("turn of {owner:?}"), task);
-                reconciler.run_on(&spawn, stopping).await;
-            }
-        });
-        self.note(|| format!("{owner:?} starts, its clock is {off} ms off"));
-        empty.process = Some(Process { service, queue, clock, draining, stopping });
-    }
-
-    /// Forgets the process of a place. Answers which life it was, when there was one; its tasks are left
-    /// to the caller.
-    pub(super) fn forget(&self, place: usize) -> Option<u32> {
-        let place = &mut lock(&self.places)[place];
-        place.process.take().map(|_| place.life)
-    }
-
-    /// Asks the process of a place to stop in order: it takes no calls any more, and ends what it does.
-    pub(super) fn stop(&self, place: usize) {
-        let stopped = &mut lock(&self.places)[place];
-        if let Some(process) = stopped.process.take() {
-            process.draining.cancel();
-            process.stopping.cancel();
-        }
-    }
-
     /// Takes the API server away or brings it back, whichever it is not.
     pub(super) fn set_away(&self, away: bool) {
         if self.away.swap(away, Ordering::Relaxed) == away {
@@ -265,48 +168,20 @@ impl World {
         }
     }
 
-    /// Whether a place has a process.
-    pub(super) fn is_up(&self, place: usize) -> bool {
-        lock(&self.places)[place].process.is_some()
+    /// Whether the API server is away.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
     }
 
-    /// Sets the clock of a place.
-    pub(super) fn set_clock(&self, place: usize, by: SignedDuration) {
-        self.note(|| format!("the clock of {place} is set by {by:#}"));
-        if let Some(process) = &lock(&self.places)[place].process {
-            process.clock.shift(by);
-        }
+    /// Where processes live.
+    pub(super) fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        lock(&self.places)
     }
 
-    /// How many executions wait for a turn.
-    pub(super) fn depth(&self) -> usize {
-        lock(&self.places).iter().flat_map(|p| &p.process).map(|p| p.queue.depth()).sum()
-    }
-
-    /// Some process that takes calls.
-    fn somebody(&self) -> Option<(Owner, Service)> {
-        let places = lock(&self.places);
-        let up: Vec<(Owner, &Process)> = places
-            .iter()
-            .enumerate()
-            .filter_map(|(n, place)| Some((Owner::Call(n, place.life), place.process.as_ref()?)))
-            .collect();
-        let (owner, process) = *up.get(self.dice.below(up.len())?)?;
-        Some((owner, process.service.clone()))
-    }
-
-    /// Lets some process serve a call; waits for one when there is none.
-    pub(super) async fn serve<F>(&self, name: String, serve: impl FnOnce(Service) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        loop {
-            if let Some((owner, service)) = self.somebody() {
-                self.spawner.spawn(owner, format!("{name} at {owner:?}"), serve(service));
-                return;
-            }
-            sleep(self.dice.time(100, 2000)).await;
-        }
+    /// Whether all that is on record is signed outside.
+    pub(super) fn is_signed(&self) -> bool {
+        let (_, entries) = self.log();
+        self.shelf.signed() == entries.last().map(|entry| entry.sequence).or(Some(Position(0)))
     }
 
     /// Makes a call of some process. `None` when no answer came: the process died, or the caller went

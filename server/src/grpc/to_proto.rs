@@ -7,7 +7,7 @@ use wfe_core::{
     execution::{
         Cancellation, Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode,
     },
-    failure::{Failure, FailureReason},
+    failure::{Evidence, Failure, FailureReason},
     ids::{ExecutionId, Revision},
     request::{Source, StartRequest},
 };
@@ -333,7 +333,8 @@ fn failure(failure: &Failure) -> v1::Failure {
         summary,
         started_at,
         at,
-        evidence: _,
+        evidence,
+        log_tail,
     } = failure;
     v1::Failure {
         reason: failure_reason(*reason).into(),
@@ -353,7 +354,11 @@ fn failure(failure: &Failure) -> v1::Failure {
             }
         }),
         attempt: attempt.map(count).unwrap_or_default(),
-        log_tail: String::new(),
+        log_tail: log_tail.clone().unwrap_or_default(),
+        evidence: evidence.as_deref().map(|found| {
+            let Evidence { object, field, value } = found;
+            v1::Evidence { object: object.clone(), field: field.clone(), value: value.clone() }
+        }),
     }
 }
 

@@ -38,12 +38,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
     facts::{RunFacts, TaskRunFacts},
-    failure::FailureReason,
+    failure::{
+        FailureReason,
+        log::{RawTail, StepLog},
+    },
 };
 use wfe_runtime::cluster::Version;
 
 use super::{
-    Birth, CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
+    Birth, CreateError, LogError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError,
+    WatchHealth,
     cache::{Cache, Versioned},
     manifest,
 };
@@ -235,6 +239,10 @@ impl Tekton for Simulator {
     async fn stop_pods(&self, run: &str, _: &str) -> Result<(), TektonError> {
         // A simulated TaskRun knows its pod from the beginning.
         self.reach("stop pods of PipelineRun", run)
+    }
+
+    async fn log_tail(&self, _: &StepLog) -> Result<RawTail, LogError> {
+        Err(LogError::Gone)
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {

@@ -379,7 +379,8 @@ async fn a_log_that_cannot_be_read_says_why() {
     server.next().await.refuse(403, "Forbidden", "cannot get resource \"pods/log\"");
     assert!(matches!(reading.await.unwrap(), Err(LogError::Forbidden(_))));
     let reading = log_tail(&tekton);
-    let kubelet = "Get \"https://10.0.0.1:10250/containerLogs/n/p/step-main\": dial tcp: i/o timeout";
+    let kubelet =
+        "Get \"https://10.0.0.1:10250/containerLogs/n/p/step-main\": dial tcp: i/o timeout";
     server.next().await.refuse(500, "InternalError", kubelet);
     let error = reading.await.unwrap().unwrap_err();
     assert!(wfe_runtime::error::chain(&error).contains("i/o timeout"), "{error:?}");

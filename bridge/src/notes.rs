@@ -38,7 +38,7 @@ use wfe_proto::v1::{self, EventType};
 
 use crate::{
     decide::Wish,
-    project::{asked, class, clear_command, go, held, moment, person, run_name},
+    project::{asked, class, clear_command, go, has_to_stop, held, moment, person, run_name},
     request::{Cause, Refusal},
     text::fit_bytes,
 };
@@ -309,7 +309,7 @@ fn told(event: &v1::ExecutionEvent, execution: &v1::Execution) -> Option<Told> {
                 let text = asked(cancellation, "asked it to stop");
                 Told::normal("CancelRequested", "Cancel", text)
             } else {
-                let text = "Its deadline has passed, and it is being stopped.".to_owned();
+                let text = format!("{} It is being stopped.", has_to_stop(&event.message));
                 Told::warning("DeadlineExceeded", "Cancel", text)
             }
         }

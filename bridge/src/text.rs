@@ -1,6 +1,8 @@
 //! Texts of others, made fit for where they go.
 
-/// `text` in at most `limit` characters, as Kubernetes counts them. Control characters become spaces,
+use wfe_runtime::text::shown;
+
+/// `text` in at most `limit` characters, as Kubernetes counts them. What cannot be seen becomes spaces,
 /// lines stay lines: it ends up on terminals.
 pub(crate) fn fit(text: &str, limit: usize) -> String {
     text.chars().map(printable).take(limit).collect()
@@ -24,7 +26,7 @@ pub(crate) fn some_fit(text: &str, limit: usize) -> Option<String> {
 }
 
 fn printable(c: char) -> char {
-    if c.is_control() && c != '\n' { ' ' } else { c }
+    if c == '\n' { c } else { shown(c) }
 }
 
 #[cfg(test)]
@@ -42,5 +44,6 @@ mod tests {
     #[test]
     fn a_terminal_is_safe_from_it() {
         assert_eq!(fit("a\u{1b}[31mb\nc\r\td", 99), "a [31mb\nc  d");
+        assert_eq!(fit("a\u{202e}b\u{2066}c\u{200b}d", 99), "a b c d");
     }
 }

@@ -76,7 +76,7 @@ fn answer<M: Document>(
     match global.output {
         Output::Json => {
             let value = json::to_value(message)?;
-            context.say(&format!("{value:#}"))
+            context.say(&json::lines(&value))
         }
         Output::Text => {
             let text = text(message, context);

@@ -8,6 +8,7 @@ use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
 use serde_json::Value;
 use tonic::Status;
 use wfe_proto::v1;
+use wfe_runtime::text::shown;
 
 /// Why a message could not be written as JSON.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,31 @@ pub(crate) fn status_to_value(status: &Status) -> Value {
         fields.insert("status".to_owned(), Value::from(name));
     }
     value
+}
+
+/// A document in one line.
+pub(crate) fn line(document: &Value) -> String {
+    escaped(&document.to_string())
+}
+
+/// A document in many lines.
+pub(crate) fn lines(document: &Value) -> String {
+    escaped(&format!("{document:#}"))
+}
+
+/// The same document with escapes for what a terminal would obey or would not show.
+fn escaped(document: &str) -> String {
+    let mut escaped = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' || shown(c) == c {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped
 }
 
 fn pool() -> Result<&'static DescriptorPool, JsonError> {

@@ -5,6 +5,7 @@ pub(crate) mod clearance;
 pub(crate) mod event;
 pub(crate) mod execution;
 pub(crate) mod list;
+mod log;
 pub(crate) mod progress;
 pub(crate) mod target;
 pub(crate) mod time;
@@ -12,17 +13,20 @@ pub(crate) mod waiting;
 
 use anstyle::{AnsiColor, Style};
 use wfe_proto::v1::{Actor, FailureReason, Gate, State, TaskState};
+use wfe_runtime::text::shown;
 
 use crate::context::Colour;
 
-/// Text from elsewhere, safe for a terminal: control characters become spaces.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
+/// Characters of one text from elsewhere. The service sends less.
+const MAX_TEXT_CHARS: usize = 2_048;
 
-/// Text from elsewhere of more than one line, safe for a terminal.
-pub(crate) fn plain_lines(text: &str) -> Vec<String> {
-    text.lines().map(plain).collect()
+/// Text from elsewhere, safe for a terminal: what cannot be seen becomes spaces, and what has no end is cut.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain: String = text.chars().take(MAX_TEXT_CHARS).map(shown).collect();
+    if text.chars().nth(MAX_TEXT_CHARS).is_some() {
+        plain.push_str("...");
+    }
+    plain
 }
 
 /// `text`, cut to `length` characters.

@@ -29,7 +29,7 @@ pub(crate) fn write(context: &mut Context, global: &Global, error: &Error) {
         | Exit::Unavailable => {}
     }
     match global.output {
-        Output::Json => context.note(&document(error).to_string()),
+        Output::Json => context.note(&json::line(&document(error))),
         Output::Text => {
             for line in lines(error, global) {
                 context.note(&line);

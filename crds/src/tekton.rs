@@ -334,6 +334,9 @@ pub struct TaskRunStatus {
     /// Its steps, once their containers are known.
     #[serde(deserialize_with = "lenient_items", skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepState>,
+    /// The pod of this attempt. Empty until there is one.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
+    pub pod_name: String,
     /// The attempts that failed before this one.
     #[serde(deserialize_with = "lenient_items", skip_serializing_if = "Vec::is_empty")]
     pub retries_status: Vec<Self>,

@@ -1,6 +1,6 @@
 //! Keeps a copy of an execution current from the events of a Watch.
 
-use crate::v1::{EventType, Execution, ExecutionEvent};
+use crate::v1::{EventType, Execution, ExecutionEvent, State};
 
 /// Brings `execution` from the revision before `event` to the one after it.
 ///
@@ -22,6 +22,11 @@ pub fn apply(execution: &mut Execution, event: &ExecutionEvent) -> bool {
     execution.waiting.clone_from(&event.waiting);
     execution.obstacle =
         if event.r#type() == EventType::Delayed { event.message.clone() } else { String::new() };
+    if event.state() != State::Cancelling {
+        execution.stop_cause = String::new();
+    } else if event.r#type() == EventType::CancelRequested && event.cancellation.is_none() {
+        execution.stop_cause.clone_from(&event.message);
+    }
     if let Some(run) = &event.run {
         replace(&mut execution.start_time, run.create_time.as_ref());
     }

@@ -2,7 +2,7 @@
 //!
 //! Mechanisms only: nothing here knows what an execution is. [`cluster`] talks to an API server,
 //! [`settings`] and [`log`] begin a process, [`process`] and [`http`] keep it in order,
-//! [`tls`] and [`grpc`] are for those who serve and those who call.
+//! [`tls`] and [`grpc`] are for those who serve and those who call, [`text`] for those who show.
 
 pub mod clock;
 pub mod cluster;
@@ -12,4 +12,5 @@ pub mod http;
 pub mod log;
 pub mod process;
 pub mod settings;
+pub mod text;
 pub mod tls;

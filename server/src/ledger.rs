@@ -30,6 +30,7 @@ use crate::{
     notify::Notifier,
     reconcile::Queue,
     store::{SettleDecider, SettleError, Store, StoreError},
+    tekton::LogOutcome,
     vault::Vault,
 };
 
@@ -194,6 +195,11 @@ impl Ledger {
         self.settled(&settlement).await;
         let changes = settlement.changes.into_iter();
         Ok(changes.map(|change| change.execution).find(|after| after.id == id))
+    }
+
+    /// The log of a failed step was asked for.
+    pub(crate) fn log_read(&self, outcome: LogOutcome) {
+        self.metrics.log_read(outcome);
     }
 
     /// Decides an attempt to clear the block of a target, and writes it.

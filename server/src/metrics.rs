@@ -29,6 +29,7 @@ use crate::{
         ParkReason,
         observer::{Outcome as StoreOutcome, StoreObserver},
     },
+    tekton::LogOutcome,
 };
 
 mod delivery;
@@ -55,6 +56,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     observed: IntCounterVec,
     clearances: IntCounterVec,
+    logs: IntCounterVec,
     denials: IntCounterVec,
     unrecorded: IntCounter,
     calls: HistogramVec,
@@ -101,6 +103,13 @@ impl Metrics {
             )?,
             clearances: IntCounterVec::new(
                 Opts::new("clearances_total", "Attempts to clear a block, by what came of them."),
+                &["outcome"],
+            )?,
+            logs: IntCounterVec::new(
+                Opts::new(
+                    "step_logs_total",
+                    "Logs of failed steps that were asked for, by what came of it.",
+                ),
                 &["outcome"],
             )?,
             denials: IntCounterVec::new(
@@ -163,16 +172,20 @@ impl Metrics {
                 metrics.denials.with_label_values(&[method.as_str(), code.as_str()]);
             }
         }
+        for outcome in LogOutcome::ALL {
+            metrics.logs.with_label_values(&[outcome.as_str()]);
+        }
         Ok(metrics)
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 16] = [
+        let all: [Box<dyn prometheus::core::Collector>; 17] = [
             Box::new(self.executions.clone()),
             Box::new(self.live.clone()),
             Box::new(self.refusals.clone()),
             Box::new(self.observed.clone()),
             Box::new(self.clearances.clone()),
+            Box::new(self.logs.clone()),
             Box::new(self.denials.clone()),
             Box::new(self.unrecorded.clone()),
             Box::new(self.calls.clone()),
@@ -248,6 +261,11 @@ impl Metrics {
     /// Somebody asked to clear a block.
     pub(crate) fn clearance(&self, outcome: Outcome) {
         self.clearances.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// The log of a failed step was asked for.
+    pub(crate) fn log_read(&self, outcome: LogOutcome) {
+        self.logs.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// A call or a stream was denied.

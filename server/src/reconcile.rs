@@ -25,6 +25,7 @@ use crate::{
 mod act;
 mod follow;
 mod foreign;
+mod log;
 mod plan;
 mod queue;
 mod sensitive;

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use wfe_core::{
     execution::PlannedRun,
     facts::{RunFacts, TaskRunFacts},
-    failure::FailureReason,
+    failure::{
+        FailureReason,
+        log::{RawTail, StepLog},
+    },
     ids::ExecutionId,
     request::StartRequest,
     veil::Veil,
@@ -24,10 +27,13 @@ mod facts;
 #[cfg(test)]
 mod fixtures;
 pub mod kube;
+mod log;
 mod manifest;
 #[cfg(any(test, feature = "test-util"))]
 pub mod scenarios;
 pub mod simulator;
+
+pub use log::{LogError, LogOutcome};
 
 /// Creates, watches, stops and deletes runs.
 #[async_trait]
@@ -47,6 +53,12 @@ pub trait Tekton: Send + Sync + 'static {
     /// Stops the pods of a run that are alive and that nobody stops. Tekton loses a pod when its TaskRun
     /// is cancelled before the TaskRun says that it has one.
     async fn stop_pods(&self, run: &str, uid: &str) -> Result<(), TektonError>;
+
+    /// The end of a step's log: at least its last [`MAX_TAIL_BYTES`], and what is before them for hiding
+    /// what is sensitive, when so much was written. May take as long as a node that does not answer.
+    ///
+    /// [`MAX_TAIL_BYTES`]: wfe_core::failure::log::MAX_TAIL_BYTES
+    async fn log_tail(&self, log: &StepLog) -> Result<RawTail, LogError>;
 
     /// Deletes a run and what it created, when it has this UID. Without effect on one that is gone.
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError>;

@@ -21,6 +21,9 @@ use crate::{
 /// Its run was started, and the service has no record of it.
 const RECORD_MISSING: &str = "RecordMissing";
 
+/// Characters of a log in a summary. The service sends no more.
+const MAX_LOG_CHARS: usize = 4 * 1024;
+
 /// A failure, in the forms in which a status tells it.
 pub(super) struct Failed {
     pub(super) word: Word,
@@ -59,9 +62,11 @@ fn failed(execution: &v1::Execution, took: Option<String>, times: &Times) -> Fai
     if !what.contains(&message) {
         story.line("Error", &message);
     }
+    story.line("Evidence", &evidence(&failure));
     story.line("Failed after", took.as_deref().unwrap_or_default());
     story.line("Side effects", side_effects(failure.was_execution_failure));
     story.line("Recommendation", recommendation(&class));
+    story.log(&failure.log_tail);
     Failed {
         word: Word::new(class.as_str(), what.clone()),
         end: failure_end(&class),
@@ -164,11 +169,29 @@ impl Story {
         Self(format!("Workflow '{workflow}' {fate} on target '{}'.\n", execution.target))
     }
 
+    /// The last lines of a log, of those that are too many the last.
+    fn log(&mut self, tail: &str) {
+        let tail = tail.trim();
+        let surplus = tail.chars().count().saturating_sub(MAX_LOG_CHARS);
+        let tail: String = tail.chars().skip(surplus).collect();
+        if !tail.is_empty() {
+            self.0 = format!("{}Log of the failed step, its last lines:\n{tail}\n", self.0);
+        }
+    }
+
     fn line(&mut self, what: &str, text: &str) {
         if !text.is_empty() {
             self.0 = format!("{}{what}: {text}\n", self.0);
         }
     }
+}
+
+/// What decided the reason, in the words of the cluster.
+fn evidence(failure: &v1::Failure) -> String {
+    failure.evidence.as_ref().map_or_else(String::new, |found| {
+        let v1::Evidence { object, field, value } = found;
+        format!("{object} {field} = {value}")
+    })
 }
 
 fn place(failure: &v1::Failure) -> String {

@@ -194,6 +194,7 @@ fn mk_failure(reason: v1::FailureReason) -> v1::Failure {
         time_until_failure: Some(prost_types::Duration { seconds: 89, nanos: 900_000_000 }),
         attempt: 2,
         log_tail: String::new(),
+        evidence: None,
     }
 }
 

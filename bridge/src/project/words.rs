@@ -68,7 +68,7 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
         State::Cancelling => {
             let mut text = match &execution.cancellation {
                 Some(cancellation) => asked(cancellation, "asked it to stop"),
-                None => "Its deadline has passed.".to_owned(),
+                None => has_to_stop(&execution.stop_cause),
             };
             if obstacle.is_empty() {
                 text.push_str(" It is being stopped.");
@@ -83,6 +83,14 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
         ),
     };
     (word, Gate::Open)
+}
+
+/// Why it has to stop although nobody asked; `cause` as the service says it.
+pub(crate) fn has_to_stop(cause: &str) -> String {
+    match cause.trim().trim_end_matches('.') {
+        "" => "Its deadline has passed.".to_owned(),
+        cause => format!("It has to stop: {cause}."),
+    }
 }
 
 /// Who asked for a stop, and why.

@@ -48,7 +48,7 @@ pub(super) async fn run(
         return Ok(Exit::Ok);
     }
     match global.output {
-        Output::Json => context.say(&json::to_value(&response)?.to_string())?,
+        Output::Json => context.say(&json::line(&json::to_value(&response)?))?,
         Output::Text => {
             let text = sentence(response.outcome(), &execution, context);
             context.say(&text)?;

@@ -137,6 +137,7 @@ async fn a_start_that_waits_ends_as_the_execution_does() {
         2026-11-21T10:00:02.000Z     2  FAILED      message 2
         e-1  default/deployment/api  FAILED after 10m 0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
           task restart, step apply, TaskRun wfe-1-restart, exit code 1
+          evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
           Failed: "step-apply" exited with code 1
           A step had started: side effects may have happened.
     "#]].assert_eq(&shell.stdout());

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use wfe_proto::v1::{Execution, Failure, State, Waiting, execution::Workflow};
 
 use super::{
-    by, clearance, failure_name, gate_name, paint_state, plain, plain_lines, progress, target_name,
-    time, waiting,
+    by, clearance, failure_name, gate_name, log, paint_state, plain, progress, target_name, time,
+    waiting,
 };
 use crate::context::Colour;
 
@@ -65,7 +65,7 @@ fn workflow(fields: &mut Fields, execution: &Execution) {
     let mut parameters: Vec<String> = execution
         .parameters
         .iter()
-        .map(|(name, value)| format!("{name}={}", super::short(value, 100)))
+        .map(|(name, value)| format!("{}={}", plain(name), super::short(value, 100)))
         .collect();
     parameters.sort();
     fields.add_lines("parameters", parameters);
@@ -125,7 +125,7 @@ fn standing_fields(fields: &mut Fields, execution: &Execution, now: Timestamp, c
     }
     if let Some(failure) = &execution.failure {
         fields.add_lines("failure", failure_lines(failure));
-        fields.add_lines("log", plain_lines(&failure.log_tail));
+        fields.add_block("log", log::lines(&failure.log_tail));
     }
     if let Some(cancellation) = &execution.cancellation {
         let by = by(cancellation.actor.as_ref());
@@ -179,12 +179,15 @@ pub(crate) fn standing(execution: &Execution, now: Timestamp) -> String {
             |waits| waiting::sentence(waits, now),
         ),
         State::Starting => or(&execution.obstacle, "its run is being created"),
-        State::Running if !execution.obstacle.is_empty() => execution.obstacle.clone(),
+        State::Running if !execution.obstacle.is_empty() => plain(&execution.obstacle),
         State::Running => {
             let seen = execution.progress.as_ref().map(progress::summary);
             or(&seen.unwrap_or_default(), "its run exists")
         }
-        State::Cancelling => or(&execution.obstacle, "it was asked to stop"),
+        State::Cancelling => {
+            let why = or(&execution.stop_cause, "it was asked to stop");
+            or(&execution.obstacle, &why)
+        }
         State::Succeeded | State::Failed | State::Cancelled => ending(execution, now),
     }
 }
@@ -215,27 +218,31 @@ fn ending(execution: &Execution, now: Timestamp) -> String {
     text
 }
 
-/// The sentence for a person first, then the evidence.
+/// The sentence for a person first, then where and by what it was found.
 fn failure_lines(failure: &Failure) -> Vec<String> {
     let name = failure_name(failure.reason());
     let said = or(&failure.summary, &failure.message);
     let mut lines = vec![format!("{name}: {said}")];
-    let mut evidence = Vec::new();
+    let mut place = Vec::new();
     for (label, value) in
         [("task", &failure.task), ("step", &failure.step), ("TaskRun", &failure.task_run)]
     {
         if !value.is_empty() {
-            evidence.push(format!("{label} {}", plain(value)));
+            place.push(format!("{label} {}", plain(value)));
         }
     }
     if let Some(code) = failure.exit_code {
-        evidence.push(format!("exit code {code}"));
+        place.push(format!("exit code {code}"));
     }
     if failure.attempt > 1 {
-        evidence.push(format!("attempt {}", failure.attempt));
+        place.push(format!("attempt {}", failure.attempt));
     }
-    if !evidence.is_empty() {
-        lines.push(evidence.join(", "));
+    if !place.is_empty() {
+        lines.push(place.join(", "));
+    }
+    if let Some(found) = &failure.evidence {
+        let (object, field) = (plain(&found.object), plain(&found.field));
+        lines.push(format!("evidence: {object} {field} = {}", plain(&found.value)));
     }
     if !failure.message.is_empty() && failure.message != said {
         let raw = or(&failure.raw_reason, "message");
@@ -274,7 +281,11 @@ impl Fields {
 
     /// Adds lines that are safe for a terminal already.
     fn add_lines(&mut self, label: &'static str, lines: Vec<String>) {
-        let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+        self.add_block(label, lines.into_iter().filter(|line| !line.is_empty()).collect());
+    }
+
+    /// The same with its empty lines.
+    fn add_block(&mut self, label: &'static str, lines: Vec<String>) {
         if !lines.is_empty() {
             self.0.push((label, lines));
         }
@@ -285,7 +296,8 @@ impl Fields {
         for (label, lines) in self.0 {
             for (index, line) in lines.iter().enumerate() {
                 let label = if index == 0 { label } else { "" };
-                text = format!("{text}  {label:<12}{line}\n");
+                let line = format!("  {label:<12}{line}");
+                text = format!("{text}{}\n", line.trim_end());
             }
         }
         text

@@ -106,7 +106,8 @@ pub(crate) fn summary(progress: &Progress) -> String {
     if progress.total == 0 {
         return String::new();
     }
-    let done = progress.succeeded + progress.failed + progress.skipped;
+    let over = [progress.succeeded, progress.failed, progress.skipped];
+    let done: i64 = over.into_iter().map(i64::from).sum();
     let mut text = format!(
         "{done} of {} {} done",
         progress.total,

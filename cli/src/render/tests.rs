@@ -1,3 +1,5 @@
+mod hostile;
+
 use expect_test::expect;
 use wfe_proto::v1::{
     Actor, Backoff, Block, BlockReason, Cancellation, ClearBlockResponse, Clearance,
@@ -195,6 +197,7 @@ fn a_gate_that_let_pass_and_a_clearance_are_described() {
           revision    9
           failure     TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
                       task restart, step apply, TaskRun wfe-1-restart, exit code 1
+                      evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
                       Failed: "step-apply" exited with code 1
                       A step had started: side effects may have happened.
           log         line one
@@ -203,6 +206,7 @@ fn a_gate_that_let_pass_and_a_clearance_are_described() {
 
         e-2  default/deployment/api  FAILED after 10m 0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
           task restart, step apply, TaskRun wfe-1-restart, exit code 1
+          evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
           Failed: "step-apply" exited with code 1
           A step had started: side effects may have happened.
           Its block was cleared 2026-11-21T10:09:30.000Z by alice (through system:serviceaccount:kubernaut:bridge): rolled back by hand (ticket OPS-4711)"#]].assert_eq(&texts.join("\n"));
@@ -365,6 +369,7 @@ fn an_execution_is_described_with_its_failure() {
                       verify-afterwards  SKIPPED
           failure     TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
                       task restart, step apply, TaskRun wfe-1-restart, exit code 1
+                      evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
                       Failed: "step-apply" exited with code 1
                       A step had started: side effects may have happened.
           log         line one
@@ -415,6 +420,7 @@ fn headlines_tell_where_an_execution_stands() {
         e-3  default/deployment/api in cluster prod  CANCELLED after 1m 13s by alice: started by mistake, and then some more words that do not fit in a table at all
         e-2  default/deployment/api  FAILED after 3.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
           task restart, step apply, TaskRun wfe-1-restart, exit code 1
+          evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
           Failed: "step-apply" exited with code 1
           A step had started: side effects may have happened."#]]
     .assert_eq(&lines.join("\n"));

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wfe_proto::v1::{
-    Actor, BundleWorkflow, EventType, Execution, ExecutionEvent, Failure, FailureReason, Progress,
-    State, StepProgress, TaskProgress, TaskState, WatchResponse, execution::Workflow,
+    Actor, BundleWorkflow, EventType, Evidence, Execution, ExecutionEvent, Failure, FailureReason,
+    Progress, State, StepProgress, TaskProgress, TaskState, WatchResponse, execution::Workflow,
     watch_response::Update,
 };
 
@@ -90,6 +90,11 @@ pub(crate) fn mk_failure() -> Failure {
         raw_reason: "Failed".to_owned(),
         attempt: 1,
         log_tail: "line one\nline \u{1b}[31mtwo\n".to_owned(),
+        evidence: Some(Evidence {
+            object: "TaskRun wfe-1-restart".to_owned(),
+            field: "status.steps[apply].terminated.exitCode".to_owned(),
+            value: "1".to_owned(),
+        }),
         ..Failure::default()
     }
 }

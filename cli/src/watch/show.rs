@@ -115,7 +115,7 @@ impl Screen {
         match self {
             Screen::Json(connection) => {
                 *connection = Connection::Up;
-                context.say(&json::to_value(message)?.to_string())
+                context.say(&json::line(&json::to_value(message)?))
             }
             Screen::Lines(connection) => {
                 *connection = Connection::Up;

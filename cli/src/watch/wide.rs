@@ -42,7 +42,7 @@ pub(crate) async fn show_log(
                     after = Some(message.cursor);
                 }
                 let said = match output {
-                    Output::Json => Some(json::to_value(&*message)?.to_string()),
+                    Output::Json => Some(json::line(&json::to_value(&*message)?)),
                     Output::Text => targets.line(context, &message).await,
                 };
                 said.map_or(Ok(()), |said| context.say(&said))?;

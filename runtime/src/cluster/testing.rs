@@ -66,6 +66,13 @@ impl Asked {
         self.send(response);
     }
 
+    /// Answers with this status and any bytes.
+    pub fn reply_bytes(self, status: u16, body: Vec<u8>) {
+        let mut response = body.into_response();
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        self.send(response);
+    }
+
     /// Answers with a watch that goes on until the sender is dropped.
     pub fn stream(self) -> mpsc::UnboundedSender<Value> {
         let (lines, events) = mpsc::unbounded_channel::<Value>();

@@ -104,6 +104,8 @@ pub struct TaskRunFacts {
     pub pipeline_task: String,
     /// Its condition `Succeeded`, once it has one.
     pub condition: Option<Condition>,
+    /// The pod of this attempt, once there is one.
+    pub pod: Option<String>,
     /// When this attempt started.
     pub started_at: Option<Timestamp>,
     /// When it ended.

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod classify;
+pub mod log;
 mod reasons;
 mod sentence;
 mod words;
@@ -49,6 +50,9 @@ pub struct Failure {
     /// What decided the reason; `None` when the service itself decided it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
+    /// The last lines of the failed step's log, at most [`log::MAX_TAIL_BYTES`], when they could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_tail: Option<String>,
 }
 
 /// What decided the reason of a failure, as it was found.
@@ -148,6 +152,7 @@ impl Failure {
             started_at: None,
             at,
             evidence: None,
+            log_tail: None,
         }
     }
 

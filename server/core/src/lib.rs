@@ -29,6 +29,7 @@ pub mod settle;
 pub mod start;
 pub mod stuck;
 pub mod target;
+pub mod text;
 pub mod transition;
 pub mod veil;
 pub mod withdraw;

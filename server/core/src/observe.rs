@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
-    failure::{Failure, classify, is_of_task_run},
+    failure::{Failure, classify, is_of_task_run, log::StepLog},
     progress::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
     },
@@ -21,6 +21,8 @@ pub struct Observation {
     pub progress: Progress,
     /// How it ended; `None` while it has not.
     pub end: Option<RunEnd>,
+    /// Where the log is that tells more about a failure.
+    pub log: Option<StepLog>,
     /// Names of its TaskRuns that Tekton has not finished. A run that was cancelled early can leave
     /// such behind.
     pub live_task_runs: Vec<String>,
@@ -48,6 +50,25 @@ pub enum RunEnd {
     },
 }
 
+impl RunEnd {
+    /// Why it failed, when it did.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Succeeded { .. } | Self::Cancelled { .. } => None,
+        }
+    }
+
+    /// The same with the last lines of the failed step's log.
+    #[must_use]
+    pub fn with_log(self, log_tail: Option<String>) -> Self {
+        match self {
+            Self::Failed(failure) => Self::Failed(Failure { log_tail, ..failure }),
+            Self::Succeeded { .. } | Self::Cancelled { .. } => self,
+        }
+    }
+}
+
 /// Reads a run and its TaskRuns. What they say decides as it is, and becomes part of the record without what
 /// `veil` hides. Names are told: the definition that they come from does not know the values.
 pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Observation {
@@ -56,10 +77,12 @@ pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Obser
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
     let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
     let progress = progress(run, &own, veil);
+    let end = end(run, &own, veil);
     Observation {
+        log: end.as_ref().and_then(RunEnd::failure).and_then(|why| StepLog::of(why, &own)),
         wait: stuck::find(run, &own, &progress.tasks, veil),
         progress,
-        end: end(run, &own, veil),
+        end,
         live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
         complete,
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::stuck::Stuck;
+use crate::{stuck::Stuck, text::shown};
 
 /// How far a run is, counted in tasks of its pipeline, finally tasks included.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,12 +90,12 @@ pub enum TaskState {
     Cancelled,
 }
 
-/// `text` in at most `limit` bytes, cut between characters, control characters replaced: what a
+/// `text` in at most `limit` bytes, cut between characters, with spaces for what cannot be seen: what a
 /// system says goes into records and onto terminals.
 pub fn shorten(text: &str, limit: usize) -> String {
     let mut short = String::with_capacity(text.len().min(limit));
     for c in text.chars() {
-        let c = if c.is_control() { ' ' } else { c };
+        let c = shown(c);
         if short.len() + c.len_utf8() > limit {
             break;
         }

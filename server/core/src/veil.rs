@@ -21,7 +21,7 @@ pub const HIDDEN: &str = "[sensitive]";
 pub const ALL_HIDDEN: &str = "[hidden: the text may repeat a sensitive parameter]";
 
 /// So many characters of a value give it away: systems cut and wrap what they repeat.
-const PIECE: usize = 12;
+pub(crate) const PIECE: usize = 12;
 
 /// Of a value with fewer characters, its place in a text would say too much.
 const SHORT: usize = 4;

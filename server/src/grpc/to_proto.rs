@@ -5,11 +5,12 @@ use wfe_core::{
     actor::{Actor, AuthenticationMethod},
     event::{Event, EventKind},
     execution::{
-        Cancellation, Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode,
+        Cancellation, Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode, Stop,
     },
-    failure::{Failure, FailureReason},
+    failure::{Evidence, Failure, FailureReason},
     ids::{ExecutionId, Revision},
     request::{Source, StartRequest},
+    stuck::Stuck,
 };
 use wfe_proto::v1;
 
@@ -127,6 +128,26 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
             | State::Failed { .. }
             | State::Cancelled { .. } => String::new(),
         },
+        stop_cause: match state {
+            State::Cancelling { stop: Stop::Deadline { at, stuck, .. }, .. } => {
+                too_late(*at, stuck.as_deref())
+            }
+            State::Cancelling { stop: Stop::Requested(_), .. }
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Succeeded { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. } => String::new(),
+        },
+    }
+}
+
+/// Why something has to stop although nobody asked.
+fn too_late(deadline: Timestamp, stuck: Option<&Stuck>) -> String {
+    match stuck {
+        None => format!("its deadline, {deadline}, has passed"),
+        Some(Stuck { wait, since }) => format!("stuck since {since}: {}", wait.sentence()),
     }
 }
 
@@ -172,12 +193,8 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
             message.cancellation = Some(cancellation(request));
             (v1::EventType::CancelRequested, format!("asked to stop: {}", request.reason))
         }
-        EventKind::DeadlinePassed { deadline, stuck: None } => {
-            (v1::EventType::CancelRequested, format!("its deadline, {deadline}, has passed"))
-        }
-        EventKind::DeadlinePassed { stuck: Some(stuck), .. } => {
-            let text = format!("stuck since {}: {}", stuck.since, stuck.wait.sentence());
-            (v1::EventType::CancelRequested, text)
+        EventKind::DeadlinePassed { deadline, stuck } => {
+            (v1::EventType::CancelRequested, too_late(*deadline, stuck.as_deref()))
         }
         EventKind::Succeeded { progress, ended_at } => {
             message.end_time = ended(*ended_at);
@@ -333,7 +350,8 @@ fn failure(failure: &Failure) -> v1::Failure {
         summary,
         started_at,
         at,
-        evidence: _,
+        evidence,
+        log_tail,
     } = failure;
     v1::Failure {
         reason: failure_reason(*reason).into(),
@@ -353,7 +371,11 @@ fn failure(failure: &Failure) -> v1::Failure {
             }
         }),
         attempt: attempt.map(count).unwrap_or_default(),
-        log_tail: String::new(),
+        log_tail: log_tail.clone().unwrap_or_default(),
+        evidence: evidence.as_deref().map(|found| {
+            let Evidence { object, field, value } = found;
+            v1::Evidence { object: object.clone(), field: field.clone(), value: value.clone() }
+        }),
     }
 }
 

@@ -46,6 +46,10 @@ impl Reconciler {
             Action::Rest => Ok(Some(Turn::Rest)),
             Action::RestUntil(until) => Ok(Some(Turn::At(until))),
             Action::Apply(input) => self.apply(execution, "apply", input).await,
+            Action::Conclude { end, progress, log } => {
+                let end = self.with_log(execution, end, Some(&log)).await;
+                self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await
+            }
             Action::Admit { until } => self.admit(execution, until).await,
             Action::Create(run) => self.create(execution, &run).await,
             Action::Rename => self.rename(execution).await,
@@ -267,7 +271,7 @@ impl Reconciler {
         let Some(snapshot) = self.read_own(run).await? else {
             return self.apply(execution, "run_lost", Input::RunLost).await;
         };
-        let Observation { progress, end, live_task_runs, .. } =
+        let Observation { progress, end, live_task_runs, log, .. } =
             observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
         match end {
             // A run that takes too long is over before its TaskRuns are, and can leave some behind.
@@ -279,6 +283,7 @@ impl Reconciler {
                 Ok(Some(Turn::Retry { at_least: None }))
             }
             Some(end) => {
+                let end = self.with_log(execution, end, log.as_ref()).await;
                 self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await
             }
             None => Ok(Some(Turn::Retry { at_least: None })),
@@ -304,7 +309,7 @@ impl Reconciler {
                 return Ok(Some(Turn::After(self.policy.cancel_retry)));
             }
             Some(snapshot) => {
-                let Observation { progress, end, live_task_runs, .. } =
+                let Observation { progress, end, live_task_runs, log, .. } =
                     observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
                 if !live_task_runs.is_empty() {
                     for task_run in &live_task_runs {
@@ -314,6 +319,10 @@ impl Reconciler {
                     self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
                     return Ok(Some(Turn::Retry { at_least: None }));
                 }
+                let end = match end {
+                    Some(end) => Some(self.with_log(execution, end, log.as_ref()).await),
+                    None => None,
+                };
                 // A TaskRun that is over gets no pod any more, so those that are there are all.
                 self.tekton.stop_pods(&snapshot.run.name, &snapshot.run.uid).await?;
                 (end, Some(progress))

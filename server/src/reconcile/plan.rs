@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_core::{
     execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
+    failure::log::StepLog,
     gates::later,
     ids::ExecutionId,
     lock::ForeignRuns,
@@ -30,6 +31,8 @@ pub struct Policy {
     pub run_retention: Option<Duration>,
     /// How long a request to stop is given before it is made again.
     pub cancel_retry: Duration,
+    /// How long the log of a failed step is waited for.
+    pub log_patience: Duration,
     /// How often everything that has not ended is looked at although nothing was heard of it.
     pub look_again: Duration,
 }
@@ -42,6 +45,7 @@ impl Default for Policy {
             patience: Patience::default(),
             run_retention: Some(Duration::from_hours(24)),
             cancel_retry: Duration::from_secs(5),
+            log_patience: Duration::from_secs(3),
             look_again: Duration::from_mins(5),
         }
     }
@@ -58,6 +62,15 @@ pub(super) enum Action {
     AwaitSync,
     /// Record that this happened.
     Apply(Input),
+    /// The run has failed: read the log of its step, and record both.
+    Conclude {
+        /// How it ended.
+        end: RunEnd,
+        /// How far it came.
+        progress: Progress,
+        /// Where the log is.
+        log: StepLog,
+    },
     /// Let the execution in when it is the first in the queue and its gates are open; else rest.
     Admit {
         /// When to look again at the latest.
@@ -177,7 +190,7 @@ fn running(
         }
         Seen::Present(snapshot) => snapshot,
     };
-    let Observation { progress, end, complete, live_task_runs, wait } =
+    let Observation { progress, end, complete, live_task_runs, wait, log } =
         observe(&snapshot.run, &snapshot.task_runs, &known.veil);
     let normal_until = wait.as_ref().map(|wait| wait.is_normal_until(run.created_at));
     let normal_until = normal_until.filter(|until| now < *until);
@@ -186,9 +199,10 @@ fn running(
         .map(|wait| Stuck::noted(wait, run.progress.stuck.as_deref(), now));
     let progress = Progress { stuck: stuck.map(Box::new), ..progress };
     match end {
-        Some(end) if complete && live_task_runs.is_empty() => {
-            Action::Apply(Input::RunEnded { end, progress })
-        }
+        Some(end) if complete && live_task_runs.is_empty() => match log {
+            Some(log) => Action::Conclude { end, progress, log },
+            None => Action::Apply(Input::RunEnded { end, progress }),
+        },
         // A cancelled run gets its last look when it is swept.
         Some(end @ RunEnd::Cancelled { .. }) => Action::Apply(Input::RunEnded { end, progress }),
         Some(_) => Action::ReadEnd(run.clone()),

@@ -4,7 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use wfe_core::{facts::RunFacts, failure::FailureReason, ids::ExecutionId};
+use wfe_core::{
+    facts::RunFacts,
+    failure::{
+        FailureReason,
+        log::{RawTail, StepLog},
+    },
+    ids::ExecutionId,
+};
 
 use super::{
     callers::{NEVER_TOLD, SENSITIVE},
@@ -12,8 +19,8 @@ use super::{
     world::World,
 };
 use crate::tekton::{
-    Birth, CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
-    simulator::Simulator,
+    Birth, CreateError, LogError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError,
+    WatchHealth, simulator::Simulator,
 };
 
 /// Bundles of which no run may be created, whoever asks and when.
@@ -149,6 +156,14 @@ impl Tekton for TroubledTekton {
 
     async fn stop_pods(&self, run: &str, uid: &str) -> Result<(), TektonError> {
         self.call("stop pods of", run, self.inner.stop_pods(run, uid)).await
+    }
+
+    async fn log_tail(&self, log: &StepLog) -> Result<RawTail, LogError> {
+        self.world.pause().await;
+        if self.world.hits(|weather| weather.api_refuses) {
+            return Err(LogError::Failed(Box::new(Trouble)));
+        }
+        self.inner.log_tail(log).await
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {

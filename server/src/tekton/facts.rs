@@ -70,6 +70,7 @@ pub(super) fn task_run(task: TaskRun) -> Result<Versioned<TaskRunFacts>, Unreada
         uid,
         run_uid,
         pipeline_task,
+        pod: Some(&status.pod_name).filter(|pod| !pod.is_empty()).cloned(),
         started_at: time(status.start_time.as_ref()),
         completed_at: time(status.completion_time.as_ref()),
         failed_attempts: u32::try_from(status.retries_status.len()).unwrap_or(u32::MAX),

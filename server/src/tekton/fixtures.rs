@@ -123,6 +123,7 @@ fn failed(table: &mut String, failure: &Failure) {
         started_at: _,
         at: _,
         evidence,
+        log_tail: _,
     } = failure;
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let kind = if *was_execution_failure { "while it ran" } else { "before anything ran" };

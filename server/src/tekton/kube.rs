@@ -18,7 +18,10 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_core::{
+    facts::{RunFacts, TaskRunFacts},
+    failure::log::{RawTail, StepLog},
+};
 use wfe_crds::{
     names::{SERVER_FIELD_MANAGER, label, tekton_label},
     tekton::{CANCELLED, PipelineRun, TASK_RUN_CANCELLED, TaskRun},
@@ -28,13 +31,15 @@ use wfe_runtime::cluster::{
 };
 
 use super::{
-    CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
+    CreateError, LogError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError,
+    WatchHealth,
     cache::{Cache, Versioned},
     facts, manifest,
 };
 
 mod errors;
 mod kinds;
+mod log;
 
 use errors::{failed, not_created};
 use kinds::IntoCache;
@@ -330,6 +335,10 @@ impl Tekton for KubeTekton {
     async fn stop_pods(&self, run: &str, uid: &str) -> Result<(), TektonError> {
         let stopped = self.delete_pods_of(uid).await;
         stopped.map_err(|error| failed(error, "stop pods of PipelineRun", run))
+    }
+
+    async fn log_tail(&self, log: &StepLog) -> Result<RawTail, LogError> {
+        log::tail(&self.pods, log).await
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {

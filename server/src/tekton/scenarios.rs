@@ -61,6 +61,7 @@ scenarios! {
     outcomes::tasks_run_in_the_order_of_the_pipeline,
     outcomes::a_step_that_exits_1_fails_the_run,
     outcomes::a_step_without_memory_fails_the_run,
+    outcomes::the_log_of_a_failed_step_is_there_to_be_read,
     outcomes::an_image_that_cannot_be_pulled_fails_before_anything_ran,
     outcomes::a_bundle_that_is_missing_fails_before_anything_ran,
     outcomes::a_run_that_takes_too_long_is_stopped,

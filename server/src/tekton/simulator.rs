@@ -47,12 +47,16 @@ use tokio_util::sync::CancellationToken;
 use wfe_core::{
     execution::CancelMode,
     facts::{RunFacts, TaskRunFacts},
-    failure::FailureReason,
+    failure::{
+        FailureReason,
+        log::{RawTail, StepLog},
+    },
 };
 use wfe_runtime::cluster::Version;
 
 use super::{
-    Birth, CreateError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError, WatchHealth,
+    Birth, CreateError, LogError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError,
+    WatchHealth,
     cache::{Cache, Versioned},
     manifest,
 };
@@ -245,6 +249,12 @@ impl Tekton for Simulator {
     async fn stop_pods(&self, run: &str, _: &str) -> Result<(), TektonError> {
         // A simulated TaskRun knows its pod from the beginning.
         self.reach("stop pods of PipelineRun", run)
+    }
+
+    async fn log_tail(&self, log: &StepLog) -> Result<RawTail, LogError> {
+        self.reach("read the log of", &log.pod).map_err(|away| LogError::Failed(away.into()))?;
+        let text = self.cluster.world().log(log).ok_or(LogError::Gone)?;
+        Ok(RawTail { bytes: text.into_bytes(), cut: false })
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {

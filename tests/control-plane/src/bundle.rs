@@ -49,13 +49,20 @@ pub struct Task {
     run_after: Vec<String>,
     fate: Fate,
     after: Option<Duration>,
+    step_name: String,
 }
 
 impl Task {
     /// A task that succeeds at the pace that the fake kubelet has by default.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), run_after: Vec::new(), fate: Fate::Succeed, after: None }
+        Self {
+            name: name.to_owned(),
+            run_after: Vec::new(),
+            fate: Fate::Succeed,
+            after: None,
+            step_name: "main".to_owned(),
+        }
     }
 
     /// Lets it wait for another task of the workflow.
@@ -76,6 +83,13 @@ impl Task {
     #[must_use]
     pub fn after(mut self, after: Duration) -> Self {
         self.after = Some(after);
+        self
+    }
+
+    /// Calls its step otherwise than `main`; the name chooses what it writes, see [`crate::logs`].
+    #[must_use]
+    pub fn step_named(mut self, name: &str) -> Self {
+        self.step_name = name.to_owned();
         self
     }
 
@@ -117,7 +131,7 @@ impl Task {
                 "metadata": { "annotations": self.annotations() },
                 // Without a command Tekton would ask the image's registry for its entry point.
                 "steps": [{
-                    "name": "main",
+                    "name": self.step_name,
                     "image": "wfe.test/step",
                     "command": ["/step"],
                     "computeResources": { "requests": requests },

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod cluster;
 pub mod env;
 pub mod health_port;
+pub mod logs;
 pub mod plain;
 pub mod probe;
 pub mod process;

@@ -98,6 +98,9 @@ impl Planner<'_> {
             format!("--kubeconfig={}", self.path(KUBECONFIG)?),
             format!("--config={}", utf8(stages)?),
             format!("--server-address=127.0.0.1:{port}"),
+            // Where the API server asks for the logs of pods.
+            "--node-ip=127.0.0.1".to_owned(),
+            format!("--node-port={port}"),
         ];
         self.plan("kwok", Layer::Client, port, args, &[])
     }

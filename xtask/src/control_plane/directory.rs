@@ -13,7 +13,7 @@ const LOCK: &str = "lock";
 const LOGS: &str = "logs";
 
 // Anything else is not ours, and a directory with something else is not touched.
-const CONTENT: [&str; 16] = [
+const CONTENT: [&str; 17] = [
     BIN,
     ENV,
     HOME,
@@ -24,6 +24,7 @@ const CONTENT: [&str; 16] = [
     "audit-policy.yaml",
     "certificates",
     "etcd",
+    "pod-logs",
     "stages.yaml",
     "state.json",
     "state.json.new",

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use wfe_control_plane::health_port::HealthPort;
+use wfe_control_plane::logs;
 use wfe_control_plane::process::log_tail;
 use wfe_control_plane::state::{self, State, launch, write_private};
 use wfe_control_plane::wait::eventually;
@@ -133,7 +134,8 @@ fn write_audit_policy(dir: &Path) -> Result<std::path::PathBuf> {
 
 fn write_stages(dir: &Path) -> Result<std::path::PathBuf> {
     let path = dir.join("stages.yaml");
-    fs::write(&path, STAGES)?;
+    let logs = logs::write(&dir.join("pod-logs"))?;
+    fs::write(&path, format!("{STAGES}{logs}"))?;
     Ok(path)
 }
 

@@ -4,8 +4,10 @@
 use std::sync::LazyLock;
 
 use proptest::{collection::vec, option, prelude::*};
+use serde_json::Value;
 use wfe_crds::workflow_execution::Phase;
 use wfe_proto::v1;
+use wfe_runtime::text::shown;
 
 use super::{
     super::{View, project},
@@ -22,6 +24,8 @@ fn text() -> impl Strategy<Value = String> {
         6 => ".{0,30}",
         2 => "[a-z0-9-]{1,20}",
         1 => Just("ü\n".repeat(40_000)),
+        1 => Just("\u{1b}[2J\u{9b}31m\0\r\u{202e}a\u{2067}b\u{200b}c\u{feff}\u{e0041}".to_owned()),
+        1 => Just("🦀\u{202e}".repeat(20_000)),
     ]
 }
 
@@ -101,12 +105,15 @@ prop_compose! {
         texts in (text(), text(), text(), text()),
         took in option::of((any::<i64>(), any::<i32>())),
         attempt in count(),
+        evidence in option::of((text(), text(), text())),
     ) -> v1::Failure {
         let (task, task_run, step) = names;
         let (message, summary, raw_reason, log_tail) = texts;
         v1::Failure {
             reason, was_execution_failure, task, task_run, step, exit_code, message, summary,
             raw_reason, attempt, log_tail,
+            evidence:
+                evidence.map(|(object, field, value)| v1::Evidence { object, field, value }),
             time_until_failure:
                 took.map(|(seconds, nanos)| prost_types::Duration { seconds, nanos }),
         }
@@ -136,13 +143,13 @@ prop_compose! {
             option::of(cancellation().boxed()),
         ).boxed(),
         times in (stamp(), stamp(), stamp(), stamp()),
-        obstacle in text(),
+        (obstacle, stop_cause) in (text(), text()),
     ) -> v1::Execution {
         let (waiting, run, progress, failure, cancellation) = parts;
         let (create_time, start_time, end_time, update_time) = times;
         v1::Execution {
             id, target, state, revision, waiting, run, progress, failure, cancellation,
-            create_time, start_time, end_time, update_time, obstacle,
+            create_time, start_time, end_time, update_time, obstacle, stop_cause,
             ..v1::Execution::default()
         }
     }
@@ -175,9 +182,27 @@ fn trouble_kind() -> impl Strategy<Value = TroubleKind> {
     ]
 }
 
+/// No text of a status does anything to a terminal, or hides what stands beside it.
+fn assert_harmless(status: &WorkflowExecutionStatus) {
+    let status = serde_json::to_value(status).unwrap();
+    let mut left = vec![&status];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => {
+                let obeyed = text.chars().find(|c| *c != '\n' && shown(*c) != *c);
+                assert_eq!(obeyed, None, "{text:.200}");
+            }
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.values()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
 fn check(view: &View<'_>, previous: Option<&WorkflowExecutionStatus>, generation: i64) {
     let status = project(view, previous, generation, now());
     SCHEMA.accept(&status);
+    assert_harmless(&status);
     if generation == GENERATION {
         assert_settled(view, &status);
     }

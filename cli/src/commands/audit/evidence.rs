@@ -24,7 +24,7 @@ use crate::{
     context::Context,
     error::Error,
     exit::Exit,
-    json::JsonError,
+    json::{self, JsonError},
 };
 
 /// Directory of the samples.
@@ -96,7 +96,7 @@ pub(super) fn run(
                 "samples": count,
                 "verification": verification,
             });
-            context.say(&format!("{answer:#}"))?;
+            context.say(&json::lines(&answer))?;
         }
         Output::Text => {
             context.say(&words::lines(&report).join("\n"))?;

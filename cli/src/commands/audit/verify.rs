@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     error::Error,
     exit::Exit,
-    json::JsonError,
+    json::{self, JsonError},
 };
 
 pub(super) fn run(
@@ -30,7 +30,7 @@ pub(super) fn run(
             let message = "Report";
             let document =
                 words::document(&report).map_err(|source| JsonError::Encode { message, source })?;
-            context.say(&format!("{document:#}"))?;
+            context.say(&json::lines(&document))?;
         }
         Output::Text => context.say(&words::lines(&report).join("\n"))?,
     }

@@ -54,6 +54,7 @@ pub(crate) fn classify(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> F
         started_at: run.started_at,
         at: run.completed_at.unwrap_or(run.created_at),
         evidence: Some(Box::new(verdict.evidence)),
+        log_tail: None,
     }
 }
 

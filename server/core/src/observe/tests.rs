@@ -38,6 +38,7 @@ fn mk_task(name: &str, status: Status, reason: &str, steps: Vec<StepFacts>) -> T
         started_at: Some(at(1)),
         completed_at: (status != Status::Unknown).then(|| at(20)),
         steps,
+        pod: None,
         failed_attempts: 0,
         earlier_attempt_ran: false,
         stopped: Stopped::No,
@@ -486,4 +487,32 @@ fn what_a_run_says_is_told_without_sensitive_values_and_decided_with_them() {
     assert_eq!(failure.raw_reason, "TaskRunImagePull[sensitive]");
     assert_eq!(failure.evidence.unwrap().value, "TaskRunImagePull[sensitive]");
     assert_eq!(seen.progress.tasks[0].state, TaskState::Failed);
+}
+
+#[test]
+fn the_log_to_be_read_is_that_of_the_step_that_failed_when_it_ran() {
+    let run = mk_run(Status::False, "Failed", &["a", "b"]);
+    let log = |tasks: &[TaskRunFacts]| observe(&run, tasks, &Veil::none()).log;
+    let in_pod = |task: TaskRunFacts, pod: &str| TaskRunFacts { pod: Some(pod.to_owned()), ..task };
+    let fine = in_pod(mk_task("a", Status::True, "Succeeded", ended(0, "Completed")), "pod-a");
+    let failed = mk_task("b", Status::False, "Failed", ended(3, "Error"));
+    let expected = StepLog { pod: "pod-b-retry2".to_owned(), container: "step-s".to_owned() };
+    let tasks = [fine.clone(), in_pod(failed.clone(), "pod-b-retry2")];
+    assert_eq!(log(&tasks), Some(expected));
+    assert_eq!(log(&[fine.clone(), failed]), None, "no pod");
+    let reason = "TaskRunImagePullFailed";
+    let pulling = mk_task("b", Status::False, reason, waiting("ImagePullBackOff"));
+    assert_eq!(log(&[fine.clone(), in_pod(pulling, "pod-b")]), None, "it never ran");
+    let made_up = ContainerState::Terminated {
+        exit_code: 1,
+        reason: "TaskRunTimeout".to_owned(),
+        started_at: None,
+        ended_at: Some(at(3)),
+    };
+    let steps = vec![StepFacts { name: "s".to_owned(), state: made_up }];
+    let late = mk_task("b", Status::False, "TaskRunTimeout", steps);
+    assert_eq!(log(&[fine, in_pod(late, "pod-b")]), None, "it never started");
+    let run = mk_run(Status::True, "Succeeded", &["a"]);
+    let task = in_pod(mk_task("a", Status::True, "Succeeded", ended(0, "Completed")), "pod-a");
+    assert_eq!(observe(&run, &[task], &Veil::none()).log, None);
 }

@@ -39,6 +39,7 @@ fn mk_task(name: &str, condition: Condition, state: ContainerState) -> TaskRunFa
         started_at: Some(at(1)),
         completed_at: None,
         steps: vec![StepFacts { name: "main".to_owned(), state }],
+        pod: None,
         failed_attempts: 0,
         earlier_attempt_ran: false,
         stopped: Stopped::No,

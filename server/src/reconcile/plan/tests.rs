@@ -4,7 +4,7 @@ use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Closed, Hold, Stop},
-    facts::{Condition, RunFacts, Status, Stopped, TaskRunFacts},
+    facts::{Condition, ContainerState, RunFacts, Status, StepFacts, Stopped, TaskRunFacts},
     ids::{ClusterId, Epoch, Revision, RunName},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
@@ -96,6 +96,7 @@ fn task(status: Status) -> TaskRunFacts {
         started_at: None,
         completed_at: None,
         steps: Vec::new(),
+        pod: None,
         failed_attempts: 0,
         earlier_attempt_ran: false,
         stopped: Stopped::No,
@@ -315,4 +316,38 @@ fn a_run_is_kept_for_its_time_and_then_deleted() {
     let delete = Action::Delete { name: planned().name.to_string(), uid: "uid".to_owned() };
     assert_eq!(decide(succeeded(), ended(), at(9 + day)), delete);
     assert_eq!(decide(succeeded(), Seen::Absent, at(9 + day)), Action::Rest);
+}
+
+#[test]
+fn the_log_of_a_step_that_failed_is_read_before_the_end_is_recorded() {
+    let state = ContainerState::Terminated {
+        exit_code: 1,
+        reason: "Error".to_owned(),
+        started_at: Some(at(3)),
+        ended_at: Some(at(8)),
+    };
+    let condition = Condition {
+        status: Status::False,
+        reason: "StepFailed".to_owned(),
+        message: String::new(),
+    };
+    let failed = TaskRunFacts {
+        condition: Some(condition),
+        steps: vec![StepFacts { name: "main".to_owned(), state }],
+        pod: Some("task-pod".to_owned()),
+        ..task(Status::False)
+    };
+    let ended = |task| present(run(Status::False, "Failed"), vec![task]);
+    let log = StepLog { pod: "task-pod".to_owned(), container: "step-main".to_owned() };
+    match decide(running(), ended(failed.clone()), at(9)) {
+        Action::Conclude { end: RunEnd::Failed(failure), log: found, .. } => {
+            assert_eq!((failure.step.as_deref(), found), (Some("main"), log));
+        }
+        other => panic!("{other:?}"),
+    }
+    let without = TaskRunFacts { pod: None, ..failed };
+    match decide(running(), ended(without), at(9)) {
+        Action::Apply(Input::RunEnded { end: RunEnd::Failed(_), .. }) => {}
+        other => panic!("{other:?}"),
+    }
 }

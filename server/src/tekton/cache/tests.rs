@@ -42,6 +42,7 @@ fn mk_task_run(
         started_at: None,
         completed_at: None,
         steps: Vec::new(),
+        pod: None,
         failed_attempts: 0,
         earlier_attempt_ran: false,
         stopped: if stopped { Stopped::Asked } else { Stopped::No },

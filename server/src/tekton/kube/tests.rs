@@ -348,3 +348,44 @@ async fn a_cluster_without_tekton_is_told_from_one_that_is_away() {
     server.next().await.refuse(503, "ServiceUnavailable", "");
     assert!(matches!(answer.await.unwrap(), Err(ConnectError::Unanswered(_))));
 }
+
+fn log_tail(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<RawTail, LogError>> {
+    let tekton = Arc::clone(tekton);
+    let log = StepLog { pod: "p".to_owned(), container: "step-main".to_owned() };
+    tokio::spawn(async move { tekton.log_tail(&log).await })
+}
+
+#[tokio::test]
+async fn a_log_is_asked_for_by_its_last_lines_and_any_bytes_are_taken() {
+    let (mut server, tekton) = start().await;
+    let reading = log_tail(&tekton);
+    let asked = server.next().await;
+    is(&asked, "GET", &format!("{PODS}/p/log"));
+    assert_eq!(asked.param("container"), Some("step-main"));
+    assert_eq!(asked.param("tailLines"), Some("500"));
+    assert_eq!(asked.param("limitBytes"), None, "it would keep the first bytes");
+    asked.reply_bytes(200, b"one\n\xff\x1b[0mtwo\n".to_vec());
+    let raw = reading.await.unwrap().unwrap();
+    assert_eq!((raw.bytes.as_slice(), raw.cut), (&b"one\n\xff\x1b[0mtwo\n"[..], false));
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_says_why() {
+    let (mut server, tekton) = start().await;
+    let reading = log_tail(&tekton);
+    server.next().await.refuse(404, "NotFound", "pods \"p\" not found");
+    assert!(matches!(reading.await.unwrap(), Err(LogError::Gone)));
+    let reading = log_tail(&tekton);
+    server.next().await.refuse(403, "Forbidden", "cannot get resource \"pods/log\"");
+    assert!(matches!(reading.await.unwrap(), Err(LogError::Forbidden(_))));
+    let reading = log_tail(&tekton);
+    let kubelet =
+        "Get \"https://10.0.0.1:10250/containerLogs/n/p/step-main\": dial tcp: i/o timeout";
+    server.next().await.refuse(500, "InternalError", kubelet);
+    let error = reading.await.unwrap().unwrap_err();
+    assert!(wfe_runtime::error::chain(&error).contains("i/o timeout"), "{error:?}");
+    let reading = log_tail(&tekton);
+    let lost = b"unable to retrieve container logs for containerd://5f3a".to_vec();
+    server.next().await.reply_bytes(200, lost);
+    assert!(matches!(reading.await.unwrap(), Err(LogError::Gone)));
+}

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use wfe_core::{
-    failure::{Failure, FailureReason},
-    observe::RunEnd,
+    failure::{Failure, FailureReason, log::StepLog},
+    observe::{Observation, RunEnd},
     progress::{Progress, TaskState},
     veil::Veil,
 };
 
-use super::{Stage, require};
+use super::{
+    super::{LogError, RunSnapshot},
+    Stage, require,
+};
 
 pub(super) async fn a_run_that_succeeds_tells_its_steps(stage: &Stage) {
     let run = stage.start(&stage.bundles.succeeds).await;
@@ -85,6 +88,23 @@ pub(super) async fn a_step_without_memory_fails_the_run(stage: &Stage) {
         "{failure:?}"
     );
     assert_eq!((failure.step.as_deref(), failure.exit_code), (Some("main"), Some(137)));
+}
+
+pub(super) async fn the_log_of_a_failed_step_is_there_to_be_read(stage: &Stage) {
+    let run = stage.start(&stage.bundles.step_exits_1).await;
+    stage.until_over(&run.name).await;
+    let log = |_: &RunSnapshot, seen: &Observation| seen.log.clone();
+    let log = stage.until_seen(&run.name, "says where its log is", log).await;
+    let read = stage.tekton.log_tail(&log).await;
+    let Ok(raw) = read else {
+        panic!("{log:?}: {read:?}");
+    };
+    let told = require(raw.tell(&Veil::none()), "text in the log");
+    assert!(told.ends_with("error: the rollout did not finish in time"), "{told}");
+    // Who reads late finds none, and hears of it at once.
+    let gone = StepLog { pod: format!("{}-gone", log.pod), ..log };
+    let read = stage.tekton.log_tail(&gone).await;
+    assert!(matches!(read, Err(LogError::Gone)), "{read:?}");
 }
 
 pub(super) async fn an_image_that_cannot_be_pulled_fails_before_anything_ran(stage: &Stage) {

@@ -5,7 +5,7 @@ use wfe_core::{
     facts::{Condition, ContainerState, RunFacts, Skipped, Status},
 };
 
-use super::graph::{Obstacle, STEP};
+use super::graph::{Obstacle, Outcome, STEP};
 
 pub(super) fn condition(status: Status, reason: &str, message: String) -> Condition {
     Condition { status, reason: reason.to_owned(), message }
@@ -103,6 +103,18 @@ pub(super) fn task_pending() -> Condition {
 pub(super) fn task_running() -> Condition {
     let message = "Not all Steps in the Task have finished executing".to_owned();
     condition(Status::Unknown, "Running", message)
+}
+
+/// What a step writes, who repeats its parameters as steps do.
+pub(super) fn log(outcome: Outcome, parameters: &str) -> String {
+    let last = match outcome {
+        Outcome::ImagePull | Outcome::Waits(_) => return String::new(),
+        Outcome::Succeeds | Outcome::FailsFirst(_) => "done",
+        Outcome::Fails => "error: the rollout did not finish in time",
+        Outcome::OutOfMemory => "reading the state of all replicas",
+        Outcome::NeverEnds => "waiting for the rollout to finish",
+    };
+    format!("started with {parameters}\n{last}\n")
 }
 
 /// A failed attempt, and another one is to come.

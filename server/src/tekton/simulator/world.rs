@@ -14,15 +14,16 @@ use uuid::Uuid;
 use wfe_core::{
     execution::CancelMode,
     facts::{RunFacts, Stopped, TaskRunFacts},
+    failure::log::StepLog,
 };
 use wfe_runtime::cluster::Version;
 
 use super::{
     super::{Birth, RunRequest},
-    graph::{Outcome, Pace},
+    graph::{Outcome, Pace, STEP},
     parameters_of,
     script::Fate,
-    words::StopCause,
+    words::{self, StopCause},
 };
 
 mod controller;
@@ -182,6 +183,17 @@ impl World {
         run.task_runs.iter().find(|task| task.facts.name == name)
     }
 
+    /// What the step in a pod wrote. `None` when there is no such pod: what is stopped loses its own.
+    pub(super) fn log(&self, log: &StepLog) -> Option<String> {
+        let in_pod = |found: &&TaskRun| {
+            found.facts.pod.as_ref() == Some(&log.pod) && found.facts.stopped == Stopped::No
+        };
+        let found =
+            self.runs.values().find_map(|run| Some((run, run.task_runs.iter().find(in_pod)?)));
+        let (run, task_run) = found.filter(|_| log.container == format!("step-{STEP}"))?;
+        Some(words::log(run.outcome(task_run), &run.repeated))
+    }
+
     /// When something happens next.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.keys().next().map(|(at, _)| *at)
@@ -237,8 +249,8 @@ impl World {
         let bundle = request.request.workflow.pinned_reference();
         let fate = Fate::of_bundle(&bundle);
         let repeated = match fate {
-            Fate::WrongParameters => parameters_of(request),
-            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Runs(_) => String::new(),
+            Fate::WrongParameters | Fate::Runs(_) => parameters_of(request),
+            Fate::Missing | Fate::NeverResolved | Fate::Denied => String::new(),
         };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);

@@ -331,6 +331,7 @@ async fn the_story_is_told_to_its_end() {
         2026-11-21T10:00:03.000Z     3  FAILED      message 3
         e-2  default/statefulset/db  FAILED after 1.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
           task restart, step apply, TaskRun wfe-1-restart, exit code 1
+          evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
           Failed: "step-apply" exited with code 1
           A step had started: side effects may have happened.
 

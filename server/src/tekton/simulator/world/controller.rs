@@ -138,6 +138,7 @@ impl World {
                 started_at: None,
                 completed_at: None,
                 steps: Vec::new(),
+                pod: None,
                 failed_attempts: 0,
                 earlier_attempt_ran: false,
                 stopped: Stopped::No,

@@ -27,6 +27,11 @@ impl World {
         self.change_task(name, meant, |task| {
             task.started_at = Some(now.stamp());
             task.condition = Some(words::task_pending());
+            let again = match task.failed_attempts {
+                0 => String::new(),
+                before => format!("-retry{before}"),
+            };
+            task.pod = Some(format!("{}-pod{again}", task.name));
             let state = ContainerState::Unknown;
             task.steps = vec![StepFacts { name: STEP.to_owned(), state }];
         });
@@ -67,7 +72,10 @@ impl World {
                 }
                 Obstacle::Node => {}
                 // Tekton begins again and again, so that the task's own time-out never comes.
-                Obstacle::Quota => task.started_at = None,
+                Obstacle::Quota => {
+                    task.started_at = None;
+                    task.pod = None;
+                }
             }
         });
     }
@@ -119,6 +127,7 @@ impl World {
         facts.condition = Some(words::task_retried(failed));
         facts.started_at = None;
         facts.steps.clear();
+        facts.pod = None;
         let changed = facts.name.clone();
         self.touched(Object::TaskRun(changed));
         self.begin_attempt(name, next, now);

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use wfe_core::{facts::RunFacts, failure::FailureReason, ids::ExecutionId};
+use wfe_core::{
+    facts::{RunFacts, TaskRunFacts},
+    failure::FailureReason,
+    ids::ExecutionId,
+};
 
 use super::{
     callers::{NEVER_TOLD, SENSITIVE},
@@ -137,6 +141,10 @@ impl Tekton for TroubledTekton {
 
     async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError> {
         self.call("read", name, self.inner.read(name)).await
+    }
+
+    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
+        self.call("list TaskRuns of", uid, self.inner.task_runs(uid)).await
     }
 
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {

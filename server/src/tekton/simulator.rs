@@ -216,6 +216,11 @@ impl Tekton for Simulator {
         Ok(self.cluster.world().run(name).map(snapshot))
     }
 
+    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
+        self.reach("list TaskRuns of PipelineRun", uid)?;
+        Ok(self.cluster.world().task_runs_of(uid).cloned().collect())
+    }
+
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
         self.reach("cancel PipelineRun", name)?;
         let now = self.cluster.now();

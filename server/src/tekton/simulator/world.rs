@@ -158,6 +158,11 @@ impl World {
         self.runs.get(name)
     }
 
+    pub(super) fn task_runs_of(&self, uid: &str) -> impl Iterator<Item = &TaskRunFacts> {
+        let tasks = self.runs.values().flat_map(|run| &run.task_runs);
+        tasks.map(|task| &task.facts).filter(move |task| task.run_uid == uid)
+    }
+
     pub(super) fn task_run(&self, name: &str) -> Option<&TaskRun> {
         let run = self.runs.get(self.owners.get(name)?)?;
         run.task_runs.iter().find(|task| task.facts.name == name)
@@ -229,6 +234,7 @@ impl World {
             execution: Some(request.execution),
             target_hash: Some(request.request.target.hash()),
             created_at: now.stamp(),
+            deleted_at: None,
             condition: None,
             started_at: None,
             completed_at: None,

@@ -136,6 +136,7 @@ impl World {
                 uid: Uuid::from_u64_pair(micros, sequence).to_string(),
                 run_uid: uid.clone(),
                 pipeline_task: task.to_owned(),
+                deleted_at: None,
                 condition: None,
                 started_at: None,
                 completed_at: None,

@@ -26,9 +26,11 @@ use super::{
 };
 
 mod controller;
+mod deletion;
 mod kubelet;
 mod moves;
 
+pub(super) use deletion::Cascade;
 use moves::{Attempt, Due, Move, TaskMove};
 
 /// At most this many changes can be replayed to a watch that fell behind.
@@ -99,6 +101,8 @@ pub(super) struct Run {
     timeout: Option<Duration>,
     /// How it was asked to stop.
     wish: Option<CancelMode>,
+    /// Whether only its TaskRuns are there: who deleted it left them alone.
+    gone: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -170,16 +174,16 @@ impl World {
     }
 
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.runs.values()
+        self.runs.values().filter(|run| !run.gone)
+    }
+
+    /// Every TaskRun, also of runs that are gone.
+    pub(super) fn task_runs(&self) -> impl Iterator<Item = &TaskRun> {
+        self.runs.values().flat_map(|run| &run.task_runs)
     }
 
     pub(super) fn run(&self, name: &str) -> Option<&Run> {
         self.runs.get(name)
-    }
-
-    pub(super) fn task_runs_of(&self, uid: &str) -> impl Iterator<Item = &TaskRunFacts> {
-        let tasks = self.runs.values().flat_map(|run| &run.task_runs);
-        tasks.map(|task| &task.facts).filter(move |task| task.run_uid == uid)
     }
 
     pub(super) fn task_run(&self, name: &str) -> Option<&TaskRun> {
@@ -274,6 +278,7 @@ impl World {
                 Birth::Ready => None,
                 Birth::Cancelled => Some(CancelMode::Immediate),
             },
+            gone: false,
             facts,
         };
         let first = match request.birth {
@@ -311,36 +316,6 @@ impl World {
         if let Some(meant) = meant {
             self.stop_task(&owner, meant, StopCause::Itself, now);
         }
-    }
-
-    /// Deletes a run and its TaskRuns; with `uid`, only when it has it.
-    pub(super) fn delete(&mut self, name: &str, uid: Option<&str>) -> bool {
-        match self.runs.get(name) {
-            Some(run) if uid.is_none_or(|uid| uid == run.facts.uid) => {}
-            _ => return false,
-        }
-        let tasks = self.runs.remove(name).map_or_else(Vec::new, |run| run.task_runs);
-        self.touched(Object::Run(name.to_owned()));
-        for task in tasks {
-            self.owners.remove(&task.facts.name);
-            self.touched(Object::TaskRun(task.facts.name));
-        }
-        true
-    }
-
-    /// Deletes the TaskRun of a run that goes on. Tekton makes it again under the same name.
-    pub(super) fn delete_live_task_run(&mut self, run: &str, now: Moment) -> bool {
-        let Some(task_runs) = self.runs.get_mut(run).map(|run| &mut run.task_runs) else {
-            return false;
-        };
-        let Some(live) = task_runs.iter().rposition(|task_run| task_run.facts.is_live()) else {
-            return false;
-        };
-        let deleted = task_runs.remove(live).facts.name;
-        self.owners.remove(&deleted);
-        self.touched(Object::TaskRun(deleted));
-        self.wake_run(run, now);
-        true
     }
 
     /// The run, to be changed.

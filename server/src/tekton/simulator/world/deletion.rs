@@ -2,10 +2,7 @@
 
 use wfe_core::facts::Stopped;
 
-use super::{
-    super::words::{self},
-    Attempt, Due, Moment, Object, TaskRun, World,
-};
+use super::{super::words, Attempt, Due, Moment, Object, TaskRun, World};
 
 /// What becomes of the TaskRuns of a run that is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +83,17 @@ impl World {
         let Some(owner) = self.owners.get(task_run).cloned() else {
             return false;
         };
-        let Some(found) = self.runs.get_mut(&owner).and_then(|run| {
-            let mut goes_on = run.task_runs.iter_mut().filter(|found| found.facts.is_live());
-            goes_on.find(|found| found.facts.name == task_run)
-        }) else {
+        let Some(found) = self
+            .runs
+            .get_mut(&owner)
+            .and_then(|run| run.task_runs.iter_mut().find(|found| found.facts.name == task_run))
+        else {
             return false;
         };
-        if found.facts.stopped == Stopped::No && !found.facts.steps.is_empty() {
+        if found.facts.is_live()
+            && found.facts.stopped == Stopped::No
+            && !found.facts.steps.is_empty()
+        {
             found.serial = serial;
             found.facts.condition = Some(words::task_pending());
             found.facts.steps.clear();

@@ -44,6 +44,10 @@ pub trait Tekton: Send + Sync + 'static {
     /// Reads a run and its TaskRuns from the API server, past every cache.
     async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError>;
 
+    /// Reads the TaskRuns of a run with this UID from the API server, past every cache, also when the run is
+    /// gone.
+    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError>;
+
     /// Asks Tekton to stop a run now. Without effect on a run that has ended or is gone.
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError>;
 
@@ -115,6 +119,16 @@ pub struct RunSnapshot {
     pub run: RunFacts,
     /// Its TaskRuns.
     pub task_runs: Vec<TaskRunFacts>,
+}
+
+impl RunSnapshot {
+    /// Whether it may act: Tekton has not finished it, or looks at a TaskRun of it although the run is being
+    /// deleted.
+    pub fn acts(&self) -> bool {
+        let looked_at = |task: &TaskRunFacts| task.is_live() && !task.is_abandoned();
+        self.run.is_live() && !self.run.is_abandoned()
+            || self.run.is_abandoned() && self.task_runs.iter().any(looked_at)
+    }
 }
 
 /// What the watches know of a run.

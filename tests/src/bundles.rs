@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
-pub use wfe_control_plane::bundle::{Fate, PIPELINE, Pushed, Task, Workflow, push, reference};
+pub use wfe_control_plane::bundle::{
+    Fate, PIPELINE, Pushed, RATIONED, Task, Workflow, push, reference,
+};
 
 const TAG: &str = "v1";
 
@@ -54,6 +57,73 @@ pub async fn no_node_has_room(registry: &str) -> Result<Pushed> {
 /// One task that runs until it is stopped.
 pub async fn never_ends(registry: &str) -> Result<Pushed> {
     one_task(registry, "never-ends", Task::new("only").fate(Fate::Hang)).await
+}
+
+/// The workflow of this name in the table of what can become of a run; `None` of a bundle that does not exist.
+#[must_use]
+pub fn of_row(name: &str) -> Option<Workflow> {
+    let brief = |name: &str| Task::new(name).after(Duration::from_millis(1));
+    let long = |name: &str| Task::new(name).after(Duration::from_secs(3));
+    let one = |fate| Workflow::new([Task::new("main").fate(fate)]);
+    let failing = |name: &str| Task::new(name).fate(Fate::Fail { exit_code: 1 });
+    let in_order = |b: Task, c: Task| [brief("a"), b.run_after("a"), c.run_after("b")];
+    Some(match name {
+        "succeeds" => one(Fate::Succeed),
+        "three-tasks-in-order" => Workflow::new(in_order(Task::new("b"), Task::new("c"))),
+        "step-exits-1" => one(Fate::Fail { exit_code: 1 }),
+        "oom-killed" => one(Fate::OutOfMemory),
+        "image-cannot-be-pulled" => one(Fate::ImageMissing),
+        "second-image-missing" => {
+            Workflow::new([brief("a"), Task::new("b").run_after("a").fate(Fate::ImageMissing)])
+        }
+        "evicted" => one(Fate::Evicted),
+        "container-config" => one(Fate::ConfigError),
+        "needs-a-parameter" => {
+            one(Fate::Succeed).declare(json!({ "name": "NEEDED", "type": "string" }))
+        }
+        "wants-a-list" => {
+            let list = json!({ "name": "GIVEN", "type": "array", "default": [] });
+            one(Fate::Succeed).declare(list)
+        }
+        "finally-runs" => {
+            Workflow::new([brief("a"), brief("b").run_after("a")]).finally(brief("report"))
+        }
+        "finally-after-failure" => {
+            Workflow::new([failing("a"), brief("b").run_after("a")]).finally(brief("report"))
+        }
+        "finally-fails" => Workflow::new([brief("a")]).finally(failing("report")),
+        "retry-succeeds" => {
+            Workflow::new([Task::new("a").fate(Fate::FailFirst).with("retries", json!(2))])
+        }
+        "retries-exhausted" => Workflow::new([failing("a").with("retries", json!(2))]),
+        "failure-ignored" => Workflow::new([
+            failing("a").with("onError", json!("continue")),
+            brief("b").run_after("a"),
+        ]),
+        "when-skipped" => {
+            let never = json!([{ "input": "yes", "operator": "in", "values": ["no"] }]);
+            Workflow::new([
+                brief("a"),
+                brief("b").run_after("a").with("when", never),
+                brief("c").run_after("b"),
+            ])
+        }
+        "task-timeout" => {
+            let late = Task::new("a").fate(Fate::Hang).with("timeout", json!("2s"));
+            Workflow::new([late, brief("b").run_after("a")])
+        }
+        "never-ends" => one(Fate::Hang),
+        "second-never-ends" => {
+            Workflow::new([brief("a"), Task::new("b").run_after("a").fate(Fate::Hang)])
+        }
+        "image-never-comes" => one(Fate::ImagePulling),
+        "no-node-has-room" => one(Fate::NoNodeHasRoom),
+        "quota-has-no-room" => one(Fate::NoQuota),
+        "takes-a-while" => Workflow::new([long("a"), brief("b").run_after("a")]),
+        "second-takes-a-while" => Workflow::new(in_order(long("b"), brief("c"))),
+        "third-takes-a-while" => Workflow::new(in_order(brief("b"), long("c"))),
+        _ => return None,
+    })
 }
 
 /// The reference of a bundle that nobody ever pushed.

@@ -17,6 +17,8 @@ pub struct RunFacts {
     pub target_hash: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// When its deletion was asked for. It stays for as long as finalizers hold it.
+    pub deleted_at: Option<Timestamp>,
     /// Its condition `Succeeded`, once it has one.
     pub condition: Option<Condition>,
     /// When Tekton started it.
@@ -35,6 +37,12 @@ impl RunFacts {
     /// Whether Tekton has not finished it.
     pub fn is_live(&self) -> bool {
         self.condition.as_ref().is_none_or(|condition| condition.status == Status::Unknown)
+    }
+
+    /// Whether it was deleted before it was over. Tekton does not look at what is being deleted: nothing
+    /// comes of it any more, and its condition stays as it is.
+    pub fn is_abandoned(&self) -> bool {
+        self.deleted_at.is_some() && self.is_live()
     }
 }
 
@@ -102,6 +110,8 @@ pub struct TaskRunFacts {
     pub run_uid: String,
     /// The task of the pipeline that it runs.
     pub pipeline_task: String,
+    /// When its deletion was asked for. It stays for as long as finalizers hold it.
+    pub deleted_at: Option<Timestamp>,
     /// Its condition `Succeeded`, once it has one.
     pub condition: Option<Condition>,
     /// The pod of this attempt, once there is one.
@@ -124,6 +134,12 @@ impl TaskRunFacts {
     /// Whether Tekton has not finished it.
     pub fn is_live(&self) -> bool {
         self.condition.as_ref().is_none_or(|condition| condition.status == Status::Unknown)
+    }
+
+    /// Whether it was deleted before it was over. Tekton does not look at it any more, so that it cannot be
+    /// stopped, and its pod may run.
+    pub fn is_abandoned(&self) -> bool {
+        self.deleted_at.is_some() && self.is_live()
     }
 
     /// Whether a step of it really started, in this attempt or one before.

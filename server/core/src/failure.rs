@@ -79,6 +79,9 @@ impl Evidence {
 
 const MAX_VALUE_BYTES: usize = 300;
 
+/// What is said of a run that somebody deleted before it had ended.
+pub(crate) const DELETED: &str = "deleted from outside (lock stolen)";
+
 /// The class of a failure. The names are those of the existing service's `failureDetails.reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -216,6 +219,12 @@ impl Failure {
         }
     }
 
+    /// Of a run of which a step started when `ran`, whatever is left of it now.
+    #[must_use]
+    pub(crate) fn of_run_that(self, ran: bool) -> Self {
+        Self { was_execution_failure: self.was_execution_failure || ran, ..self }
+    }
+
     /// The run is gone although it had not ended.
     pub(crate) fn lost(run: &CreatedRun, at: Timestamp) -> Self {
         let ran = run.progress.ran();
@@ -227,13 +236,7 @@ impl Failure {
         Self {
             was_execution_failure: ran,
             started_at: Some(run.created_at),
-            ..Self::before_execution(
-                FailureReason::Unknown,
-                "RunDeleted",
-                "deleted from outside (lock stolen)",
-                summary,
-                at,
-            )
+            ..Self::before_execution(FailureReason::Unknown, "RunDeleted", DELETED, summary, at)
         }
     }
 }

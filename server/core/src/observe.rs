@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
+    execution::CreatedRun,
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
     failure::{Failure, classify, is_of_task_run, log::StepLog},
     progress::{
@@ -23,8 +24,8 @@ pub struct Observation {
     pub end: Option<RunEnd>,
     /// Where the log is that tells more about a failure.
     pub log: Option<StepLog>,
-    /// Names of its TaskRuns that Tekton has not finished. A run that was cancelled early can leave
-    /// such behind.
+    /// Names of its TaskRuns that Tekton has not finished and still looks at. A run that was cancelled
+    /// early can leave such behind.
     pub live_task_runs: Vec<String>,
     /// What it waits for without running.
     pub wait: Option<Wait>,
@@ -67,6 +68,16 @@ impl RunEnd {
             Self::Succeeded { .. } | Self::Cancelled { .. } => self,
         }
     }
+
+    /// The run that ended so, with the last that is known of it. What was deleted before that is kept as it
+    /// was seen.
+    pub(crate) fn last_of(&self, run: &CreatedRun, last: Progress) -> CreatedRun {
+        let unseen = match self {
+            Self::Succeeded { .. } => TaskState::Succeeded,
+            Self::Failed(_) | Self::Cancelled { .. } => TaskState::Cancelled,
+        };
+        CreatedRun { progress: last.last_after(&run.progress, unseen), ..run.clone() }
+    }
 }
 
 /// Reads a run and its TaskRuns. What they say decides as it is, and becomes part of the record without what
@@ -75,7 +86,9 @@ pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Obser
     let own: Vec<TaskRunFacts> =
         task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
-    let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name));
+    let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name))
+        && !own.iter().any(TaskRunFacts::is_abandoned);
+    let stoppable = |task: &&TaskRunFacts| task.is_live() && !task.is_abandoned();
     let progress = progress(run, &own, veil);
     let end = end(run, &own, veil);
     Observation {
@@ -83,7 +96,7 @@ pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Obser
         wait: stuck::find(run, &own, &progress.tasks, veil),
         progress,
         end,
-        live_task_runs: own.iter().filter(|t| t.is_live()).map(|t| t.name.clone()).collect(),
+        live_task_runs: own.iter().filter(stoppable).map(|t| t.name.clone()).collect(),
         complete,
     }
 }
@@ -109,34 +122,32 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Progress
             names.push(&task.pipeline_task);
         }
     }
+    // Of a run that is over, nobody hears any more what becomes of a TaskRun that is being deleted.
+    let run_is_over = !run.is_live() || run.is_abandoned();
+    let is_over = |task: &TaskRunFacts| !task.is_live() || run_is_over && task.is_abandoned();
     let mut tasks: Vec<TaskProgress> = names
         .into_iter()
         .map(|name| {
             let mut own: Vec<&TaskRunFacts> =
                 task_runs.iter().filter(|task| task.pipeline_task == name).collect();
             own.sort_by_key(|task| (task.started_at, task.name.clone()));
-            task_progress(name, &own, run.skipped.iter().any(|skipped| skipped.task == name))
+            let skipped = run.skipped.iter().any(|skipped| skipped.task == name);
+            task_progress(name, &own, skipped, &is_over)
         })
         .collect();
     foreign::fill_in(run, &mut tasks);
-    let count = |states: &[TaskState]| {
-        u32::try_from(tasks.iter().filter(|task| states.contains(&task.state)).count())
-            .unwrap_or(u32::MAX)
-    };
     let (reason, message) = run
         .condition
         .as_ref()
         .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
     Progress {
         total: run.tasks.as_ref().map_or(0, |tasks| u32::try_from(tasks.len()).unwrap_or(u32::MAX)),
-        succeeded: count(&[TaskState::Succeeded]),
-        failed: count(&[TaskState::Failed, TaskState::Cancelled]),
-        skipped: count(&[TaskState::Skipped]),
         tasks: tasks.into_iter().map(|task| presentable(task, veil)).collect(),
         reason: veil.tell(reason, MAX_NAME_BYTES),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
-        stuck: None,
+        ..Progress::default()
     }
+    .counted()
 }
 
 /// The same with texts that fit into records and onto terminals. Reasons are hidden last: what they mean is
@@ -158,8 +169,13 @@ fn presentable(task: TaskProgress, veil: &Veil) -> TaskProgress {
 }
 
 /// A task with a matrix has several TaskRuns; it is as far as the least advanced of them.
-fn task_progress(name: &str, own: &[&TaskRunFacts], skipped: bool) -> TaskProgress {
-    let states: Vec<TaskState> = own.iter().map(|task| task_state(task)).collect();
+fn task_progress(
+    name: &str,
+    own: &[&TaskRunFacts],
+    skipped: bool,
+    is_over: &dyn Fn(&TaskRunFacts) -> bool,
+) -> TaskProgress {
+    let states: Vec<TaskState> = own.iter().map(|task| task_state(task, is_over(task))).collect();
     let has = |state| states.contains(&state);
     let state = match () {
         () if own.is_empty() && skipped => TaskState::Skipped,
@@ -170,24 +186,28 @@ fn task_progress(name: &str, own: &[&TaskRunFacts], skipped: bool) -> TaskProgre
         () if has(TaskState::Cancelled) => TaskState::Cancelled,
         () => TaskState::Succeeded,
     };
-    let over = !matches!(state, TaskState::Pending | TaskState::Running);
     let newest = own.last();
     TaskProgress {
         name: name.to_owned(),
         state,
         task_run: newest.map(|task| task.name.clone()),
         started_at: own.iter().filter_map(|task| task.started_at).min(),
-        ended_at: if over { own.iter().filter_map(|task| task.completed_at).max() } else { None },
+        ended_at: if state.is_over() {
+            own.iter().filter_map(|task| task.completed_at).max()
+        } else {
+            None
+        },
         attempts: own.iter().map(|task| task.failed_attempts.saturating_add(1)).max().unwrap_or(0),
-        steps: own.iter().flat_map(|task| steps_progress(task)).collect(),
+        steps: own.iter().flat_map(|task| steps_progress(task, is_over(task))).collect(),
         reason: newest
             .and_then(|task| task.condition.as_ref())
             .map_or_else(String::new, |condition| condition.reason.clone()),
     }
 }
 
-fn task_state(task: &TaskRunFacts) -> TaskState {
+fn task_state(task: &TaskRunFacts, over: bool) -> TaskState {
     match &task.condition {
+        None | Some(Condition { status: Status::Unknown, .. }) if over => TaskState::Cancelled,
         None => TaskState::Pending,
         Some(Condition { status: Status::True, .. }) => TaskState::Succeeded,
         Some(Condition { status: Status::False, reason, .. }) if reason == "TaskRunCancelled" => {
@@ -205,8 +225,7 @@ fn task_state(task: &TaskRunFacts) -> TaskState {
 }
 
 /// Nothing of a TaskRun that is over goes on, although its steps may say what they said last.
-fn steps_progress(task: &TaskRunFacts) -> impl Iterator<Item = StepProgress> {
-    let over = task.condition.is_some() && !task.is_live();
+fn steps_progress(task: &TaskRunFacts, over: bool) -> impl Iterator<Item = StepProgress> {
     task.steps.iter().map(step_progress).map(move |step| match step.state {
         TaskState::Pending | TaskState::Running if over => {
             StepProgress { state: TaskState::Cancelled, ..step }

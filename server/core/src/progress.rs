@@ -25,12 +25,65 @@ pub struct Progress {
     /// What it waits for without running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<Box<Stuck>>,
+    /// Whether a step was seen to have started in something that is gone since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ran_before: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Progress {
     /// Whether a step was seen to have started.
     pub fn ran(&self) -> bool {
+        self.ran_before || self.shows_that_it_ran()
+    }
+
+    fn shows_that_it_ran(&self) -> bool {
         self.tasks.iter().flat_map(|task| &task.steps).any(|step| step.started_at.is_some())
+    }
+
+    /// The same, seen after `before`. What was seen to run did run, also when its TaskRun or its pod was
+    /// deleted and made again.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self { ran_before: before.ran() && !self.shows_that_it_ran(), ..self }
+    }
+
+    /// The last of a run that is over, seen after `before`. Tasks whose TaskRuns were deleted stay as they
+    /// were seen; one that was not over then is now `unseen`.
+    #[must_use]
+    pub fn last_after(mut self, before: &Self, unseen: TaskState) -> Self {
+        for task in self.tasks.iter_mut().filter(|task| task.task_run.is_none()) {
+            let mut seen = before.tasks.iter();
+            if task.state == TaskState::Pending
+                && let Some(seen) = seen.find(|t| t.name == task.name && t.task_run.is_some())
+            {
+                *task = seen.clone();
+                let states = task.steps.iter_mut().map(|step| &mut step.state);
+                for state in states.chain([&mut task.state]).filter(|state| !state.is_over()) {
+                    *state = unseen;
+                }
+            }
+        }
+        self.counted().after(before)
+    }
+
+    /// The same with the numbers that its tasks give.
+    #[must_use]
+    pub(crate) fn counted(self) -> Self {
+        let count = |states: &[TaskState]| {
+            let tasks = self.tasks.iter().filter(|task| states.contains(&task.state));
+            u32::try_from(tasks.count()).unwrap_or(u32::MAX)
+        };
+        Self {
+            succeeded: count(&[TaskState::Succeeded]),
+            failed: count(&[TaskState::Failed, TaskState::Cancelled]),
+            skipped: count(&[TaskState::Skipped]),
+            ..self
+        }
     }
 }
 
@@ -88,6 +141,16 @@ pub enum TaskState {
     Skipped,
     /// It was stopped.
     Cancelled,
+}
+
+impl TaskState {
+    /// Whether it stays so.
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Pending | Self::Running => false,
+            Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled => true,
+        }
+    }
 }
 
 /// `text` in at most `limit` bytes, cut between characters, with spaces for what cannot be seen: what a

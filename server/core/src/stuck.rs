@@ -12,7 +12,7 @@ use crate::{
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
     failure::FailureReason,
     gates::later,
-    progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, TaskProgress, TaskState, shorten},
+    progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, TaskProgress, TaskState, shorten},
     veil::Veil,
 };
 
@@ -30,18 +30,26 @@ pub enum StuckOn {
     Scheduling,
     /// A container cannot be made from its definition.
     ContainerConfig,
+    /// A TaskRun was deleted from outside, and Tekton does not make it again.
+    Deleted,
 }
 
 impl StuckOn {
     /// Each of them.
-    pub const ALL: [Self; 5] =
-        [Self::Resolution, Self::ImagePull, Self::Quota, Self::Scheduling, Self::ContainerConfig];
+    pub const ALL: [Self; 6] = [
+        Self::Resolution,
+        Self::ImagePull,
+        Self::Quota,
+        Self::Scheduling,
+        Self::ContainerConfig,
+        Self::Deleted,
+    ];
 
     /// The class of the failure when it has lasted too long.
     pub const fn failure(self) -> FailureReason {
         match self {
-            // Nobody knows whether the workflow is right.
-            Self::Resolution => FailureReason::Unknown,
+            // Nobody knows whether the workflow is right, or who deleted something, and why.
+            Self::Resolution | Self::Deleted => FailureReason::Unknown,
             Self::ImagePull => FailureReason::ImagePullBackOff,
             Self::Quota | Self::Scheduling => FailureReason::ResourceExhausted,
             Self::ContainerConfig => FailureReason::ConfigurationError,
@@ -85,6 +93,7 @@ impl Patience {
             StuckOn::Quota => self.quota,
             StuckOn::Scheduling => self.scheduling,
             StuckOn::ContainerConfig => self.container_config,
+            StuckOn::Deleted => DELETED_PATIENCE,
         }
     }
 
@@ -131,6 +140,24 @@ impl Stuck {
 }
 
 impl Wait {
+    /// Whether this is a wait, for a run that was last seen as `before`. A TaskRun that was never seen is one
+    /// of which the watch has not told yet, rather than one that was deleted.
+    pub fn is_certain(&self, before: &Progress) -> bool {
+        let known = |task: &TaskProgress| Some(&task.name) == self.task.as_ref();
+        match self.on {
+            StuckOn::Resolution
+            | StuckOn::ImagePull
+            | StuckOn::Quota
+            | StuckOn::Scheduling
+            | StuckOn::ContainerConfig => true,
+            StuckOn::Deleted => {
+                let noted = before.stuck.as_ref().map(|stuck| &stuck.wait);
+                noted.is_some_and(|wait| wait.on == self.on && wait.task == self.task)
+                    || before.tasks.iter().any(|task| known(task) && task.task_run.is_some())
+            }
+        }
+    }
+
     /// Until when this is what every run does; from then on it is worth telling. `created_at` is that of
     /// the run.
     pub fn is_normal_until(&self, created_at: Timestamp) -> Timestamp {
@@ -139,7 +166,8 @@ impl Wait {
             StuckOn::ImagePull
             | StuckOn::Quota
             | StuckOn::Scheduling
-            | StuckOn::ContainerConfig => created_at,
+            | StuckOn::ContainerConfig
+            | StuckOn::Deleted => created_at,
         }
     }
 
@@ -157,6 +185,7 @@ impl Wait {
             StuckOn::ContainerConfig => {
                 format!("{task} waits for a container that cannot be made")
             }
+            StuckOn::Deleted => format!("{task} waits for a TaskRun that was deleted from outside"),
         };
         let text = match self.message.as_str() {
             "" => format!("{what} ({})", self.raw_reason),
@@ -169,6 +198,9 @@ impl Wait {
 /// Every run begins with the fetching of its definition, which takes seconds.
 const NORMAL_RESOLUTION: Duration = Duration::from_secs(10);
 
+/// Tekton makes most of what was deleted again at once, and the rest never.
+const DELETED_PATIENCE: Duration = Duration::from_mins(1);
+
 /// What a run waits for, told without what `veil` hides. Nothing while any part of it runs: what runs may
 /// be what the rest waits for.
 pub(crate) fn find(
@@ -177,12 +209,48 @@ pub(crate) fn find(
     tasks: &[TaskProgress],
     veil: &Veil,
 ) -> Option<Wait> {
+    if run.is_live()
+        && let Some(abandoned) = task_runs.iter().find(|task| task.is_abandoned())
+    {
+        let message =
+            format!("TaskRun {} is being deleted, and finalizers hold it", abandoned.name);
+        return Some(deleted(&abandoned.pipeline_task, &abandoned.name, &message, veil));
+    }
     if !run.is_live() || tasks.iter().any(|task| task.state == TaskState::Running) {
         return None;
     }
     let mut live: Vec<&TaskRunFacts> = task_runs.iter().filter(|task| task.is_live()).collect();
     live.sort_by(|a, b| a.name.cmp(&b.name));
-    live.into_iter().find_map(|task| of_task_run(task, veil)).or_else(|| of_run(run, veil))
+    live.into_iter()
+        .find_map(|task| of_task_run(task, veil))
+        .or_else(|| of_run(run, veil))
+        .or_else(|| gone(run, task_runs, veil))
+}
+
+/// A TaskRun that the run made is gone, and no other goes on. When what came after it had ended too, Tekton
+/// does not make it again, and does nothing else either.
+fn gone(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Option<Wait> {
+    // What is not a TaskRun is not watched, and may go on.
+    let goes_on = task_runs.iter().any(TaskRunFacts::is_live)
+        || run.children.iter().any(|child| child.kind != "TaskRun");
+    if goes_on {
+        return None;
+    }
+    let mut made = run.children.iter();
+    let gone = made.find(|child| !task_runs.iter().any(|task| task.name == child.name))?;
+    let message = format!("TaskRun {} was deleted, and Tekton does not make it again", gone.name);
+    Some(deleted(&gone.pipeline_task, &gone.name, &message, veil))
+}
+
+fn deleted(task: &str, task_run: &str, message: &str, veil: &Veil) -> Wait {
+    Wait {
+        on: StuckOn::Deleted,
+        task: Some(shorten(task, MAX_NAME_BYTES)),
+        task_run: Some(shorten(task_run, MAX_NAME_BYTES)),
+        step: None,
+        raw_reason: "TaskRunDeleted".to_owned(),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
+    }
 }
 
 fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {

@@ -196,17 +196,21 @@ fn from_starting(
 
 fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -> Option<Move> {
     match input {
-        Input::Progress(progress) if progress == run.progress => Some(Move::Stay),
         Input::Progress(progress) => {
+            let progress = progress.after(&run.progress);
+            if progress == run.progress {
+                return Some(Move::Stay);
+            }
             let run = CreatedRun { progress: progress.clone(), ..run.clone() };
             Move::to(State::Running { run }, EventKind::Progressed { progress })
         }
         Input::RunEnded { end, progress } => {
             let stuck = run.progress.stuck.clone();
-            let run = CreatedRun { progress, ..run.clone() };
+            let run = end.last_of(run, progress);
             match end {
                 RunEnd::Succeeded { at } => succeeded(run, None, at, now),
                 RunEnd::Failed(failure) => {
+                    let failure = failure.of_run_that(run.progress.ran());
                     let at = precise(failure.at, run.created_at, now);
                     let failure = failure.after(stuck.as_deref(), at);
                     failed(Some(RunRef::Created(run)), failure, None, at)
@@ -276,6 +280,7 @@ fn from_cancelling(
             stay(RunRef::Created(run.clone()), None, EventKind::RunCreated { run })
         }
         (Input::Progress(progress), RunRef::Created(run)) => {
+            let progress = progress.after(&run.progress);
             if progress == run.progress {
                 return Some(Move::Stay);
             }

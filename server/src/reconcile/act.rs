@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use wfe_core::{
     actor::Actor,
     execution::{CreatedRun, Execution, Hold, PlannedRun, RunRef},
-    facts::RunFacts,
+    facts::{RunFacts, TaskRunFacts},
     failure::{Failure, FailureReason},
     lock::ForeignRuns,
     observe::{Observation, observe},
+    progress::Progress,
     settle::{Settlement, admit_head, rename, settle},
     transition::Input,
 };
@@ -33,6 +34,16 @@ enum Created {
     Refused(Failure),
     /// Not now.
     Later { message: String, retry_after: Option<Duration> },
+}
+
+/// What is left of a run that somebody deleted.
+enum Left {
+    /// Nothing that could act.
+    Nothing,
+    /// Something; it was asked to stop.
+    Alive,
+    /// What it tells of the run is on record now: look again.
+    News,
 }
 
 impl Reconciler {
@@ -160,7 +171,7 @@ impl Reconciler {
                 let input = Input::RunExists { uid: facts.uid, created_at: facts.created_at };
                 self.apply(execution, "run_exists", input).await
             }
-            Created::Taken(other) if other.is_live() => {
+            Created::Taken(other) if other.is_live() && !other.is_abandoned() => {
                 let obstacle = format!(
                     "PipelineRun {} is there already and belongs to somebody else",
                     other.name
@@ -257,10 +268,51 @@ impl Reconciler {
         run: &CreatedRun,
     ) -> Result<Option<Turn>, ServiceError> {
         match self.read_own(run).await? {
-            None => self.apply(execution, "run_lost", Input::RunLost).await,
             // The watches are behind; they will say when they are not.
-            Some(_) => Ok(Some(Turn::After(self.policy.cancel_retry))),
+            Some(snapshot) if !snapshot.run.is_abandoned() => {
+                Ok(Some(Turn::After(self.policy.cancel_retry)))
+            }
+            Some(_) | None => self.lose(execution, run).await,
         }
+    }
+
+    /// Says that the run is lost, once nothing of it is alive.
+    async fn lose(
+        &self,
+        execution: &Execution,
+        run: &CreatedRun,
+    ) -> Result<Option<Turn>, ServiceError> {
+        match self.stop_what_is_left(execution, run).await? {
+            Left::Nothing => self.apply(execution, "run_lost", Input::RunLost).await,
+            Left::News => Ok(None),
+            Left::Alive => Ok(Some(Turn::Retry { at_least: None })),
+        }
+    }
+
+    /// Stops what is left of a run that somebody deleted. Who deletes it may leave its TaskRuns alone, and
+    /// else they are gone a while after it.
+    async fn stop_what_is_left(
+        &self,
+        execution: &Execution,
+        run: &CreatedRun,
+    ) -> Result<Left, ServiceError> {
+        let left = self.tekton.task_runs(&run.uid).await?;
+        let alive = left.iter().filter(|task| task.is_live() && !task.is_abandoned());
+        let alive: Vec<&str> = alive.map(|task| task.name.as_str()).collect();
+        for task_run in &alive {
+            tracing::warn!(execution.id = %execution.id, task_run, "stopping what is left of a run that was deleted");
+            self.tekton.cancel_task_run(task_run).await?;
+        }
+        if left.iter().any(TaskRunFacts::ran) && !run.progress.ran() {
+            let progress = Progress { ran_before: true, ..run.progress.clone() };
+            self.apply(execution, "ran", Input::Progress(progress)).await?;
+            return Ok(Left::News);
+        }
+        if !alive.is_empty() {
+            return Ok(Left::Alive);
+        }
+        self.tekton.stop_pods(run.planned.name.as_str(), &run.uid).await?;
+        Ok(Left::Nothing)
     }
 
     async fn read_end(
@@ -269,7 +321,7 @@ impl Reconciler {
         run: &CreatedRun,
     ) -> Result<Option<Turn>, ServiceError> {
         let Some(snapshot) = self.read_own(run).await? else {
-            return self.apply(execution, "run_lost", Input::RunLost).await;
+            return self.lose(execution, run).await;
         };
         let Observation { progress, end, live_task_runs, log, .. } =
             observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
@@ -284,6 +336,10 @@ impl Reconciler {
             }
             Some(end) => {
                 let end = self.with_log(execution, end, log.as_ref()).await;
+                // A TaskRun that is being deleted cannot be stopped, but what it runs can.
+                if snapshot.task_runs.iter().any(TaskRunFacts::is_abandoned) {
+                    self.tekton.stop_pods(&snapshot.run.name, &snapshot.run.uid).await?;
+                }
                 self.apply(execution, "run_ended", Input::RunEnded { end, progress }).await
             }
             None => Ok(Some(Turn::Retry { at_least: None })),
@@ -302,8 +358,17 @@ impl Reconciler {
             None => None,
         };
         let (end, progress) = match snapshot {
-            None => (None, None),
-            Some(snapshot) if snapshot.run.is_live() => {
+            None => {
+                if let Some(created) = run.created() {
+                    match self.stop_what_is_left(execution, created).await? {
+                        Left::Nothing => {}
+                        Left::News => return Ok(None),
+                        Left::Alive => return Ok(Some(Turn::Retry { at_least: None })),
+                    }
+                }
+                (None, None)
+            }
+            Some(snapshot) if snapshot.run.is_live() && !snapshot.run.is_abandoned() => {
                 // The watches were ahead of themselves or were not complete: stop it first.
                 self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid).await?;
                 return Ok(Some(Turn::After(self.policy.cancel_retry)));
@@ -343,11 +408,12 @@ impl Reconciler {
         };
         let veil = self.sensitive(execution).veil;
         let live_task_runs = observe(&snapshot.run, &snapshot.task_runs, &veil).live_task_runs;
-        if !snapshot.run.is_live() && live_task_runs.is_empty() {
+        let live = snapshot.run.is_live() && !snapshot.run.is_abandoned();
+        if !live && live_task_runs.is_empty() {
             return Ok(Some(Turn::Rest));
         }
         tracing::warn!(execution.id = %execution.id, run = name, "stopping what is left of an execution that ended");
-        if snapshot.run.is_live() {
+        if live {
             self.tekton.cancel(name, uid).await?;
         } else {
             for task_run in &live_task_runs {

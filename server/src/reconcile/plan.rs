@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_core::{
     execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
+    facts::TaskRunFacts,
     failure::log::StepLog,
     gates::later,
     ids::ExecutionId,
@@ -85,7 +86,8 @@ pub(super) enum Action {
         /// What is in the way.
         obstacle: String,
     },
-    /// The watches do not show the run that should be there: ask the API server.
+    /// The watches do not show the run that should be there, or one that is being deleted: ask the API
+    /// server, and stop what is left of it.
     Verify(CreatedRun),
     /// The run is over, but not all that it created is known to be: read it from the API server, and
     /// stop what is alive.
@@ -160,8 +162,8 @@ fn starting(
         }
         _ if deadline <= now => Action::Apply(Input::Deadline(deadline)),
         Seen::NotSynced => Action::AwaitSync,
-        Seen::Present(seen) if !seen.run.is_live() => Action::Rename,
-        Seen::Present(seen) => stranger(&seen.run.name),
+        Seen::Present(seen) if seen.acts() => stranger(&seen.run.name),
+        Seen::Present(_) => Action::Rename,
         Seen::Absent => match &known.foreign {
             Some(ForeignRuns { live: Some(name), .. }) => stranger(name),
             Some(_) => Action::Create(run.clone()),
@@ -185,19 +187,20 @@ fn running(
     let snapshot = match &known.run {
         Seen::NotSynced => return Action::AwaitSync,
         Seen::Absent => return Action::Verify(run.clone()),
-        Seen::Present(snapshot) if snapshot.run.uid != run.uid => {
+        Seen::Present(snapshot) if snapshot.run.uid != run.uid || snapshot.run.is_abandoned() => {
             return Action::Verify(run.clone());
         }
         Seen::Present(snapshot) => snapshot,
     };
     let Observation { progress, end, complete, live_task_runs, wait, log } =
         observe(&snapshot.run, &snapshot.task_runs, &known.veil);
+    let wait = wait.filter(|wait| wait.is_certain(&run.progress));
     let normal_until = wait.as_ref().map(|wait| wait.is_normal_until(run.created_at));
     let normal_until = normal_until.filter(|until| now < *until);
     let stuck = wait
         .filter(|_| normal_until.is_none())
         .map(|wait| Stuck::noted(wait, run.progress.stuck.as_deref(), now));
-    let progress = Progress { stuck: stuck.map(Box::new), ..progress };
+    let progress = Progress { stuck: stuck.map(Box::new), ..progress }.after(&run.progress);
     match end {
         Some(end) if complete && live_task_runs.is_empty() => match log {
             Some(log) => Action::Conclude { end, progress, log },
@@ -235,7 +238,9 @@ fn cancelling(id: ExecutionId, run: &RunRef, seen: &Seen) -> Action {
             Action::Occupy(run.clone())
         }
         (RunRef::Created(run), Seen::Present(snapshot))
-            if snapshot.run.uid == run.uid && snapshot.run.is_live() =>
+            if snapshot.run.uid == run.uid
+                && snapshot.run.is_live()
+                && !snapshot.run.is_abandoned() =>
         {
             Action::Cancel(run.clone())
         }
@@ -252,9 +257,10 @@ fn ended(execution: &Execution, seen: &Seen, policy: &Policy, now: Timestamp) ->
     if run.execution != Some(execution.id) {
         return Action::Rest;
     }
-    let live =
-        run.is_live() || task_runs.iter().any(|task| task.run_uid == run.uid && task.is_live());
-    if live {
+    let stoppable =
+        |task: &TaskRunFacts| task.run_uid == run.uid && task.is_live() && !task.is_abandoned();
+    let live = run.is_live() && !run.is_abandoned();
+    if live || task_runs.iter().any(stoppable) {
         return Action::StopStray { name: run.name.clone(), uid: run.uid.clone() };
     }
     let Some(retention) = policy.run_retention else { return Action::Rest };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
-    facts::RunFacts,
+    facts::{RunFacts, TaskRunFacts},
     failure::{
         FailureReason,
         log::{RawTail, StepLog},
@@ -144,6 +144,10 @@ impl Tekton for TroubledTekton {
 
     async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError> {
         self.call("read", name, self.inner.read(name)).await
+    }
+
+    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
+        self.call("list TaskRuns of", uid, self.inner.task_runs(uid)).await
     }
 
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {

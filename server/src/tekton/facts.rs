@@ -23,7 +23,7 @@ pub(super) struct Unreadable {
 
 /// The facts of a PipelineRun.
 pub(super) fn run(run: PipelineRun) -> Result<Versioned<RunFacts>, Unreadable> {
-    let Identity { name, uid, version, created_at } = identity(&run.metadata)?;
+    let Identity { name, uid, version, created_at, deleted_at } = identity(&run.metadata)?;
     let status = run.status.unwrap_or_default();
     let tasks = status.pipeline_spec.map(|pipeline| {
         let tasks = pipeline.tasks.into_iter().chain(pipeline.finally);
@@ -40,6 +40,7 @@ pub(super) fn run(run: PipelineRun) -> Result<Versioned<RunFacts>, Unreadable> {
         execution: label_of(&run.metadata, label::EXECUTION_ID).and_then(|id| id.parse().ok()),
         target_hash: label_of(&run.metadata, label::TARGET_HASH).map(ToOwned::to_owned),
         created_at,
+        deleted_at,
         condition: succeeded(status.conditions),
         started_at: time(status.start_time.as_ref()),
         completed_at: time(status.completion_time.as_ref()),
@@ -56,7 +57,7 @@ pub(super) fn run(run: PipelineRun) -> Result<Versioned<RunFacts>, Unreadable> {
 
 /// The facts of a TaskRun that belongs to a PipelineRun.
 pub(super) fn task_run(task: TaskRun) -> Result<Versioned<TaskRunFacts>, Unreadable> {
-    let Identity { name, uid, version, created_at } = identity(&task.metadata)?;
+    let Identity { name, uid, version, created_at, deleted_at } = identity(&task.metadata)?;
     let run_uid = label_of(&task.metadata, tekton_label::PIPELINE_RUN_UID)
         .or_else(|| owning_run(&task.metadata))
         .ok_or(Unreadable { missing: "PipelineRun that it belongs to" })?
@@ -71,6 +72,7 @@ pub(super) fn task_run(task: TaskRun) -> Result<Versioned<TaskRunFacts>, Unreada
         run_uid,
         pipeline_task,
         pod: Some(&status.pod_name).filter(|pod| !pod.is_empty()).cloned(),
+        deleted_at,
         started_at: time(status.start_time.as_ref()),
         completed_at: time(status.completion_time.as_ref()),
         failed_attempts: u32::try_from(status.retries_status.len()).unwrap_or(u32::MAX),
@@ -96,6 +98,7 @@ struct Identity {
     uid: String,
     version: Version,
     created_at: Timestamp,
+    deleted_at: Option<Timestamp>,
 }
 
 fn identity(metadata: &ObjectMeta) -> Result<Identity, Unreadable> {
@@ -108,6 +111,7 @@ fn identity(metadata: &ObjectMeta) -> Result<Identity, Unreadable> {
         version: version_of(metadata),
         created_at: time(metadata.creation_timestamp.as_ref())
             .ok_or(Unreadable { missing: "time of creation" })?,
+        deleted_at: time(metadata.deletion_timestamp.as_ref()),
     })
 }
 

@@ -94,8 +94,7 @@ fn every_recorded_run_is_understood_as_the_table_says() {
 }
 
 fn progress(progress: &Progress) -> Vec<String> {
-    let Progress { total, succeeded, failed, skipped, tasks, reason, message: _, stuck: _ } =
-        progress;
+    let Progress { total, succeeded, failed, skipped, tasks, reason, .. } = progress;
     let mut lines = vec![format!("{reason}: {succeeded}+{failed}+{skipped} of {total}")];
     for TaskProgress { name, state, attempts, steps, reason, .. } in tasks {
         let steps = steps.iter().map(|step| {

@@ -304,6 +304,11 @@ impl Tekton for KubeTekton {
         self.snapshot(name).await.map_err(|error| failed(error, "read PipelineRun", name))
     }
 
+    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
+        let found = self.task_runs_of(uid).await;
+        found.map_err(|error| failed(error, "list TaskRuns of PipelineRun", uid))
+    }
+
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
         // With the UID, the patch can only meet the run that is meant.
         let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": {"status": CANCELLED}}));

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -38,6 +39,7 @@ use crate::{
 mod names;
 mod outcomes;
 mod stopping;
+pub mod table;
 mod waits;
 mod watching;
 
@@ -105,6 +107,8 @@ pub struct Bundles {
     pub no_node_has_room: String,
     /// A reference that nothing was ever pushed to.
     pub missing: String,
+    /// Those of the [table](table::ROWS), by name.
+    pub of_rows: BTreeMap<&'static str, String>,
 }
 
 impl Bundles {
@@ -121,17 +125,59 @@ impl Bundles {
             image_never_comes: reference("image-never-comes"),
             no_node_has_room: reference("no-node-has-room"),
             missing: reference("missing"),
+            of_rows: table::ROWS.iter().map(|row| (row.bundle, reference(row.bundle))).collect(),
         }
+    }
+
+    /// The bundle of a row.
+    fn named(&self, name: &str) -> String {
+        require(self.of_rows.get(name).cloned(), name)
     }
 }
 
 /// Makes a connection that knows nothing yet.
 pub type Connect = Arc<dyn Fn() -> Arc<dyn Tekton> + Send + Sync>;
 
+/// Somebody with kubectl, who does not know of this service.
+#[async_trait]
+pub trait Outsider: Send + Sync {
+    /// Deletes something. Panics when it cannot, or when there is nothing to delete.
+    async fn delete(&self, what: Deletion);
+}
+
+/// What somebody deletes, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    /// A run, and all that it created.
+    Run(String),
+    /// A run, but not its TaskRuns.
+    RunAlone(String),
+    /// A TaskRun.
+    TaskRun(String),
+    /// The pod of a TaskRun.
+    PodOf(String),
+}
+
+/// The cluster that scenarios play on.
+#[derive(Clone)]
+pub struct Ground {
+    /// Connects to it.
+    pub connect: Connect,
+    /// Who does as they like there.
+    pub outsider: Arc<dyn Outsider>,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground").finish_non_exhaustive()
+    }
+}
+
 /// Where a scenario plays: a connection whose watches run, and the means to make requests.
 pub struct Stage {
     tekton: Arc<dyn Tekton>,
-    connect: Connect,
+    ground: Ground,
+    outsider: Arc<dyn Outsider>,
     bundles: Bundles,
     patience: Duration,
     clock: Arc<dyn Clock>,
@@ -157,12 +203,12 @@ impl Stage {
     /// Connects and starts the watches. `patience` is how long a scenario waits for something that
     /// has to happen.
     pub fn new(
-        connect: Connect,
+        ground: Ground,
         bundles: Bundles,
         patience: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let tekton = connect();
+        let tekton = (ground.connect)();
         let told = Arc::new(Told { changes: Mutex::default(), news: watch::Sender::new(0) });
         let shutdown = CancellationToken::new();
         let watching = tokio::spawn({
@@ -174,7 +220,8 @@ impl Stage {
         });
         Self {
             tekton,
-            connect,
+            outsider: ground.outsider.clone(),
+            ground,
             bundles,
             patience,
             clock,

@@ -71,7 +71,7 @@ mod world;
 pub use cluster::{CreateFault, SimulatedCluster, SimulatorConfig};
 
 use script::Fate;
-use world::{Object, Run};
+use world::{Cascade, Object, Run};
 
 /// One connection to a [`SimulatedCluster`].
 pub struct Simulator {
@@ -117,8 +117,8 @@ impl Simulator {
         let world = self.cluster.world();
         let (version, next_due) = (world.version(), world.next_due());
         let runs = world.runs().map(versioned_run).collect();
-        let task_runs = world.runs().flat_map(|run| &run.task_runs);
-        let task_runs = task_runs
+        let task_runs = world
+            .task_runs()
             .map(|task| Versioned { facts: task.facts.clone(), version: task.version })
             .collect();
         drop(world);
@@ -230,6 +230,13 @@ impl Tekton for Simulator {
         Ok(self.cluster.world().run(name).map(snapshot))
     }
 
+    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
+        self.reach("list TaskRuns of PipelineRun", uid)?;
+        let world = self.cluster.world();
+        let of_run = world.task_runs().filter(|task| task.facts.run_uid == uid);
+        Ok(of_run.map(|task| task.facts.clone()).collect())
+    }
+
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
         self.reach("cancel PipelineRun", name)?;
         let now = self.cluster.now();
@@ -259,7 +266,7 @@ impl Tekton for Simulator {
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {
         self.reach("delete PipelineRun", name)?;
-        self.cluster.world().delete(name, Some(uid));
+        self.cluster.world().delete(name, Some(uid), Cascade::Background);
         self.cluster.tell();
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, Url};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::plain;
@@ -20,6 +20,9 @@ pub const AFTER: &str = "wfe.test/after";
 /// The pod annotation with the exit code of a step that fails.
 pub const EXIT_CODE: &str = "wfe.test/exit-code";
 
+/// A resource that a namespace may have a quota of.
+pub const RATIONED: &str = "wfe.test/rationed";
+
 /// How the pod of a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -30,14 +33,22 @@ pub enum Fate {
         /// From 1 to 255.
         exit_code: u8,
     },
+    /// The last step exits 1 in the first attempt, and 0 in later ones.
+    FailFirst,
     /// The last step is killed for its memory.
     OutOfMemory,
+    /// The node puts it out.
+    Evicted,
+    /// A container cannot be made from its definition.
+    ConfigError,
     /// No container ever starts.
     ImageMissing,
     /// No container ever starts, and the image is tried to be pulled for ever.
     ImagePulling,
     /// It asks for more than any node has.
     NoNodeHasRoom,
+    /// It asks for a [`RATIONED`] resource.
+    NoQuota,
     /// The steps run for ever.
     Hang,
 }
@@ -50,6 +61,8 @@ pub struct Task {
     fate: Fate,
     after: Option<Duration>,
     step_name: String,
+    /// More of the task, as Tekton reads it.
+    more: Map<String, Value>,
 }
 
 impl Task {
@@ -62,6 +75,7 @@ impl Task {
             fate: Fate::Succeed,
             after: None,
             step_name: "main".to_owned(),
+            more: Map::new(),
         }
     }
 
@@ -93,6 +107,13 @@ impl Task {
         self
     }
 
+    /// Sets another field of the task, as Tekton reads it: `retries`, `timeout`, `onError`, `when`.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        self.more.insert(field.to_owned(), value);
+        self
+    }
+
     fn annotations(&self) -> Value {
         let mut annotations = serde_json::Map::new();
         let outcome = match self.fate {
@@ -101,11 +122,14 @@ impl Task {
                 annotations.insert(EXIT_CODE.to_owned(), json!(exit_code.to_string()));
                 "fail"
             }
+            Fate::FailFirst => "fail-first",
             Fate::OutOfMemory => "oom",
+            Fate::Evicted => "evicted",
+            Fate::ConfigError => "config",
             Fate::ImageMissing => "image",
             Fate::ImagePulling => "pulling",
             // It is never bound, so that no kubelet has a say.
-            Fate::NoNodeHasRoom | Fate::Hang => "hang",
+            Fate::NoNodeHasRoom | Fate::NoQuota | Fate::Hang => "hang",
         };
         annotations.insert(OUTCOME.to_owned(), json!(outcome));
         if let Some(after) = self.after {
@@ -115,16 +139,20 @@ impl Task {
     }
 
     fn to_json(&self) -> Value {
-        let requests = match self.fate {
-            Fate::NoNodeHasRoom => json!({ "cpu": "100k" }),
+        let resources = match self.fate {
+            Fate::NoNodeHasRoom => json!({ "requests": { "cpu": "100k" } }),
+            Fate::NoQuota => json!({ "requests": { RATIONED: "1" }, "limits": { RATIONED: "1" } }),
             Fate::Succeed
             | Fate::Fail { .. }
+            | Fate::FailFirst
             | Fate::OutOfMemory
+            | Fate::Evicted
+            | Fate::ConfigError
             | Fate::ImageMissing
             | Fate::ImagePulling
             | Fate::Hang => json!({}),
         };
-        json!({
+        let mut task = json!({
             "name": self.name,
             "runAfter": self.run_after,
             "taskSpec": {
@@ -134,7 +162,7 @@ impl Task {
                     "name": self.step_name,
                     "image": "wfe.test/step",
                     "command": ["/step"],
-                    "computeResources": { "requests": requests },
+                    "computeResources": resources,
                     // What a restricted namespace asks of every container.
                     "securityContext": {
                         "allowPrivilegeEscalation": false,
@@ -142,43 +170,61 @@ impl Task {
                     },
                 }],
             },
-        })
+        });
+        if let Value::Object(task) = &mut task {
+            task.extend(self.more.clone());
+        }
+        task
     }
 }
 
 /// A pipeline, ready to be put into a bundle.
 #[derive(Clone, Debug)]
 pub struct Workflow {
-    params: Vec<String>,
+    params: Vec<Value>,
     tasks: Vec<Task>,
+    finally: Vec<Task>,
 }
 
 impl Workflow {
     /// A workflow of these tasks. It declares the parameter `TARGET_RESOURCE`.
     #[must_use]
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self { params: vec!["TARGET_RESOURCE".to_owned()], tasks: tasks.into_iter().collect() }
+        let tasks = tasks.into_iter().collect();
+        Self { params: Vec::new(), tasks, finally: Vec::new() }.param("TARGET_RESOURCE")
+    }
+
+    /// Adds a task that runs at the end, whatever became of the others.
+    #[must_use]
+    pub fn finally(mut self, task: Task) -> Self {
+        self.finally.push(task);
+        self
     }
 
     /// Declares another parameter, a string that is empty by default.
     #[must_use]
-    pub fn param(mut self, name: &str) -> Self {
-        self.params.push(name.to_owned());
+    pub fn param(self, name: &str) -> Self {
+        self.declare(json!({ "name": name, "type": "string", "default": "" }))
+    }
+
+    /// Declares another parameter, as Tekton reads it.
+    #[must_use]
+    pub fn declare(mut self, param: Value) -> Self {
+        self.params.push(param);
         self
     }
 
     /// The Pipeline as Tekton reads it.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let params = self.params.iter();
-        let params = params.map(|name| json!({ "name": name, "type": "string", "default": "" }));
         json!({
             "apiVersion": "tekton.dev/v1",
             "kind": "Pipeline",
             "metadata": { "name": PIPELINE },
             "spec": {
-                "params": params.collect::<Vec<_>>(),
+                "params": self.params,
                 "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
+                "finally": self.finally.iter().map(Task::to_json).collect::<Vec<_>>(),
             },
         })
     }

@@ -87,6 +87,9 @@ pub(super) fn stuck(wait: &Wait, waited: SignedDuration) -> String {
         StuckOn::Quota => "Raise the quota, or free some of it.",
         StuckOn::Scheduling => "Make room on the nodes, or ask for less, or for other nodes.",
         StuckOn::ContainerConfig => "Check the secrets and config maps that the task refers to.",
+        StuckOn::Deleted => {
+            "Find out who deleted it, and in which state it left the target; then start it again."
+        }
     };
     let what = shorten(&wait.sentence(), 2 * SAID_BYTES);
     shorten(&format!("It was stopped after {waited}: {what}. {advice}"), MAX_MESSAGE_BYTES)

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::{Move, cancelled, failed, precise, succeeded};
 use crate::{
     execution::{CreatedRun, RunRef, Stop},
-    failure::{Failure, FailureReason},
+    failure::{DELETED, Failure, FailureReason},
     observe::RunEnd,
-    progress::Progress,
+    progress::{Progress, TaskState},
 };
 
 pub(super) fn quiet(
@@ -17,10 +17,20 @@ pub(super) fn quiet(
     progress: Option<Progress>,
     now: Timestamp,
 ) -> Option<Move> {
-    let run = match (run.clone(), progress) {
-        (RunRef::Created(run), Some(progress)) => RunRef::Created(CreatedRun { progress, ..run }),
-        (run, _) => run,
+    let run = match (run, progress, &end) {
+        (RunRef::Created(run), Some(last), Some(end)) => RunRef::Created(end.last_of(run, last)),
+        (RunRef::Created(run), Some(last), None) => {
+            let progress = last.last_after(&run.progress, TaskState::Cancelled);
+            RunRef::Created(CreatedRun { progress, ..run.clone() })
+        }
+        (run, ..) => run.clone(),
     };
+    let ran = run.created().is_some_and(|run| run.progress.ran());
+    let end = end.map(|end| match end {
+        RunEnd::Failed(failure) => RunEnd::Failed(failure.of_run_that(ran)),
+        RunEnd::Cancelled { ran: seen } => RunEnd::Cancelled { ran: seen || ran },
+        end @ RunEnd::Succeeded { .. } => end,
+    });
     let late = match stop {
         Stop::Requested(cancellation) => Some(cancellation.clone()),
         Stop::Deadline { .. } => None,
@@ -54,9 +64,7 @@ pub(super) fn quiet(
             failed(Some(run), Failure::stuck(stuck, ran, started_at, now), None, now)
         }
         (None, run, Stop::Deadline { stuck: Some(stuck), .. }) => {
-            let created = run.created();
-            let ran = created.is_some_and(|run| run.progress.ran());
-            let started_at = created.map(|run| run.created_at);
+            let started_at = run.created().map(|run| run.created_at);
             failed(Some(run), Failure::stuck(stuck, ran, started_at, now), None, now)
         }
         (Some(RunEnd::Failed(failure)), run, Stop::Deadline { .. }) => {
@@ -72,6 +80,13 @@ pub(super) fn quiet(
             let failure =
                 Failure { was_execution_failure: ran, ..Failure::deadline("its run was stopped") };
             failed(Some(run), failure, None, now)
+        }
+        (None, run @ RunRef::Created(_), Stop::Deadline { .. }) => {
+            let failure = Failure {
+                message: DELETED.to_owned(),
+                ..Failure::deadline("its run was stopped, which somebody deleted")
+            };
+            failed(Some(run), failure.of_run_that(ran), None, now)
         }
         (None, run, Stop::Deadline { obstacle, .. }) => {
             let why = obstacle.as_deref().unwrap_or("it was not there yet");

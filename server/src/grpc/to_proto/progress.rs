@@ -10,7 +10,17 @@ pub(super) fn seen(progress: &Progress) -> Option<v1::Progress> {
     if *progress == Progress::default() {
         return None;
     }
-    let Progress { total, succeeded, failed, skipped, tasks, reason, message, stuck: _ } = progress;
+    let Progress {
+        total,
+        succeeded,
+        failed,
+        skipped,
+        tasks,
+        reason,
+        message,
+        stuck: _,
+        ran_before: _,
+    } = progress;
     Some(v1::Progress {
         total: count(*total),
         succeeded: count(*succeeded),

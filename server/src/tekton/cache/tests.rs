@@ -13,6 +13,7 @@ fn mk_run(name: &str, uid: &str, reason: &str, version: Version) -> Versioned<Ru
         execution: None,
         target_hash: Some(format!("hash of {name}")),
         created_at: Timestamp::UNIX_EPOCH,
+        deleted_at: None,
         condition: Some(Condition {
             status: if reason == "Succeeded" { Status::True } else { Status::Unknown },
             reason: reason.to_owned(),
@@ -38,6 +39,7 @@ fn mk_task_run(
         uid: format!("uid of {name}"),
         run_uid: run_uid.to_owned(),
         pipeline_task: "a".to_owned(),
+        deleted_at: None,
         condition: None,
         started_at: None,
         completed_at: None,

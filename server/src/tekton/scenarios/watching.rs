@@ -31,7 +31,7 @@ pub(super) async fn a_newcomer_sees_what_was_there_before(stage: &Stage) {
     stage.until_over(&ended.name).await;
     stage.until_running(&live.name).await;
     let newcomer = Stage::new(
-        stage.connect.clone(),
+        stage.ground.clone(),
         stage.bundles.clone(),
         stage.patience,
         stage.clock.clone(),

@@ -7,13 +7,13 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use wfe_core::{execution::CancelMode, failure::FailureReason};
+use wfe_core::{execution::CancelMode, facts::TaskRunFacts, failure::FailureReason};
 
 use super::{
     super::RunSnapshot,
     graph::Pace,
     lock, snapshot,
-    world::{Moment, Rules, World},
+    world::{Cascade, Moment, Rules, World},
 };
 use crate::clock::Clock;
 
@@ -132,7 +132,31 @@ impl SimulatedCluster {
 
     /// Deletes a run as somebody with kubectl would. Answers whether there was one.
     pub fn delete_from_outside(&self, name: &str) -> bool {
-        let deleted = self.world().delete(name, None);
+        let deleted = self.world().delete(name, None, Cascade::Background);
+        self.tell();
+        deleted
+    }
+
+    /// Deletes a run and leaves its TaskRuns alone, as `kubectl delete --cascade=orphan` does. Answers
+    /// whether there was one.
+    pub fn delete_only_the_run_from_outside(&self, name: &str) -> bool {
+        let deleted = self.world().delete(name, None, Cascade::Orphan);
+        self.tell();
+        deleted
+    }
+
+    /// Deletes the pod of a TaskRun, as somebody with kubectl would. Answers whether there was one.
+    pub fn delete_pod_from_outside(&self, task_run: &str) -> bool {
+        let now = self.now();
+        let deleted = self.world().delete_pod_of(task_run, now);
+        self.tell();
+        deleted
+    }
+
+    /// Deletes a TaskRun, as somebody with kubectl would. Answers whether there was one.
+    pub fn delete_named_task_run_from_outside(&self, task_run: &str) -> bool {
+        let now = self.now();
+        let deleted = self.world().delete_task_run(task_run, now);
         self.tell();
         deleted
     }
@@ -141,7 +165,12 @@ impl SimulatedCluster {
     /// was one.
     pub fn delete_task_run_from_outside(&self, run: &str) -> bool {
         let now = self.now();
-        let deleted = self.world().delete_live_task_run(run, now);
+        let mut world = self.world();
+        let task_runs = world.run(run).map_or(&[][..], |run| &run.task_runs);
+        let live = task_runs.iter().rfind(|task_run| task_run.facts.is_live());
+        let live = live.map(|task_run| task_run.facts.name.clone());
+        let deleted = live.is_some_and(|name| world.delete_task_run(&name, now));
+        drop(world);
         self.tell();
         deleted
     }
@@ -157,6 +186,11 @@ impl SimulatedCluster {
         drop(world);
         self.tell();
         uid.is_some()
+    }
+
+    /// Every TaskRun that exists now, past all watches, also of runs that are gone.
+    pub fn task_runs(&self) -> Vec<TaskRunFacts> {
+        self.world().task_runs().map(|task_run| task_run.facts.clone()).collect()
     }
 
     /// Every run that exists now, past all watches.

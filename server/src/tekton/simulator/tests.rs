@@ -13,7 +13,10 @@ use wfe_core::{
 use super::{
     super::{
         Birth,
-        scenarios::{ALL, Bundles, Stage},
+        scenarios::{
+            ALL, Bundles, Deletion, Ground, Outsider, Stage,
+            table::{OBSERVED, ROWS, play},
+        },
     },
     *,
 };
@@ -111,12 +114,60 @@ fn end_of(simulator: &Simulator, name: &str) -> Option<RunEnd> {
     }
 }
 
+/// Somebody who does as they like in a simulated cluster.
+struct SimulatedOutsider(Arc<SimulatedCluster>);
+
+#[async_trait::async_trait]
+impl Outsider for SimulatedOutsider {
+    async fn delete(&self, what: Deletion) {
+        let deleted = match &what {
+            Deletion::Run(name) => self.0.delete_from_outside(name),
+            Deletion::RunAlone(name) => self.0.delete_only_the_run_from_outside(name),
+            Deletion::TaskRun(name) => self.0.delete_named_task_run_from_outside(name),
+            Deletion::PodOf(name) => self.0.delete_pod_from_outside(name),
+        };
+        assert!(deleted, "{what:?}");
+    }
+}
+
+fn mk_ground(cluster: Arc<SimulatedCluster>) -> Ground {
+    let outsider = Arc::new(SimulatedOutsider(cluster.clone()));
+    let connect = move || -> Arc<dyn Tekton> { Arc::new(Simulator::connect(cluster.clone())) };
+    Ground { connect: Arc::new(connect), outsider }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_observed_is_what_was_observed_on_real_tekton() {
+    let mut observed = String::new();
+    for row in ROWS {
+        let stage = Stage::new(
+            mk_ground(mk_cluster()),
+            Bundles::simulated(),
+            Duration::from_mins(1),
+            mk_clock(),
+        );
+        observed.push_str(&play(*row, stage).await);
+    }
+    let expected: Vec<&str> = OBSERVED.split_inclusive("\n\n").collect();
+    let observed: Vec<&str> = observed.split_inclusive("\n\n").collect();
+    assert_same(&expected, &observed);
+}
+
+/// Tells the rows that differ.
+fn assert_same(expected: &[&str], observed: &[&str]) {
+    let differ = expected.iter().zip(observed).filter(|(expected, observed)| expected != observed);
+    let differ = differ.map(|(expected, observed)| format!("Tekton {expected}here {observed}"));
+    let differ: Vec<String> = differ.collect();
+    assert!(differ.is_empty(), "{}", differ.join(""));
+    assert_eq!(expected.len(), observed.len());
+}
+
 async fn play_all(cluster: Arc<SimulatedCluster>) {
     for (name, scenario) in ALL {
         println!("{name}");
         let of_cluster = cluster.clone();
         let stage = Stage::new(
-            Arc::new(move || Arc::new(Simulator::connect(of_cluster.clone()))),
+            mk_ground(of_cluster),
             Bundles::simulated(),
             Duration::from_mins(1),
             mk_clock(),

@@ -27,9 +27,11 @@ use super::{
 };
 
 mod controller;
+mod deletion;
 mod kubelet;
 mod moves;
 
+pub(super) use deletion::Cascade;
 use moves::{Attempt, Due, Move, TaskMove};
 
 /// At most this many changes can be replayed to a watch that fell behind.
@@ -100,6 +102,8 @@ pub(super) struct Run {
     timeout: Option<Duration>,
     /// How it was asked to stop.
     wish: Option<CancelMode>,
+    /// Whether only its TaskRuns are there: who deleted it left them alone.
+    gone: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -171,7 +175,12 @@ impl World {
     }
 
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.runs.values()
+        self.runs.values().filter(|run| !run.gone)
+    }
+
+    /// Every TaskRun, also of runs that are gone.
+    pub(super) fn task_runs(&self) -> impl Iterator<Item = &TaskRun> {
+        self.runs.values().flat_map(|run| &run.task_runs)
     }
 
     pub(super) fn run(&self, name: &str) -> Option<&Run> {
@@ -260,6 +269,7 @@ impl World {
             execution: Some(request.execution),
             target_hash: Some(request.request.target.hash()),
             created_at: now.stamp(),
+            deleted_at: None,
             condition: None,
             started_at: None,
             completed_at: None,
@@ -280,6 +290,7 @@ impl World {
                 Birth::Ready => None,
                 Birth::Cancelled => Some(CancelMode::Immediate),
             },
+            gone: false,
             facts,
         };
         let first = match request.birth {
@@ -317,36 +328,6 @@ impl World {
         if let Some(meant) = meant {
             self.stop_task(&owner, meant, StopCause::Itself, now);
         }
-    }
-
-    /// Deletes a run and its TaskRuns; with `uid`, only when it has it.
-    pub(super) fn delete(&mut self, name: &str, uid: Option<&str>) -> bool {
-        match self.runs.get(name) {
-            Some(run) if uid.is_none_or(|uid| uid == run.facts.uid) => {}
-            _ => return false,
-        }
-        let tasks = self.runs.remove(name).map_or_else(Vec::new, |run| run.task_runs);
-        self.touched(Object::Run(name.to_owned()));
-        for task in tasks {
-            self.owners.remove(&task.facts.name);
-            self.touched(Object::TaskRun(task.facts.name));
-        }
-        true
-    }
-
-    /// Deletes the TaskRun of a run that goes on. Tekton makes it again under the same name.
-    pub(super) fn delete_live_task_run(&mut self, run: &str, now: Moment) -> bool {
-        let Some(task_runs) = self.runs.get_mut(run).map(|run| &mut run.task_runs) else {
-            return false;
-        };
-        let Some(live) = task_runs.iter().rposition(|task_run| task_run.facts.is_live()) else {
-            return false;
-        };
-        let deleted = task_runs.remove(live).facts.name;
-        self.owners.remove(&deleted);
-        self.touched(Object::TaskRun(deleted));
-        self.wake_run(run, now);
-        true
     }
 
     /// The run, to be changed.

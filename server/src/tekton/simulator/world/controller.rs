@@ -24,13 +24,13 @@ impl World {
         if run.facts.uid != uid {
             return;
         }
-        let goes_on = run.facts.is_live() && run.wish != Some(CancelMode::Immediate);
+        let goes_on = run.facts.is_live() && !run.gone && run.wish != Some(CancelMode::Immediate);
         match step {
             Move::Resolving if goes_on => self.resolving(name, now),
             Move::Resolved if goes_on => self.resolved(name, now),
             Move::Reconcile if goes_on => self.reconcile(name, now),
             Move::TimeOutRun if goes_on => self.time_out(name, now),
-            Move::Stop if run.facts.is_live() => self.stop_run(name, now),
+            Move::Stop if run.facts.is_live() && !run.gone => self.stop_run(name, now),
             Move::Task(meant, step) => self.play_task(name, meant, step, now),
             Move::Resolving | Move::Resolved | Move::Reconcile | Move::TimeOutRun | Move::Stop => {}
         }
@@ -95,6 +95,10 @@ impl World {
             words::end(&mut run.facts, look.counts.over(asked), now.stamp());
             return;
         }
+        // Nor does it get anywhere when somebody deleted what came before a task that has ended.
+        if look.out_of_order {
+            return;
+        }
         // Tekton stumbles over what comes after a task that still runs: until that one has ended, the
         // run says what it said before.
         let stumbles = run.wish == Some(CancelMode::StopAndFinally) && look.holds_others_up;
@@ -128,12 +132,27 @@ impl World {
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
         let task_run = format!("{name}-{task}");
         let uid = run.facts.uid.clone();
+        let again = run.facts.children.iter().any(|child| child.name == task_run);
+        if launch == Launch::Known && !again {
+            run.facts.children.push(Child {
+                kind: "TaskRun".to_owned(),
+                name: task_run.clone(),
+                pipeline_task: task.clone(),
+            });
+        }
+        if self.owners.contains_key(&task_run) && self.adopt(name, &task_run, index, now) {
+            return;
+        }
+        let Some(run) = self.runs.get_mut(name) else {
+            return;
+        };
         run.task_runs.push(TaskRun {
             facts: TaskRunFacts {
                 name: task_run.clone(),
                 uid: Uuid::from_u64_pair(micros, serial).to_string(),
                 run_uid: uid,
                 pipeline_task: task.clone(),
+                deleted_at: None,
                 condition: None,
                 started_at: None,
                 completed_at: None,
@@ -148,14 +167,6 @@ impl World {
             serial,
             orphan: launch == Launch::Orphan,
         });
-        let again = run.facts.children.iter().any(|child| child.name == task_run);
-        if launch == Launch::Known && !again {
-            run.facts.children.push(Child {
-                kind: "TaskRun".to_owned(),
-                name: task_run.clone(),
-                pipeline_task: task,
-            });
-        }
         self.owners.insert(task_run.clone(), name.to_owned());
         self.touched(Object::TaskRun(task_run));
         self.begin_attempt(name, Attempt { task: index, serial }, now);
@@ -291,6 +302,8 @@ struct Look {
     finally_waits: bool,
     /// Whether a task runs that others have to wait for.
     holds_others_up: bool,
+    /// Whether a task has ended although one before it has not.
+    out_of_order: bool,
 }
 
 impl Look {
@@ -323,6 +336,10 @@ impl Look {
                 }
             }
         }
+        let has_ended =
+            |index: usize| run.of_task(index).is_some_and(|found| !found.facts.is_live());
+        let out_of_order = (0..graph.tasks().len())
+            .any(|index| has_ended(index) && graph.before(index).any(|before| !has_ended(before)));
         let stopping = counts.failed + counts.cancelled > 0;
         let (mut ready, mut skipped) = (Vec::new(), Vec::new());
         if stopping || run.wish.is_some() {
@@ -342,7 +359,7 @@ impl Look {
         if in_order_live == 0 {
             ready.extend(finally_unbegun);
         }
-        Self { counts, skipped, ready, stopping, finally_waits, holds_others_up }
+        Self { counts, skipped, ready, stopping, finally_waits, holds_others_up, out_of_order }
     }
 }
 

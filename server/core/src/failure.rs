@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     execution::CreatedRun,
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, shorten},
-    stuck::{Stuck, StuckOn},
+    stuck::Stuck,
     veil::Veil,
 };
 
@@ -202,7 +202,7 @@ impl Failure {
         match stuck {
             Some(stuck)
                 if self.reason == FailureReason::DeadlineExceeded
-                    && stuck.wait.on != StuckOn::Resolution
+                    && stuck.wait.on.is_a_cause()
                     && (self.task.is_none() || self.task == stuck.wait.task) =>
             {
                 Self::stuck(stuck, self.was_execution_failure, self.started_at, at)

@@ -28,24 +28,40 @@ pub enum StuckOn {
     Quota,
     /// No node takes the pod.
     Scheduling,
+    /// A claim for a volume does not exist, or has no volume.
+    Volume,
     /// A container cannot be made from its definition.
     ContainerConfig,
+    /// A task does not start, and nobody says why.
+    TaskStart,
 }
 
 impl StuckOn {
     /// Each of them.
-    pub const ALL: [Self; 5] =
-        [Self::Resolution, Self::ImagePull, Self::Quota, Self::Scheduling, Self::ContainerConfig];
+    pub const ALL: [Self; 7] = [
+        Self::Resolution,
+        Self::ImagePull,
+        Self::Quota,
+        Self::Scheduling,
+        Self::Volume,
+        Self::ContainerConfig,
+        Self::TaskStart,
+    ];
 
     /// The class of the failure when it has lasted too long.
     pub const fn failure(self) -> FailureReason {
         match self {
             // Nobody knows whether the workflow is right.
-            Self::Resolution => FailureReason::Unknown,
+            Self::Resolution | Self::TaskStart => FailureReason::Unknown,
             Self::ImagePull => FailureReason::ImagePullBackOff,
             Self::Quota | Self::Scheduling => FailureReason::ResourceExhausted,
-            Self::ContainerConfig => FailureReason::ConfigurationError,
+            Self::Volume | Self::ContainerConfig => FailureReason::ConfigurationError,
         }
+    }
+
+    /// Whether it says more than that time ran out, when time runs out meanwhile.
+    pub const fn is_a_cause(self) -> bool {
+        !matches!(self.failure(), FailureReason::Unknown)
     }
 }
 
@@ -60,8 +76,12 @@ pub struct Patience {
     pub quota: Duration,
     /// See [`StuckOn::Scheduling`].
     pub scheduling: Duration,
+    /// See [`StuckOn::Volume`].
+    pub volume: Duration,
     /// See [`StuckOn::ContainerConfig`].
     pub container_config: Duration,
+    /// See [`StuckOn::TaskStart`].
+    pub task_start: Duration,
 }
 
 impl Default for Patience {
@@ -71,7 +91,10 @@ impl Default for Patience {
             image_pull: Duration::from_mins(5),
             quota: Duration::from_mins(10),
             scheduling: Duration::from_mins(10),
+            volume: Duration::from_mins(10),
             container_config: Duration::from_mins(5),
+            // It may be a large image, or a volume that takes its time.
+            task_start: Duration::from_mins(15),
         }
     }
 }
@@ -84,7 +107,9 @@ impl Patience {
             StuckOn::ImagePull => self.image_pull,
             StuckOn::Quota => self.quota,
             StuckOn::Scheduling => self.scheduling,
+            StuckOn::Volume => self.volume,
             StuckOn::ContainerConfig => self.container_config,
+            StuckOn::TaskStart => self.task_start,
         }
     }
 
@@ -109,6 +134,10 @@ pub struct Wait {
     pub raw_reason: String,
     /// What they said, shortened.
     pub message: String,
+    /// When what should have happened by now began, for what every run does for a while. `None` is the
+    /// creation of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
 }
 
 /// A wait that lasts.
@@ -136,9 +165,11 @@ impl Wait {
     pub fn is_normal_until(&self, created_at: Timestamp) -> Timestamp {
         match self.on {
             StuckOn::Resolution => later(created_at, NORMAL_RESOLUTION),
+            StuckOn::TaskStart => later(self.began.unwrap_or(created_at), NORMAL_START),
             StuckOn::ImagePull
             | StuckOn::Quota
             | StuckOn::Scheduling
+            | StuckOn::Volume
             | StuckOn::ContainerConfig => created_at,
         }
     }
@@ -154,13 +185,30 @@ impl Wait {
             StuckOn::ImagePull => format!("{task} waits for an image that cannot be pulled"),
             StuckOn::Quota => format!("{task} waits for room in a quota"),
             StuckOn::Scheduling => format!("{task} waits for a node that takes its pod"),
+            StuckOn::Volume => {
+                format!("{task} waits for a volume: its claim does not exist or is not bound")
+            }
             StuckOn::ContainerConfig => {
                 format!("{task} waits for a container that cannot be made")
             }
+            StuckOn::TaskStart => match (&self.task, self.message.as_str()) {
+                (None, _) => {
+                    "the run waits for Tekton, which has not made its next task".to_owned()
+                }
+                (Some(_), message) if message.starts_with(NOT_SET_UP) => {
+                    format!("{task} waits for the volumes and the network of its pod")
+                }
+                (Some(_), _) => {
+                    format!("{task} waits for its pod, of which no container has started")
+                }
+            },
         };
-        let text = match self.message.as_str() {
-            "" => format!("{what} ({})", self.raw_reason),
-            message => format!("{what} ({}: {message})", self.raw_reason),
+        let text = match (self.raw_reason.as_str(), self.message.as_str()) {
+            ("", "") => what,
+            (reason, "") => format!("{what} ({reason})"),
+            // Where Tekton knows nothing, it says the reason again.
+            (reason, message) if reason == message => format!("{what} ({reason})"),
+            (reason, message) => format!("{what} ({reason}: {message})"),
         };
         shorten(&text, MAX_MESSAGE_BYTES)
     }
@@ -168,6 +216,15 @@ impl Wait {
 
 /// Every run begins with the fetching of its definition, which takes seconds.
 const NORMAL_RESOLUTION: Duration = Duration::from_secs(10);
+
+/// Every task begins with a pod that is set up and images that are pulled.
+const NORMAL_START: Duration = Duration::from_secs(30);
+
+/// Tekton's own form of the first condition of a pod that does not hold; the scheduler says this one.
+const NOT_SCHEDULED: &str = "pod status \"PodScheduled\":\"False\"";
+
+/// A kubelet says this one of a pod that has no sandbox yet, which it makes once every volume is there.
+const NOT_SET_UP: &str = "pod status \"PodReadyToStartContainers\":\"False\"";
 
 /// What a run waits for, told without what `veil` hides. Nothing while any part of it runs: what runs may
 /// be what the rest waits for.
@@ -182,18 +239,59 @@ pub(crate) fn find(
     }
     let mut live: Vec<&TaskRunFacts> = task_runs.iter().filter(|task| task.is_live()).collect();
     live.sort_by(|a, b| a.name.cmp(&b.name));
-    live.into_iter().find_map(|task| of_task_run(task, veil)).or_else(|| of_run(run, veil))
+    // What is told of one task says more than that another does not start.
+    (live.iter().find_map(|task| of_task_run(task, veil)))
+        .or_else(|| of_run(run, task_runs, tasks, veil))
+        .or_else(|| live.iter().find_map(|task| not_started(task, veil)))
 }
 
-fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {
-    let condition = run.condition.as_ref()?;
-    resolving(&condition.reason).then(|| Wait {
-        on: StuckOn::Resolution,
+fn of_run(
+    run: &RunFacts,
+    task_runs: &[TaskRunFacts],
+    tasks: &[TaskProgress],
+    veil: &Veil,
+) -> Option<Wait> {
+    let (reason, message) = (run.condition.as_ref())
+        .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
+    let (on, began) = if resolving(reason) {
+        (StuckOn::Resolution, None)
+    } else if makes_tasks(reason, tasks) && !task_runs.iter().any(TaskRunFacts::is_live) {
+        // Tekton tries for ever to make a TaskRun that a quota or a right refuses, and tells only events.
+        (StuckOn::TaskStart, task_runs.iter().filter_map(|task| task.completed_at).max())
+    } else {
+        return None;
+    };
+    Some(Wait {
+        on,
         task: None,
         task_run: None,
         step: None,
-        raw_reason: veil.tell(&condition.reason, MAX_NAME_BYTES),
-        message: veil.tell(&condition.message, MAX_MESSAGE_BYTES),
+        raw_reason: veil.tell(reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began,
+    })
+}
+
+/// Whether a run of which this is said has tasks to be made. One that Tekton has not looked at says
+/// nothing.
+fn makes_tasks(reason: &str, tasks: &[TaskProgress]) -> bool {
+    let is_due = tasks.is_empty() || tasks.iter().any(|task| task.state == TaskState::Pending);
+    is_due && matches!(reason, "" | "Started" | "Running")
+}
+
+/// A task whose pod is there, or is to be made, and of which Tekton knows nothing worse.
+fn not_started(task: &TaskRunFacts, veil: &Veil) -> Option<Wait> {
+    let condition = task.condition.as_ref();
+    let (reason, message) =
+        condition.map_or(("", ""), |condition| (&condition.reason, &condition.message));
+    matches!(reason, "" | "Started" | "Pending").then(|| Wait {
+        on: StuckOn::TaskStart,
+        task: Some(shorten(&task.pipeline_task, MAX_NAME_BYTES)),
+        task_run: Some(shorten(&task.name, MAX_NAME_BYTES)),
+        step: None,
+        raw_reason: veil.tell(reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began: task.started_at,
     })
 }
 
@@ -212,6 +310,7 @@ fn of_task_run(task: &TaskRunFacts, veil: &Veil) -> Option<Wait> {
         step: step.map(|step| shorten(step.name, MAX_NAME_BYTES)),
         raw_reason: veil.tell(raw_reason, MAX_NAME_BYTES),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began: None,
     })
 }
 
@@ -246,12 +345,24 @@ fn told(condition: &Condition) -> Option<StuckOn> {
         "ExceededResourceQuota" => Some(StuckOn::Quota),
         "ExceededNodeResources" => Some(StuckOn::Scheduling),
         "CreateContainerConfigError" => Some(StuckOn::ContainerConfig),
-        // Tekton's own form of the first condition of the pod that does not hold.
-        "Pending" if condition.message.starts_with("pod status \"PodScheduled\":\"False\"") => {
-            Some(StuckOn::Scheduling)
+        "Pending" if condition.message.starts_with(NOT_SCHEDULED) => {
+            Some(if lacks_a_volume(&condition.message) {
+                StuckOn::Volume
+            } else {
+                StuckOn::Scheduling
+            })
         }
         reason => resolving(reason).then_some(StuckOn::Resolution),
     }
+}
+
+/// Whether the scheduler says it of a claim. It has words alone for that; names cannot have such in them.
+fn lacks_a_volume(message: &str) -> bool {
+    let quoted = message.replace("\\\"", "\"");
+    quoted.contains("unbound immediate PersistentVolumeClaims")
+        || quoted.split_once("persistentvolumeclaim \"").is_some_and(|(_, claim)| {
+            claim.split_once('"').is_some_and(|(_, rest)| rest.starts_with(" not found"))
+        })
 }
 
 fn resolving(reason: &str) -> bool {

@@ -125,6 +125,11 @@ impl FailureReason {
     }
 }
 
+/// What it means that the API server told this of a denial by a webhook or a policy; `None` when it is none.
+pub fn of_denial(message: &str) -> Option<FailureReason> {
+    words::denial(message).map(|(_, reason)| reason)
+}
+
 impl Failure {
     /// A failure before anything ran.
     pub fn before_execution(

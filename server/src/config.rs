@@ -111,9 +111,15 @@ pub struct Config {
     /// How long a run may wait for a node.
     #[serde(with = "humantime_serde")]
     pub scheduling_patience: Duration,
+    /// How long a run may wait for a volume of which the claim is missing or not bound.
+    #[serde(with = "humantime_serde")]
+    pub volume_patience: Duration,
     /// How long a run may wait for a container that cannot be made.
     #[serde(with = "humantime_serde")]
     pub container_config_patience: Duration,
+    /// How long a task may take to start when nobody says why.
+    #[serde(with = "humantime_serde")]
+    pub task_start_patience: Duration,
     /// How long a run stays in the cluster after its end; 0 is for ever.
     #[serde(with = "humantime_serde")]
     pub run_retention: Duration,
@@ -224,7 +230,9 @@ impl Default for Config {
             image_pull_patience: patience.image_pull,
             quota_patience: patience.quota,
             scheduling_patience: patience.scheduling,
+            volume_patience: patience.volume,
             container_config_patience: patience.container_config,
+            task_start_patience: patience.task_start,
             run_retention: Duration::from_hours(24),
             heartbeat: Duration::from_secs(15),
             audit_summary_interval: SUMMARY_INTERVAL,
@@ -294,7 +302,9 @@ impl Config {
             image_pull: self.image_pull_patience,
             quota: self.quota_patience,
             scheduling: self.scheduling_patience,
+            volume: self.volume_patience,
             container_config: self.container_config_patience,
+            task_start: self.task_start_patience,
         }
     }
 

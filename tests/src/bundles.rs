@@ -93,23 +93,23 @@ pub fn of_row(name: &str) -> Option<Workflow> {
         }
         "finally-fails" => Workflow::new([brief("a")]).finally(failing("report")),
         "retry-succeeds" => {
-            Workflow::new([Task::new("a").fate(Fate::FailFirst).with("retries", json!(2))])
+            Workflow::new([Task::new("a").fate(Fate::FailFirst).with(json!({ "retries": 2 }))])
         }
-        "retries-exhausted" => Workflow::new([failing("a").with("retries", json!(2))]),
+        "retries-exhausted" => Workflow::new([failing("a").with(json!({ "retries": 2 }))]),
         "failure-ignored" => Workflow::new([
-            failing("a").with("onError", json!("continue")),
+            failing("a").with(json!({ "onError": "continue" })),
             brief("b").run_after("a"),
         ]),
         "when-skipped" => {
             let never = json!([{ "input": "yes", "operator": "in", "values": ["no"] }]);
             Workflow::new([
                 brief("a"),
-                brief("b").run_after("a").with("when", never),
+                brief("b").run_after("a").with(json!({ "when": never })),
                 brief("c").run_after("b"),
             ])
         }
         "task-timeout" => {
-            let late = Task::new("a").fate(Fate::Hang).with("timeout", json!("2s"));
+            let late = Task::new("a").fate(Fate::Hang).with(json!({ "timeout": "2s" }));
             Workflow::new([late, brief("b").run_after("a")])
         }
         "never-ends" => one(Fate::Hang),

@@ -77,6 +77,13 @@ enum Act {
         #[serde(rename = "untilTask")]
         until_task: String,
     },
+    UntilTaskSays {
+        #[serde(rename = "untilTaskSays")]
+        until_task_says: String,
+    },
+    Apply {
+        apply: Value,
+    },
     Run {
         run: Value,
     },
@@ -280,6 +287,22 @@ impl Cluster<'_> {
                     Ok(reasons.any(|reason| reason == &json!(until_task)))
                 })
                 .await?;
+            }
+            Act::UntilTaskSays { until_task_says } => {
+                self.eventually(until_task_says, async || {
+                    let (_, tasks) = self.objects(namespace).await?;
+                    let said = |task: &Value| {
+                        let message = task["status"]["conditions"][0]["message"].as_str();
+                        message.is_some_and(|message| message.contains(until_task_says))
+                    };
+                    Ok(tasks.iter().any(said))
+                })
+                .await?;
+            }
+            Act::Apply { apply } => {
+                let mut object = apply.clone();
+                object["metadata"]["namespace"] = json!(namespace);
+                self.kubectl(&["apply", "-f", "-"], Some(&object)).await?;
             }
             Act::Run { run } => {
                 patch("pipelinerun", "run", false, run).await?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     execution::CreatedRun,
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, shorten},
-    stuck::{Stuck, StuckOn},
+    stuck::Stuck,
     veil::Veil,
 };
 
@@ -132,6 +132,11 @@ impl FailureReason {
     }
 }
 
+/// What it means that the API server told this of a denial by a webhook or a policy; `None` when it is none.
+pub fn of_denial(message: &str) -> Option<FailureReason> {
+    words::denial(message).map(|(_, reason)| reason)
+}
+
 impl Failure {
     /// A failure before anything ran.
     pub fn before_execution(
@@ -210,7 +215,7 @@ impl Failure {
         match stuck {
             Some(stuck)
                 if self.reason == FailureReason::DeadlineExceeded
-                    && stuck.wait.on != StuckOn::Resolution
+                    && stuck.wait.on.is_a_cause()
                     && (self.task.is_none() || self.task == stuck.wait.task) =>
             {
                 Self::stuck(stuck, self.was_execution_failure, self.started_at, at)

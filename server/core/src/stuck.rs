@@ -28,32 +28,43 @@ pub enum StuckOn {
     Quota,
     /// No node takes the pod.
     Scheduling,
+    /// A claim for a volume does not exist, or has no volume.
+    Volume,
     /// A container cannot be made from its definition.
     ContainerConfig,
     /// A TaskRun was deleted from outside, and Tekton does not make it again.
     Deleted,
+    /// A task does not start, and nobody says why.
+    TaskStart,
 }
 
 impl StuckOn {
     /// Each of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Resolution,
         Self::ImagePull,
         Self::Quota,
         Self::Scheduling,
+        Self::Volume,
         Self::ContainerConfig,
         Self::Deleted,
+        Self::TaskStart,
     ];
 
     /// The class of the failure when it has lasted too long.
     pub const fn failure(self) -> FailureReason {
         match self {
             // Nobody knows whether the workflow is right, or who deleted something, and why.
-            Self::Resolution | Self::Deleted => FailureReason::Unknown,
+            Self::Resolution | Self::Deleted | Self::TaskStart => FailureReason::Unknown,
             Self::ImagePull => FailureReason::ImagePullBackOff,
             Self::Quota | Self::Scheduling => FailureReason::ResourceExhausted,
-            Self::ContainerConfig => FailureReason::ConfigurationError,
+            Self::Volume | Self::ContainerConfig => FailureReason::ConfigurationError,
         }
+    }
+
+    /// Whether it says more than that time ran out, when time runs out meanwhile.
+    pub const fn is_a_cause(self) -> bool {
+        !matches!(self, Self::Resolution | Self::TaskStart)
     }
 }
 
@@ -68,8 +79,12 @@ pub struct Patience {
     pub quota: Duration,
     /// See [`StuckOn::Scheduling`].
     pub scheduling: Duration,
+    /// See [`StuckOn::Volume`].
+    pub volume: Duration,
     /// See [`StuckOn::ContainerConfig`].
     pub container_config: Duration,
+    /// See [`StuckOn::TaskStart`].
+    pub task_start: Duration,
 }
 
 impl Default for Patience {
@@ -79,7 +94,10 @@ impl Default for Patience {
             image_pull: Duration::from_mins(5),
             quota: Duration::from_mins(10),
             scheduling: Duration::from_mins(10),
+            volume: Duration::from_mins(10),
             container_config: Duration::from_mins(5),
+            // It may be a large image, or a volume that takes its time.
+            task_start: Duration::from_mins(15),
         }
     }
 }
@@ -92,8 +110,10 @@ impl Patience {
             StuckOn::ImagePull => self.image_pull,
             StuckOn::Quota => self.quota,
             StuckOn::Scheduling => self.scheduling,
+            StuckOn::Volume => self.volume,
             StuckOn::ContainerConfig => self.container_config,
             StuckOn::Deleted => DELETED_PATIENCE,
+            StuckOn::TaskStart => self.task_start,
         }
     }
 
@@ -118,6 +138,10 @@ pub struct Wait {
     pub raw_reason: String,
     /// What they said, shortened.
     pub message: String,
+    /// When what should have happened by now began, for what every run does for a while. `None` is the
+    /// creation of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
 }
 
 /// A wait that lasts.
@@ -149,7 +173,9 @@ impl Wait {
             | StuckOn::ImagePull
             | StuckOn::Quota
             | StuckOn::Scheduling
-            | StuckOn::ContainerConfig => true,
+            | StuckOn::Volume
+            | StuckOn::ContainerConfig
+            | StuckOn::TaskStart => true,
             StuckOn::Deleted => {
                 let noted = before.stuck.as_ref().map(|stuck| &stuck.wait);
                 noted.is_some_and(|wait| wait.on == self.on && wait.task == self.task)
@@ -163,9 +189,11 @@ impl Wait {
     pub fn is_normal_until(&self, created_at: Timestamp) -> Timestamp {
         match self.on {
             StuckOn::Resolution => later(created_at, NORMAL_RESOLUTION),
+            StuckOn::TaskStart => later(self.began.unwrap_or(created_at), NORMAL_START),
             StuckOn::ImagePull
             | StuckOn::Quota
             | StuckOn::Scheduling
+            | StuckOn::Volume
             | StuckOn::ContainerConfig
             | StuckOn::Deleted => created_at,
         }
@@ -182,14 +210,31 @@ impl Wait {
             StuckOn::ImagePull => format!("{task} waits for an image that cannot be pulled"),
             StuckOn::Quota => format!("{task} waits for room in a quota"),
             StuckOn::Scheduling => format!("{task} waits for a node that takes its pod"),
+            StuckOn::Volume => {
+                format!("{task} waits for a volume: its claim does not exist or is not bound")
+            }
             StuckOn::ContainerConfig => {
                 format!("{task} waits for a container that cannot be made")
             }
             StuckOn::Deleted => format!("{task} waits for a TaskRun that was deleted from outside"),
+            StuckOn::TaskStart => match (&self.task, self.message.as_str()) {
+                (None, _) => {
+                    "the run waits for Tekton, which has not made its next task".to_owned()
+                }
+                (Some(_), message) if message.starts_with(NOT_SET_UP) => {
+                    format!("{task} waits for the volumes and the network of its pod")
+                }
+                (Some(_), _) => {
+                    format!("{task} waits for its pod, of which no container has started")
+                }
+            },
         };
-        let text = match self.message.as_str() {
-            "" => format!("{what} ({})", self.raw_reason),
-            message => format!("{what} ({}: {message})", self.raw_reason),
+        let text = match (self.raw_reason.as_str(), self.message.as_str()) {
+            ("", "") => what,
+            (reason, "") => format!("{what} ({reason})"),
+            // Where Tekton knows nothing, it says the reason again.
+            (reason, message) if reason == message => format!("{what} ({reason})"),
+            (reason, message) => format!("{what} ({reason}: {message})"),
         };
         shorten(&text, MAX_MESSAGE_BYTES)
     }
@@ -200,6 +245,14 @@ const NORMAL_RESOLUTION: Duration = Duration::from_secs(10);
 
 /// Tekton makes most of what was deleted again at once, and the rest never.
 const DELETED_PATIENCE: Duration = Duration::from_mins(1);
+/// Every task begins with a pod that is set up and images that are pulled.
+const NORMAL_START: Duration = Duration::from_secs(30);
+
+/// Tekton's own form of the first condition of a pod that does not hold; the scheduler says this one.
+const NOT_SCHEDULED: &str = "pod status \"PodScheduled\":\"False\"";
+
+/// A kubelet says this one of a pod that has no sandbox yet, which it makes once every volume is there.
+const NOT_SET_UP: &str = "pod status \"PodReadyToStartContainers\":\"False\"";
 
 /// What a run waits for, told without what `veil` hides. Nothing while any part of it runs: what runs may
 /// be what the rest waits for.
@@ -221,10 +274,12 @@ pub(crate) fn find(
     }
     let mut live: Vec<&TaskRunFacts> = task_runs.iter().filter(|task| task.is_live()).collect();
     live.sort_by(|a, b| a.name.cmp(&b.name));
-    live.into_iter()
-        .find_map(|task| of_task_run(task, veil))
+    // What is told of one task says more than that another does not start.
+    (live.iter().find_map(|task| of_task_run(task, veil)))
         .or_else(|| of_run(run, veil))
         .or_else(|| gone(run, task_runs, veil))
+        .or_else(|| live.iter().find_map(|task| not_started(task, veil)))
+        .or_else(|| not_made(run, task_runs, tasks, veil))
 }
 
 /// A TaskRun that the run made is gone, and no other goes on. When what came after it had ended too, Tekton
@@ -250,6 +305,7 @@ fn deleted(task: &str, task_run: &str, message: &str, veil: &Veil) -> Wait {
         step: None,
         raw_reason: "TaskRunDeleted".to_owned(),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began: None,
     }
 }
 
@@ -262,6 +318,51 @@ fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {
         step: None,
         raw_reason: veil.tell(&condition.reason, MAX_NAME_BYTES),
         message: veil.tell(&condition.message, MAX_MESSAGE_BYTES),
+        began: None,
+    })
+}
+
+/// The next task is due, and there is no TaskRun of it: Tekton has not looked at the run, or tries for ever
+/// what a quota or a right refuses, and tells only events.
+fn not_made(
+    run: &RunFacts,
+    task_runs: &[TaskRunFacts],
+    tasks: &[TaskProgress],
+    veil: &Veil,
+) -> Option<Wait> {
+    let (reason, message) = (run.condition.as_ref())
+        .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
+    let is_due = tasks.is_empty() || tasks.iter().any(|task| task.state == TaskState::Pending);
+    let known = |name: &str| task_runs.iter().any(|task| task.name == name && !task.is_live());
+    let goes_on = task_runs.iter().any(TaskRunFacts::is_live)
+        || !run.children.iter().all(|child| known(&child.name));
+    if goes_on || !is_due || !matches!(reason, "" | "Started" | "Running") {
+        return None;
+    }
+    Some(Wait {
+        on: StuckOn::TaskStart,
+        task: None,
+        task_run: None,
+        step: None,
+        raw_reason: veil.tell(reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began: task_runs.iter().filter_map(|task| task.completed_at).max(),
+    })
+}
+
+/// A task whose pod is there, or is to be made, and of which Tekton knows nothing worse.
+fn not_started(task: &TaskRunFacts, veil: &Veil) -> Option<Wait> {
+    let condition = task.condition.as_ref();
+    let (reason, message) =
+        condition.map_or(("", ""), |condition| (&condition.reason, &condition.message));
+    matches!(reason, "" | "Started" | "Pending").then(|| Wait {
+        on: StuckOn::TaskStart,
+        task: Some(shorten(&task.pipeline_task, MAX_NAME_BYTES)),
+        task_run: Some(shorten(&task.name, MAX_NAME_BYTES)),
+        step: None,
+        raw_reason: veil.tell(reason, MAX_NAME_BYTES),
+        message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began: task.started_at,
     })
 }
 
@@ -280,6 +381,7 @@ fn of_task_run(task: &TaskRunFacts, veil: &Veil) -> Option<Wait> {
         step: step.map(|step| shorten(step.name, MAX_NAME_BYTES)),
         raw_reason: veil.tell(raw_reason, MAX_NAME_BYTES),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
+        began: None,
     })
 }
 
@@ -314,12 +416,24 @@ fn told(condition: &Condition) -> Option<StuckOn> {
         "ExceededResourceQuota" => Some(StuckOn::Quota),
         "ExceededNodeResources" => Some(StuckOn::Scheduling),
         "CreateContainerConfigError" => Some(StuckOn::ContainerConfig),
-        // Tekton's own form of the first condition of the pod that does not hold.
-        "Pending" if condition.message.starts_with("pod status \"PodScheduled\":\"False\"") => {
-            Some(StuckOn::Scheduling)
+        "Pending" if condition.message.starts_with(NOT_SCHEDULED) => {
+            Some(if lacks_a_volume(&condition.message) {
+                StuckOn::Volume
+            } else {
+                StuckOn::Scheduling
+            })
         }
         reason => resolving(reason).then_some(StuckOn::Resolution),
     }
+}
+
+/// Whether the scheduler says it of a claim. It has words alone for that; names cannot have such in them.
+fn lacks_a_volume(message: &str) -> bool {
+    let quoted = message.replace("\\\"", "\"");
+    quoted.contains("unbound immediate PersistentVolumeClaims")
+        || quoted.split_once("persistentvolumeclaim \"").is_some_and(|(_, claim)| {
+            claim.split_once('"').is_some_and(|(_, rest)| rest.starts_with(" not found"))
+        })
 }
 
 fn resolving(reason: &str) -> bool {

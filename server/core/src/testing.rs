@@ -104,6 +104,7 @@ pub(crate) fn mk_stuck(on: StuckOn) -> Stuck {
         step: None,
         raw_reason: "RawReason".to_owned(),
         message: "no room".to_owned(),
+        began: None,
     };
     Stuck { wait, since: at(5) }
 }

@@ -38,7 +38,6 @@ use crate::{
     failure::Failure,
     observe::RunEnd,
     progress::{MAX_MESSAGE_BYTES, Progress, shorten},
-    stuck::StuckOn,
 };
 
 mod input;
@@ -235,8 +234,8 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
             cancelling(RunRef::Created(run.clone()), Stop::Requested(cancellation))
         }
         Input::Deadline(at) => {
-            // While nothing but its definition is fetched, only its time is known to be over.
-            let stuck = run.progress.stuck.clone().filter(|s| s.wait.on != StuckOn::Resolution);
+            // Where nobody knows why it waits, only its time is known to be over.
+            let stuck = run.progress.stuck.clone().filter(|stuck| stuck.wait.on.is_a_cause());
             let stop = Stop::Deadline { at, obstacle: None, stuck };
             cancelling(RunRef::Created(run.clone()), stop)
         }

@@ -100,9 +100,15 @@ pub struct Args {
     /// How long a run may wait for a node [default: 10m]
     #[arg(long, env = "WFE_SCHEDULING_PATIENCE", value_parser = humantime::parse_duration)]
     scheduling_patience: Option<Duration>,
+    /// How long a run may wait for a volume whose claim is missing or not bound [default: 10m]
+    #[arg(long, env = "WFE_VOLUME_PATIENCE", value_parser = humantime::parse_duration)]
+    volume_patience: Option<Duration>,
     /// How long a run may wait for a container that cannot be made [default: 5m]
     #[arg(long, env = "WFE_CONTAINER_CONFIG_PATIENCE", value_parser = humantime::parse_duration)]
     container_config_patience: Option<Duration>,
+    /// How long a task may take to start when nobody says why [default: 15m]
+    #[arg(long, env = "WFE_TASK_START_PATIENCE", value_parser = humantime::parse_duration)]
+    task_start_patience: Option<Duration>,
     /// How long a run stays in the cluster after its end; 0s is for ever [default: 24h]
     #[arg(long, env = "WFE_RUN_RETENTION", value_parser = humantime::parse_duration)]
     run_retention: Option<Duration>,
@@ -201,7 +207,11 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     scheduling_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    volume_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     container_config_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    task_start_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     run_retention: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
@@ -261,7 +271,9 @@ impl Args {
             image_pull_patience,
             quota_patience,
             scheduling_patience,
+            volume_patience,
             container_config_patience,
+            task_start_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,
@@ -303,7 +315,9 @@ impl Args {
             image_pull_patience,
             quota_patience,
             scheduling_patience,
+            volume_patience,
             container_config_patience,
+            task_start_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, Url};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::plain;
@@ -37,9 +37,9 @@ pub enum Fate {
     FailFirst,
     /// The last step is killed for its memory.
     OutOfMemory,
-    /// The node puts it out.
+    /// The node evicts the pod while it runs, for lack of memory.
     Evicted,
-    /// A container cannot be made from its definition.
+    /// A container cannot be made: it refers to a Secret that does not exist.
     ConfigError,
     /// No container ever starts.
     ImageMissing,
@@ -51,6 +51,8 @@ pub enum Fate {
     NoQuota,
     /// The steps run for ever.
     Hang,
+    /// No container ever starts: the node does not get the volumes of the pod.
+    NoVolume,
 }
 
 /// A task of one step.
@@ -60,9 +62,8 @@ pub struct Task {
     run_after: Vec<String>,
     fate: Fate,
     after: Option<Duration>,
-    step_name: String,
-    /// More of the task, as Tekton reads it.
-    more: Map<String, Value>,
+    more: Value,
+    step: Value,
 }
 
 impl Task {
@@ -74,8 +75,8 @@ impl Task {
             run_after: Vec::new(),
             fate: Fate::Succeed,
             after: None,
-            step_name: "main".to_owned(),
-            more: Map::new(),
+            more: Value::Null,
+            step: Value::Null,
         }
     }
 
@@ -102,15 +103,21 @@ impl Task {
 
     /// Calls its step otherwise than `main`; the name chooses what it writes, see [`crate::logs`].
     #[must_use]
-    pub fn step_named(mut self, name: &str) -> Self {
-        self.step_name = name.to_owned();
+    pub fn step_named(self, name: &str) -> Self {
+        self.step_with(json!({ "name": name }))
+    }
+
+    /// Lays these fields over the task of the pipeline, such as `retries`.
+    #[must_use]
+    pub fn with(mut self, fields: Value) -> Self {
+        lay(&mut self.more, &fields);
         self
     }
 
-    /// Sets another field of the task, as Tekton reads it: `retries`, `timeout`, `onError`, `when`.
+    /// Lays these fields over its step, such as `name`.
     #[must_use]
-    pub fn with(mut self, field: &str, value: Value) -> Self {
-        self.more.insert(field.to_owned(), value);
+    pub fn step_with(mut self, fields: Value) -> Self {
+        lay(&mut self.step, &fields);
         self
     }
 
@@ -130,6 +137,7 @@ impl Task {
             Fate::ImagePulling => "pulling",
             // It is never bound, so that no kubelet has a say.
             Fate::NoNodeHasRoom | Fate::NoQuota | Fate::Hang => "hang",
+            Fate::NoVolume => "no-volume",
         };
         annotations.insert(OUTCOME.to_owned(), json!(outcome));
         if let Some(after) = self.after {
@@ -150,7 +158,8 @@ impl Task {
             | Fate::ConfigError
             | Fate::ImageMissing
             | Fate::ImagePulling
-            | Fate::Hang => json!({}),
+            | Fate::Hang
+            | Fate::NoVolume => json!({}),
         };
         let mut task = json!({
             "name": self.name,
@@ -159,7 +168,7 @@ impl Task {
                 "metadata": { "annotations": self.annotations() },
                 // Without a command Tekton would ask the image's registry for its entry point.
                 "steps": [{
-                    "name": self.step_name,
+                    "name": "main",
                     "image": "wfe.test/step",
                     "command": ["/step"],
                     "computeResources": resources,
@@ -171,10 +180,19 @@ impl Task {
                 }],
             },
         });
-        if let Value::Object(task) = &mut task {
-            task.extend(self.more.clone());
-        }
+        lay(&mut task["taskSpec"]["steps"][0], &self.step);
+        lay(&mut task, &self.more);
         task
+    }
+}
+
+/// Lays `fields` over `object`, and objects in it over those that are there.
+fn lay(object: &mut Value, fields: &Value) {
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        match &mut object[name.as_str()] {
+            inner @ Value::Object(_) if value.is_object() => lay(inner, value),
+            field => *field = value.clone(),
+        }
     }
 }
 
@@ -184,6 +202,7 @@ pub struct Workflow {
     params: Vec<Value>,
     tasks: Vec<Task>,
     finally: Vec<Task>,
+    more: Value,
 }
 
 impl Workflow {
@@ -191,13 +210,21 @@ impl Workflow {
     #[must_use]
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
         let tasks = tasks.into_iter().collect();
-        Self { params: Vec::new(), tasks, finally: Vec::new() }.param("TARGET_RESOURCE")
+        let empty = Self { params: Vec::new(), tasks, finally: Vec::new(), more: Value::Null };
+        empty.param("TARGET_RESOURCE")
     }
 
     /// Adds a task that runs at the end, whatever became of the others.
     #[must_use]
     pub fn finally(mut self, task: Task) -> Self {
         self.finally.push(task);
+        self
+    }
+
+    /// Lays these fields over the specification of the pipeline, such as `workspaces`.
+    #[must_use]
+    pub fn with(mut self, fields: Value) -> Self {
+        lay(&mut self.more, &fields);
         self
     }
 
@@ -217,15 +244,17 @@ impl Workflow {
     /// The Pipeline as Tekton reads it.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        let mut spec = json!({
+            "params": self.params,
+            "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
+            "finally": self.finally.iter().map(Task::to_json).collect::<Vec<_>>(),
+        });
+        lay(&mut spec, &self.more);
         json!({
             "apiVersion": "tekton.dev/v1",
             "kind": "Pipeline",
             "metadata": { "name": PIPELINE },
-            "spec": {
-                "params": self.params,
-                "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
-                "finally": self.finally.iter().map(Task::to_json).collect::<Vec<_>>(),
-            },
+            "spec": spec,
         })
     }
 }

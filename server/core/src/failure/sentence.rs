@@ -86,9 +86,18 @@ pub(super) fn stuck(wait: &Wait, waited: SignedDuration) -> String {
         }
         StuckOn::Quota => "Raise the quota, or free some of it.",
         StuckOn::Scheduling => "Make room on the nodes, or ask for less, or for other nodes.",
+        StuckOn::Volume => {
+            "Check the claim that the task refers to, its storage class and what provisions it."
+        }
         StuckOn::ContainerConfig => "Check the secrets and config maps that the task refers to.",
         StuckOn::Deleted => {
             "Find out who deleted it, and in which state it left the target; then start it again."
+        }
+        StuckOn::TaskStart if wait.task.is_none() => {
+            "Look at the events of the PipelineRun: a quota or a policy may refuse its tasks."
+        }
+        StuckOn::TaskStart => {
+            "Look at the events of its pod: a volume, a secret or a config map that is missing, the network, or an image that takes long."
         }
     };
     let what = shorten(&wait.sentence(), 2 * SAID_BYTES);

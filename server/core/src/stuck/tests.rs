@@ -1,3 +1,5 @@
+use std::slice;
+
 use super::*;
 use crate::{
     facts::{Child, Stopped},
@@ -57,14 +59,21 @@ fn mk_waiting(reason: &str) -> ContainerState {
 
 #[test]
 fn each_wait_is_recognised_by_reasons_and_never_by_words() {
-    use StuckOn::{ContainerConfig, ImagePull, Quota, Resolution, Scheduling};
+    use StuckOn::{ContainerConfig, ImagePull, Quota, Resolution, Scheduling, TaskStart, Volume};
+    let not_set_up = "pod status \"PodReadyToStartContainers\":\"False\"; message: \"\"";
     let unscheduled = "pod status \"PodScheduled\":\"False\"; message: \"0/1 nodes\"";
+    let scheduler = |text| format!("{unscheduled}: {text}");
+    let no_claim = scheduler("persistentvolumeclaim \\\"c\\\" not found. not found");
+    let unbound = scheduler("pod has unbound immediate PersistentVolumeClaims. not found");
+    let other_claim = scheduler("persistentvolumeclaim \\\"c\\\" is being deleted");
     // The TaskRun's reason and message, the reason for which its container waits, and what that is.
     let cases = [
-        ("Pending", "Pending", "", None),
-        ("Pending", "Pending", "PodInitializing", None),
-        ("Pending", "Pending", "ContainerCreating", None),
-        ("Pending", "the quota is exceeded, ErrImagePull", "", None),
+        ("Pending", "Pending", "", Some((TaskStart, "Pending"))),
+        ("Pending", "Pending", "PodInitializing", Some((TaskStart, "Pending"))),
+        ("Pending", "Pending", "ContainerCreating", Some((TaskStart, "Pending"))),
+        ("Pending", not_set_up, "PodInitializing", Some((TaskStart, "Pending"))),
+        ("Pending", "the quota is exceeded, ErrImagePull", "", Some((TaskStart, "Pending"))),
+        ("Started", "", "", Some((TaskStart, "Started"))),
         ("TaskRunPending", "on purpose", "", None),
         ("ToBeRetried", "failed", "", None),
         ("PullImageFailed", "m", "ErrImagePull", Some((ImagePull, "ErrImagePull"))),
@@ -74,6 +83,9 @@ fn each_wait_is_recognised_by_reasons_and_never_by_words() {
         ("ExceededResourceQuota", "m", "", Some((Quota, "ExceededResourceQuota"))),
         ("ExceededNodeResources", "m", "", Some((Scheduling, "ExceededNodeResources"))),
         ("Pending", unscheduled, "", Some((Scheduling, "Pending"))),
+        ("Pending", &no_claim, "", Some((Volume, "Pending"))),
+        ("Pending", &unbound, "", Some((Volume, "Pending"))),
+        ("Pending", &other_claim, "", Some((Scheduling, "Pending"))),
         (
             "Pending",
             "m",
@@ -104,7 +116,6 @@ fn a_run_waits_for_its_definition_until_it_is_there() {
         |reason| observe(&mk_run(reason), &[], &Veil::none()).wait.map(|wait| (wait.on, wait.task));
     assert_eq!(on("ResolvingPipelineRef"), Some((StuckOn::Resolution, None)));
     assert_eq!(on("ResolvingTaskRef"), Some((StuckOn::Resolution, None)));
-    assert_eq!(on("Running"), None);
     assert_eq!(on("PipelineRunPending"), None);
 }
 
@@ -138,7 +149,8 @@ fn what_is_over_waits_for_nothing() {
     assert_eq!(observe(&run, &[pulling], &Veil::none()).wait, None);
     let failed = mk_condition(Status::False, "TaskRunImagePullFailed", "m");
     let failed = mk_task("a", failed, mk_waiting("ImagePullBackOff"));
-    assert_eq!(observe(&mk_run("Running"), &[failed], &Veil::none()).wait, None);
+    let wait = observe(&mk_run("Running"), &[failed], &Veil::none()).wait;
+    assert_eq!(wait.and_then(|wait| wait.task), None);
 }
 
 #[test]
@@ -163,10 +175,12 @@ fn each_kind_has_a_patience_of_its_own() {
         image_pull: Duration::from_secs(2),
         quota: Duration::from_secs(3),
         scheduling: Duration::from_secs(4),
-        container_config: Duration::from_secs(5),
+        volume: Duration::from_secs(5),
+        container_config: Duration::from_secs(6),
+        task_start: Duration::from_secs(7),
     };
     let ends = StuckOn::ALL.map(|on| patience.end(&mk_stuck(on)));
-    assert_eq!(ends, [6, 7, 8, 9, 10, 65].map(at));
+    assert_eq!(ends, [6, 7, 8, 9, 10, 11, 65, 12].map(at));
 }
 
 #[test]
@@ -174,5 +188,56 @@ fn a_sentence_says_what_is_waited_for_and_why() {
     assert_eq!(
         mk_stuck(StuckOn::Quota).wait.sentence(),
         "task a waits for room in a quota (RawReason: no room)"
+    );
+}
+
+#[test]
+fn a_run_whose_next_task_is_not_made_waits_for_it() {
+    let waits = |run: &RunFacts, tasks: &[TaskRunFacts]| {
+        let wait = observe(run, tasks, &Veil::none()).wait;
+        wait.map(|wait| (wait.on, wait.task.clone(), wait.is_normal_until(run.created_at)))
+    };
+    let unseen = RunFacts { condition: None, ..mk_run("") };
+    for run in [unseen, mk_run("Started"), mk_run("Running")] {
+        assert_eq!(waits(&run, &[]), Some((StuckOn::TaskStart, None, at(30))), "{run:?}");
+    }
+    // The next one is due since the last one ended.
+    let done = mk_condition(Status::True, "Succeeded", "m");
+    let done =
+        TaskRunFacts { completed_at: Some(at(100)), ..mk_task("a", done, ContainerState::Unknown) };
+    let run = mk_run("Running");
+    assert_eq!(waits(&run, slice::from_ref(&done)), Some((StuckOn::TaskStart, None, at(130))));
+    let next = mk_task("b", going("Pending", "Pending"), ContainerState::Unknown);
+    let started = Some((StuckOn::TaskStart, Some("b".to_owned()), at(31)));
+    assert_eq!(waits(&run, &[done, next]), started);
+}
+
+#[test]
+fn what_is_told_of_one_task_is_told_before_that_another_does_not_start() {
+    let silent = mk_task("a", going("Pending", "Pending"), ContainerState::Unknown);
+    let quota = mk_task("b", going("ExceededResourceQuota", "m"), ContainerState::Unknown);
+    let wait = observe(&mk_run("Running"), &[silent, quota], &Veil::none()).wait.unwrap();
+    assert_eq!((wait.on, wait.task.as_deref()), (StuckOn::Quota, Some("b")));
+}
+
+#[test]
+fn a_task_that_does_not_start_says_no_more_than_is_known() {
+    let sentence = |message: &str| {
+        let task = mk_task("a", going("Pending", message), mk_waiting("PodInitializing"));
+        observe(&mk_run("Running"), &[task], &Veil::none()).wait.unwrap().sentence()
+    };
+    assert_eq!(
+        sentence("pod status \"PodReadyToStartContainers\":\"False\"; message: \"\""),
+        "task a waits for the volumes and the network of its pod (Pending: pod status \
+         \"PodReadyToStartContainers\":\"False\"; message: \"\")"
+    );
+    assert_eq!(
+        sentence("Pending"),
+        "task a waits for its pod, of which no container has started (Pending)"
+    );
+    let unseen = RunFacts { condition: None, ..mk_run("") };
+    assert_eq!(
+        observe(&unseen, &[], &Veil::none()).wait.unwrap().sentence(),
+        "the run waits for Tekton, which has not made its next task"
     );
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{execution::Closed, failure::FailureReason, testing::*};
+use crate::{execution::Closed, failure::FailureReason, stuck::StuckOn, testing::*};
 
 const INPUTS: [&str; 12] = [
     "Admit",
@@ -201,6 +201,7 @@ fn a_deadline_that_passes_while_it_is_stuck_fails_for_what_it_waited_for() {
     for (on, expected) in [
         (StuckOn::Quota, FailureReason::ResourceExhausted),
         (StuckOn::Resolution, FailureReason::DeadlineExceeded),
+        (StuckOn::TaskStart, FailureReason::DeadlineExceeded),
     ] {
         let stopping = moved(&mk_stuck_execution(on), mk_input("Deadline")).execution;
         let end = Some(RunEnd::Cancelled { ran: false });

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use uuid::Uuid;
 use wfe_core::{
@@ -187,11 +187,20 @@ fn creation_is_not_tried_for_ever_without_a_deadline() {
 
 #[test]
 fn tekton_gets_a_moment_to_end_a_run_at_its_deadline_by_itself() {
-    let live = || present(run(Status::Unknown, ""), Vec::new());
-    let progress = observe(&run(Status::Unknown, ""), &[], &Veil::none()).progress;
+    let task = running_task();
+    let live = || present(run(Status::Unknown, "Running"), vec![task.clone()]);
+    let seen = observe(&run(Status::Unknown, "Running"), slice::from_ref(&task), &Veil::none());
+    let progress = seen.progress;
     let state = State::Running { run: CreatedRun { progress, ..created() } };
     assert_eq!(decide(state.clone(), live(), at(100)), Action::RestUntil(at(110)));
     assert_eq!(decide(state, live(), at(110)), Action::Apply(Input::Deadline(at(100))));
+}
+
+/// A task of which a step runs.
+fn running_task() -> TaskRunFacts {
+    let state = ContainerState::Running { started_at: Some(at(2)) };
+    let steps = vec![StepFacts { name: "main".to_owned(), state }];
+    TaskRunFacts { steps, ..task(Status::Unknown) }
 }
 
 /// A task that waits for room in a quota.
@@ -251,6 +260,38 @@ fn fetching_the_definition_is_normal_for_some_seconds() {
         panic!("not noted")
     };
     assert_eq!(progress.stuck.map(|stuck| stuck.wait.on), Some(StuckOn::Resolution));
+}
+
+#[test]
+fn a_task_may_take_half_a_minute_to_start() {
+    let pending = Condition {
+        status: Status::Unknown,
+        reason: "Pending".to_owned(),
+        message: "Pending".to_owned(),
+    };
+    let pending = TaskRunFacts {
+        condition: Some(pending),
+        started_at: Some(at(20)),
+        ..task(Status::Unknown)
+    };
+    let seen = || present(run(Status::Unknown, "Running"), vec![pending.clone()]);
+    let progress =
+        observe(&run(Status::Unknown, "Running"), slice::from_ref(&pending), &Veil::none())
+            .progress;
+    let state = State::Running { run: CreatedRun { progress, ..created() } };
+    assert_eq!(decide(state.clone(), seen(), at(21)), Action::RestUntil(at(50)));
+    let Action::Apply(Input::Progress(progress)) = decide(state, seen(), at(50)) else {
+        panic!("not noted")
+    };
+    let stuck = progress.stuck.clone().map(|stuck| (stuck.wait.on, stuck.since));
+    assert_eq!(stuck, Some((StuckOn::TaskStart, at(50))));
+    // One that started meanwhile is not late any more.
+    let state = State::Running { run: CreatedRun { progress, ..created() } };
+    let started = present(run(Status::Unknown, "Running"), vec![running_task()]);
+    let Action::Apply(Input::Progress(progress)) = decide(state, started, at(51)) else {
+        panic!("not noted")
+    };
+    assert_eq!(progress.stuck, None);
 }
 
 #[test]

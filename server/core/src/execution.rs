@@ -13,8 +13,10 @@ use crate::{
     stuck::Stuck,
 };
 
+mod cancel;
 mod hold;
 
+pub use cancel::CancelMode;
 pub use hold::{Closed, Gate, Hold};
 
 /// One accepted request to run a workflow on a target, for ever on record.

@@ -29,6 +29,9 @@ mod manifest;
 pub mod scenarios;
 pub mod simulator;
 
+/// Name of the one container step of a task that is made here, where the task has the name that counts.
+const STEP: &str = "main";
+
 /// Creates, watches, stops and deletes runs.
 #[async_trait]
 pub trait Tekton: Send + Sync + 'static {

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     ids::is_dns_label,
     invalid::{Invalid, Violation, Violations},
+    request::TARGET_PARAMETER,
     workflow::reference::check_reference,
 };
 
@@ -230,6 +231,9 @@ fn check_env(env: &BTreeMap<String, String>, wrong: &mut Violations) {
         if !is_identifier(name) {
             let rule =
                 "a name has 1 to 253 characters of A-Z a-z 0-9 and _, and starts with no digit";
+            wrong.0.push(Invalid::new(rule).at(&field));
+        } else if name == TARGET_PARAMETER {
+            let rule = "is set by the service from `target`: leave it out";
             wrong.0.push(Invalid::new(rule).at(&field));
         } else if !is_variable_name(name) {
             wrong.0.push(Invalid::new("a name must not start with TEKTON_ or WFE_").at(&field));

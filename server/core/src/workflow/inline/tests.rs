@@ -39,7 +39,7 @@ fn every_fault_of_every_step_is_named_at_once_with_its_place() {
             name: "wrong".to_owned(),
             image: "UPPER CASE".to_owned(),
             command: vec![String::new(), "a\0b".to_owned()],
-            env: [("1ST", "a"), ("TEKTON_HOME", "b"), ("OK", "c\0")]
+            env: [("1ST", "a"), ("TEKTON_HOME", "b"), ("OK", "c\0"), ("TARGET_RESOURCE", "d")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             timeout: Some(SignedDuration::ZERO),
@@ -63,6 +63,7 @@ fn every_fault_of_every_step_is_named_at_once_with_its_place() {
             "steps[5].env[\"1ST\"]: a name has 1 to 253 characters of A-Z a-z 0-9 and _, and starts with \
              no digit",
             "steps[5].env[\"OK\"]: must not hold a NUL character",
+            "steps[5].env[\"TARGET_RESOURCE\"]: is set by the service from `target`: leave it out",
             "steps[5].env[\"TEKTON_HOME\"]: a name must not start with TEKTON_ or WFE_",
             "steps[5].timeout: must be 1 second to 7 days",
             "steps[5].retries: must be 0 to 10; it is -1",

@@ -11,6 +11,12 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
+mod embedded;
+
+pub use embedded::{
+    EmbeddedPipeline, EmbeddedTask, Named, Step, TaskSpec, WorkspaceDeclaration, WorkspaceUse,
+};
+
 const GROUP: &str = "tekton.dev";
 const VERSION: &str = "v1";
 
@@ -102,6 +108,9 @@ pub struct PipelineRunSpec {
     /// Where the pipeline is.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub pipeline_ref: Option<PipelineRef>,
+    /// The pipeline itself, when it is nowhere else. Not read: the status has what Tekton made of it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub pipeline_spec: Option<EmbeddedPipeline>,
     /// Its parameters. Those that are no strings are left out when they are read.
     #[serde(deserialize_with = "lenient_items", skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<Param>,

@@ -34,6 +34,8 @@ pub mod scenarios;
 pub mod simulator;
 
 pub use log::{LogError, LogOutcome};
+/// Name of the one container step of a task that is made here, where the task has the name that counts.
+const STEP: &str = "main";
 
 /// Creates, watches, stops and deletes runs.
 #[async_trait]

@@ -56,7 +56,7 @@ pub(crate) fn mk_key(target: &str) -> TargetKey {
 pub(crate) fn mk_request(n: u32, target: &str, when_locked: WhenLocked) -> StartRequest {
     StartRequest {
         request_id: format!("request-{n}").parse().unwrap(),
-        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap().into(),
         target: mk_key(target),
         target_as_given: target.to_owned(),
         parameters: BTreeMap::from([("REASON".to_owned(), "a \"test\"\n".into())]),

@@ -10,7 +10,7 @@ use crate::{
     invalid::{Invalid, Violation, Violations},
     parameter::{DigestValues, Parameter, are_same},
     target::TargetKey,
-    workflow::{BundleWorkflow, WorkflowKey},
+    workflow::{Workflow, WorkflowKey},
 };
 
 /// Name of the parameter that carries the target to the workflow.
@@ -31,7 +31,7 @@ pub struct StartRequest {
     /// Identifies the request.
     pub request_id: RequestId,
     /// What to run.
-    pub workflow: BundleWorkflow,
+    pub workflow: Workflow,
     /// What it is run on.
     pub target: TargetKey,
     /// The target as the caller wrote it.
@@ -121,7 +121,8 @@ pub struct Source {
 }
 
 impl StartRequest {
-    /// By what the workflow is told again: the id in the catalogue, else the bundle, of whatever version.
+    /// By what the workflow is told again: the id in the catalogue, else the bundle, of whatever version,
+    /// or the steps.
     pub fn workflow_key(&self) -> WorkflowKey {
         match self.identity.id.as_str() {
             "" => self.workflow.key(),
@@ -165,7 +166,7 @@ impl StartRequest {
         } = self;
         let differs = [
             ("request_id", *request_id != accepted.request_id),
-            ("bundle", *workflow != accepted.workflow),
+            (workflow.field(), *workflow != accepted.workflow),
             ("target", target.target != accepted.target.target),
             ("cluster_id", target.cluster != accepted.target.cluster),
             ("parameters", !are_same(parameters, &accepted.parameters, digests)),

@@ -38,7 +38,7 @@ pub(crate) fn mk_key(target: &str) -> TargetKey {
 pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
     StartRequest {
         request_id: request_id.parse().unwrap(),
-        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap().into(),
         target: mk_key(target),
         target_as_given: target.to_owned(),
         parameters: BTreeMap::new(),

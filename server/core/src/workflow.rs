@@ -1,21 +1,27 @@
 //! Workflows: what is run.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt};
 
-use oci_spec::distribution::Reference;
 use serde::{Deserialize, Serialize};
 
-use crate::invalid::{Invalid, Violations};
+mod bundle;
+mod inline;
+mod reference;
 
-/// The pipeline that is run when a request names none.
-pub const DEFAULT_PIPELINE: &str = "workflow";
+pub use bundle::{BundleWorkflow, DEFAULT_PIPELINE};
+pub use inline::{
+    Action, Given, InlineStep, InlineWorkflow, MAX_DEFINITION_BYTES, MAX_PARALLEL, MAX_RETRIES,
+    MAX_SCRIPT_BYTES, MAX_STEPS, MAX_TIMEOUT, StepDraft, is_variable_name,
+};
 
-/// A Tekton pipeline in an OCI bundle.
+/// What is run. Kept without a tag: what was stored when there were only bundles stays readable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BundleWorkflow {
-    reference: String,
-    digest: Option<String>,
-    pipeline: String,
+#[serde(untagged)]
+pub enum Workflow {
+    /// A Tekton pipeline in an OCI bundle.
+    Bundle(BundleWorkflow),
+    /// Steps given in the request.
+    Inline(InlineWorkflow),
 }
 
 /// Tells whether two requests are for the same workflow.
@@ -41,144 +47,67 @@ impl fmt::Display for WorkflowKey {
     }
 }
 
-impl BundleWorkflow {
-    /// Checks and keeps a bundle. An empty `digest` is none, an empty `pipeline` is
-    /// [`DEFAULT_PIPELINE`]. Violations name the fields `reference`, `digest` and `pipeline`.
-    pub fn new(reference: &str, digest: &str, pipeline: &str) -> Result<Self, Violations> {
-        let mut wrong = Violations(Vec::new());
-        let own_digest = wrong.take("reference", check_reference(reference)).flatten();
-        let digest = match digest {
-            "" => own_digest,
-            digest => {
-                let checked = check_digest(digest).and_then(|()| match own_digest {
-                    Some(own) if own != digest => Err(Invalid::new(format!(
-                        "contradicts the digest in the reference, {own}: leave one of them out"
-                    ))),
-                    _ => Ok(digest.to_owned()),
-                });
-                wrong.take("digest", checked)
-            }
-        };
-        let pipeline = if pipeline.is_empty() { DEFAULT_PIPELINE } else { pipeline };
-        if !crate::ids::is_dns_subdomain(pipeline) {
-            wrong.take::<()>(
-                "pipeline",
-                Err(Invalid::new(
-                    "must be a DNS subdomain: at most 253 characters of a-z 0-9 - and .",
-                )),
-            );
+impl Workflow {
+    /// The field of the contract that carries it.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Bundle(_) => "bundle",
+            Self::Inline(_) => "inline",
         }
-        wrong.into_result(Self {
-            reference: reference.to_owned(),
-            digest,
-            pipeline: pipeline.to_owned(),
-        })
     }
 
-    /// The reference as it was given.
-    pub fn reference(&self) -> &str {
-        &self.reference
-    }
-
-    /// The digest, from the reference or given beside it.
-    pub fn digest(&self) -> Option<&str> {
-        self.digest.as_deref()
-    }
-
-    /// By what the workflow is told again: repository and pipeline, whatever the tag or digest.
+    /// By what the workflow is told again.
     pub fn key(&self) -> WorkflowKey {
-        let repository = match Reference::from_str(&self.reference) {
-            Ok(parsed) => format!("{}/{}", parsed.registry(), parsed.repository()),
-            Err(_) => self.reference.clone(),
-        };
-        WorkflowKey(format!("{repository}#{}", self.pipeline))
+        match self {
+            Self::Bundle(bundle) => bundle.key(),
+            Self::Inline(inline) => inline.key(),
+        }
     }
 
-    /// The name of the pipeline in the bundle.
+    /// What names it on record: the reference of a bundle; of steps their key.
+    pub fn reference(&self) -> Cow<'_, str> {
+        match self {
+            Self::Bundle(bundle) => Cow::Borrowed(bundle.reference()),
+            Self::Inline(inline) => Cow::Owned(inline.key().0),
+        }
+    }
+
+    /// The digest of what runs: of a bundle when it is known, of steps always.
+    pub fn digest(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Bundle(bundle) => bundle.digest().map(Cow::Borrowed),
+            Self::Inline(inline) => Some(Cow::Owned(inline.digest())),
+        }
+    }
+
+    /// The pipeline in the bundle; steps have none.
     pub fn pipeline(&self) -> &str {
-        &self.pipeline
+        match self {
+            Self::Bundle(bundle) => bundle.pipeline(),
+            Self::Inline(_) => "",
+        }
     }
 
-    /// What a resolver is given: the reference, pinned by the digest when there is one.
-    pub fn pinned_reference(&self) -> String {
-        match &self.digest {
-            Some(digest) if !self.reference.contains('@') => format!("{}@{digest}", self.reference),
-            _ => self.reference.clone(),
+    /// The steps, when they were given in the request.
+    pub const fn inline(&self) -> Option<&InlineWorkflow> {
+        match self {
+            Self::Bundle(_) => None,
+            Self::Inline(inline) => Some(inline),
         }
     }
 }
 
-/// Answers the digest in the reference, when it has one.
-fn check_reference(reference: &str) -> Result<Option<String>, Invalid> {
-    const FORM: &str =
-        "must be an OCI reference, for example registry.example/workflows/restart:v1";
-    if reference.is_empty() {
-        return Err(Invalid::new(format!("is required and {FORM}")));
+impl From<BundleWorkflow> for Workflow {
+    fn from(bundle: BundleWorkflow) -> Self {
+        Self::Bundle(bundle)
     }
-    if reference.len() > 512 {
-        return Err(Invalid::new("must have at most 512 characters"));
-    }
-    let parsed =
-        Reference::from_str(reference).map_err(|error| Invalid::new(format!("{FORM}: {error}")))?;
-    // A registry cannot serve a repository of one character, and resolvers refuse it.
-    if parsed.repository().len() < 2 {
-        return Err(Invalid::new(format!("{FORM}: the repository is too short")));
-    }
-    let digest = parsed.digest().map(ToOwned::to_owned);
-    if let Some(digest) = &digest {
-        check_digest(digest)?;
-    }
-    Ok(digest)
 }
 
-fn check_digest(digest: &str) -> Result<(), Invalid> {
-    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    match digest.strip_prefix("sha256:") {
-        Some(rest) if rest.len() == 64 && rest.chars().all(hex) => Ok(()),
-        _ => Err(Invalid::new("must be sha256: and 64 lower-case hex digits")),
+impl From<InlineWorkflow> for Workflow {
+    fn from(inline: InlineWorkflow) -> Self {
+        Self::Inline(inline)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-
-    #[test]
-    fn a_digest_beside_the_reference_pins_it() {
-        let bundle = BundleWorkflow::new("127.0.0.1:5000/wfe/restart:v1", DIGEST, "").unwrap();
-        assert_eq!(bundle.pinned_reference(), format!("127.0.0.1:5000/wfe/restart:v1@{DIGEST}"));
-        assert_eq!(bundle.pipeline(), "workflow");
-    }
-
-    #[test]
-    fn a_digest_in_the_reference_is_known_and_not_added_twice() {
-        let reference = format!("registry.example/wfe/restart@{DIGEST}");
-        let bundle = BundleWorkflow::new(&reference, DIGEST, "other").unwrap();
-        assert_eq!((bundle.digest(), bundle.pinned_reference()), (Some(DIGEST), reference));
-    }
-
-    #[test]
-    fn every_wrong_field_is_named_at_once() {
-        let other = DIGEST.replace('0', "1");
-        let cases: [(&str, &str, &str, &[&str]); 6] = [
-            ("", "", "", &["reference"]),
-            ("https://registry.example/x", "", "", &["reference"]),
-            (
-                "registry.example/UPPER:v1",
-                "sha256:12",
-                "Not_A_Name",
-                &["reference", "digest", "pipeline"],
-            ),
-            ("registry.example/app:v1 ", "", "", &["reference"]),
-            (&format!("registry.example/app@{DIGEST}"), &other, "", &["digest"]),
-            (&format!("registry.example/{}", "a".repeat(600)), "", "", &["reference"]),
-        ];
-        for (reference, digest, pipeline, fields) in cases {
-            let wrong = BundleWorkflow::new(reference, digest, pipeline).unwrap_err();
-            let named: Vec<&str> = wrong.0.iter().map(|v| v.field.as_str()).collect();
-            assert_eq!(named, fields, "{reference}");
-        }
-    }
-}
+mod tests;

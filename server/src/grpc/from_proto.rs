@@ -15,9 +15,8 @@ use wfe_core::{
         WorkflowIdentity, check_parameters, check_sensitive,
     },
     target::TargetKey,
-    workflow::BundleWorkflow,
 };
-use wfe_proto::v1::{self, get_request, start_request, watch_request};
+use wfe_proto::v1::{self, get_request, watch_request};
 
 use super::page;
 use crate::{
@@ -32,6 +31,7 @@ mod clear_block;
 mod export_log;
 mod on_behalf_of;
 mod parameters;
+mod workflow;
 
 pub(super) use cancel::cancel;
 pub(super) use clear_block::{ClearBlock, clear_block};
@@ -73,13 +73,7 @@ pub(super) fn start(
     } = message;
     let mut wrong = Violations(Vec::new());
     let request_id = wrong.take("request_id", request_id.parse::<RequestId>());
-    let workflow = match workflow {
-        Some(start_request::Workflow::Bundle(message)) => bundle(&mut wrong, &message),
-        Some(start_request::Workflow::Inline(_)) => {
-            return Err(not_available("an inline workflow"));
-        }
-        None => wrong.take("workflow", Err(Invalid::new("is required: give a bundle"))),
-    };
+    let workflow = workflow::workflow(&mut wrong, workflow);
     let key = take_target_key(&mut wrong, &target, &cluster_id);
     let parameters: BTreeMap<String, String> = parameters.into_iter().collect();
     let marked = take_all(&mut wrong, check_sensitive(sensitive_parameters, &parameters));
@@ -87,6 +81,12 @@ pub(super) fn start(
     let service_account = wrong.take("service_account", optional(service_account, dns_name));
     let secrets = names(&mut wrong, "secrets", secrets);
     let config_maps = names(&mut wrong, "config_maps", config_maps);
+    let declared = declared_parameters.map(|message| BTreeSet::from_iter(message.names));
+    if let Some(parameters) = &parameters {
+        let workspaces = (secrets.as_slice(), config_maps.as_slice());
+        let (workflow, declared) = (workflow.as_ref(), declared.as_ref());
+        workflow::check_use(&mut wrong, workflow, parameters, declared, workspaces);
+    }
     let correlation_id =
         wrong.take("correlation_id", optional(correlation_id, |text| text.parse()));
     let deadline = wrong.take("deadline", deadline.map(|time| timestamp(&time)).transpose());
@@ -109,7 +109,7 @@ pub(super) fn start(
             target: key?,
             target_as_given: target,
             parameters,
-            declared: declared_parameters.map(|message| BTreeSet::from_iter(message.names)),
+            declared,
             service_account: service_account?,
             secrets,
             config_maps,
@@ -124,20 +124,6 @@ pub(super) fn start(
     };
     let request = complete().ok_or_else(incomplete)?;
     Ok((request, mode))
-}
-
-fn bundle(wrong: &mut Violations, message: &v1::BundleWorkflow) -> Option<BundleWorkflow> {
-    let v1::BundleWorkflow { reference, digest, pipeline } = message;
-    match BundleWorkflow::new(reference, digest, pipeline) {
-        Ok(bundle) => Some(bundle),
-        Err(Violations(violations)) => {
-            wrong.0.extend(violations.into_iter().map(|mut violation| {
-                violation.field = format!("bundle.{}", violation.field);
-                violation
-            }));
-            None
-        }
-    }
 }
 
 fn take_all<T>(wrong: &mut Violations, checked: Result<T, Violations>) -> Option<T> {

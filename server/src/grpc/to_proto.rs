@@ -20,6 +20,7 @@ use crate::store::{Filter, Listed, Sequence};
 mod decision;
 mod progress;
 mod target;
+mod workflow;
 
 pub(super) use decision::{block_cleared, decision};
 use progress::seen;
@@ -70,11 +71,7 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
     v1::Execution {
         id: id.to_string(),
         request_id: request_id.to_string(),
-        workflow: Some(v1::execution::Workflow::Bundle(v1::BundleWorkflow {
-            reference: workflow.reference().to_owned(),
-            digest: workflow.digest().unwrap_or_default().to_owned(),
-            pipeline: workflow.pipeline().to_owned(),
-        })),
+        workflow: Some(workflow::workflow(workflow)),
         target: target.target.to_string(),
         target_as_given: target_as_given.clone(),
         cluster_id: target.cluster.to_string(),
@@ -226,8 +223,13 @@ pub(super) fn list(
     filter: &Filter,
     namespace: &str,
 ) -> v1::ListResponse {
+    let listed = listed.iter().map(|entry| {
+        let mut listed = execution(&entry.execution, namespace);
+        workflow::shorten(&mut listed);
+        listed
+    });
     v1::ListResponse {
-        executions: listed.iter().map(|entry| execution(&entry.execution, namespace)).collect(),
+        executions: listed.collect(),
         next_page_token: next
             .map(|sequence| page::encode(&question(filter), sequence.0))
             .unwrap_or_default(),

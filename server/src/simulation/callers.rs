@@ -118,7 +118,7 @@ fn draw_request(world: &World, number: u32) -> StartRequest {
         let sealed = mk_sealed(&request.request_id, SENSITIVE, &value);
         request.parameters.insert(SENSITIVE.to_owned(), sealed);
     }
-    request.workflow = BundleWorkflow::new(dice.one_of(&BUNDLES), "", "").unwrap();
+    request.workflow = BundleWorkflow::new(dice.one_of(&BUNDLES), "", "").unwrap().into();
     request.when_cooling = dice.one_of(&[WhenCooling::Wait, WhenCooling::Reject]);
     request.when_blocked = dice.one_of(&[WhenBlocked::Wait, WhenBlocked::Reject]);
     if dice.hits(250) {
@@ -163,7 +163,7 @@ async fn call(world: &Arc<World>, number: u32) {
         }
     }
     // Nobody else ends those.
-    if request.workflow.pinned_reference() == NEVER_ENDS {
+    if request.workflow.reference() == NEVER_ENDS {
         sleep(dice.time(1000, 60_000)).await;
         withdraw(world, &id).await;
     }

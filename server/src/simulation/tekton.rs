@@ -112,7 +112,7 @@ impl Tekton for TroubledTekton {
             let message = format!("the API server could not take {}", repeated(run));
             return Err(later(&message));
         }
-        if run.request.workflow.pinned_reference() == REFUSED {
+        if run.request.workflow.reference() == REFUSED {
             return Err(CreateError::Refused {
                 reason: FailureReason::Forbidden,
                 raw_reason: "Forbidden".to_owned(),

@@ -165,7 +165,7 @@ fn a_person_who_goes_away_while_a_block_is_cleared_has_let_the_next_one_in_all_t
             let bundle = format!("registry.example/wfe/{bundle}:v1");
             world.spawner.spawn(Owner::Outside, "caller", async move {
                 let mut request = mk_request(n, "pod/a", WhenLocked::Wait);
-                request.workflow = BundleWorkflow::new(&bundle, "", "").unwrap();
+                request.workflow = BundleWorkflow::new(&bundle, "", "").unwrap().into();
                 let start = |service: Service| async move {
                     service.start(request, Actor::anonymous(None), Mode::Store).await
                 };

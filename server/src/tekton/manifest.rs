@@ -9,6 +9,7 @@ use k8s_openapi::{
 use wfe_core::{
     request::{StartRequest, TARGET_PARAMETER},
     target::label_value,
+    workflow::{BundleWorkflow, Workflow},
 };
 use wfe_crds::{
     names::{annotation, label},
@@ -20,6 +21,8 @@ use wfe_crds::{
 
 use super::{Birth, RunRequest};
 
+mod steps;
+
 /// Tekton takes a time-out of zero for none at all.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,14 @@ const MAX_TIMEOUT: Duration = Duration::from_secs((i32::MAX as u64) / 3 * 2);
 /// The PipelineRun to be created.
 pub(super) fn pipeline_run(run: &RunRequest, namespace: &str) -> PipelineRun {
     let request = &run.request;
+    let (params, workspaces) = (parameters(run), workspaces(request));
+    let timeout = run.timeout.map(|timeout| timeout.clamp(MIN_TIMEOUT, MAX_TIMEOUT));
+    let (pipeline_ref, pipeline_spec) = match &request.workflow {
+        Workflow::Bundle(bundle) => (Some(in_bundle(bundle)), None),
+        Workflow::Inline(inline) => {
+            (None, Some(steps::pipeline(inline, &params, &workspaces, timeout)))
+        }
+    };
     let metadata = ObjectMeta {
         name: Some(run.run.name.to_string()),
         namespace: Some(namespace.to_owned()),
@@ -38,28 +49,33 @@ pub(super) fn pipeline_run(run: &RunRequest, namespace: &str) -> PipelineRun {
         ..ObjectMeta::default()
     };
     let spec = PipelineRunSpec {
-        pipeline_ref: Some(PipelineRef {
-            resolver: Some("bundles".to_owned()),
-            params: vec![
-                Param::new("bundle", request.workflow.pinned_reference()),
-                Param::new("name", request.workflow.pipeline()),
-                // The resolver looks for a task when it is not told.
-                Param::new("kind", "pipeline"),
-            ],
-        }),
-        params: parameters(run),
-        workspaces: workspaces(request),
+        pipeline_ref,
+        pipeline_spec,
+        params,
+        workspaces,
         task_run_template: Some(TaskRunTemplate {
             service_account_name: request.service_account.clone(),
             pod_template: Some(PodTemplate { security_context: Some(restricted()) }),
         }),
-        timeouts: run.timeout.map(timeouts),
+        timeouts: timeout.map(timeouts),
         status: match run.birth {
             Birth::Ready => None,
             Birth::Cancelled => Some(CANCELLED.to_owned()),
         },
     };
     PipelineRun::new(metadata, spec)
+}
+
+fn in_bundle(bundle: &BundleWorkflow) -> PipelineRef {
+    PipelineRef {
+        resolver: Some("bundles".to_owned()),
+        params: vec![
+            Param::new("bundle", bundle.pinned_reference()),
+            Param::new("name", bundle.pipeline()),
+            // The resolver looks for a task when it is not told.
+            Param::new("kind", "pipeline"),
+        ],
+    }
 }
 
 fn labels(run: &RunRequest) -> BTreeMap<String, String> {
@@ -129,7 +145,7 @@ fn workspaces(request: &StartRequest) -> Vec<Workspace> {
     secrets.chain(config_maps).collect()
 }
 
-/// What the Pod Security Standard "restricted" asks of a pod. Containers are the workflow's own.
+/// What the Pod Security Standard "restricted" asks of a pod. Containers are the bundle's own.
 fn restricted() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
@@ -145,7 +161,7 @@ fn restricted() -> PodSecurityContext {
 /// Tekton stops each TaskRun after its own default, mostly an hour. Finally tasks then have what
 /// remains, as they do when only `pipeline` is given.
 fn timeouts(timeout: Duration) -> Timeouts {
-    let timeout = go_duration(timeout.clamp(MIN_TIMEOUT, MAX_TIMEOUT));
+    let timeout = go_duration(timeout);
     Timeouts { pipeline: Some(timeout.clone()), tasks: Some(timeout) }
 }
 

@@ -248,7 +248,7 @@ impl Stage {
         };
         let request = StartRequest {
             request_id: require(execution.to_string().parse().ok(), "a request id"),
-            workflow: require(BundleWorkflow::new(bundle, "", "").ok(), "a bundle"),
+            workflow: require(BundleWorkflow::new(bundle, "", "").ok(), "a bundle").into(),
             target,
             target_as_given,
             parameters: BTreeMap::new(),

@@ -32,6 +32,9 @@
 //! |                          | its parameters                                      |
 //! | `wrong-parameters`       | Tekton does not take them, and repeats them         |
 //!
+//! Steps given in the request run in their order. The image of each chooses what becomes of it in the same
+//! way, with the names of the bundles that have one task, and `retry-succeeds`, which fails once.
+//!
 //! Everything is in memory. What a process ran is gone after its end, so that an execution which an
 //! earlier process left running ends as one whose run was deleted from outside.
 
@@ -178,8 +181,7 @@ impl Tekton for Simulator {
         if self.cluster.away_since().is_some() {
             return Err(CreateError::Later { message: Away.to_string(), retry_after: None });
         }
-        let bundle = run.request.workflow.pinned_reference();
-        if run.birth == Birth::Ready && Fate::of_bundle(&bundle) == Fate::Denied {
+        if run.birth == Birth::Ready && Fate::of(&run.request.workflow) == Fate::Denied {
             return Err(CreateError::Refused {
                 reason: FailureReason::Forbidden,
                 raw_reason: "Forbidden".to_owned(),

@@ -9,3 +9,4 @@ mod locking;
 mod outage;
 mod record;
 mod sensitive;
+mod steps;

@@ -1,5 +1,7 @@
 //! What a record concerned, so that each stands for itself.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CorrelationId, Execution, ExecutionId, RequestId, Source, StartRequest, TargetKey};
@@ -43,12 +45,12 @@ pub struct AboutTarget {
 /// The workflow of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AboutWorkflow {
-    /// OCI reference of the bundle.
+    /// OCI reference of the bundle; of inline steps `inline#` and the beginning of their digest.
     pub reference: String,
-    /// Digest of its content, when the request pinned one.
+    /// Digest of its content, when the request pinned one; of inline steps that of their definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The pipeline in the bundle.
+    /// The pipeline in the bundle; of inline steps empty.
     pub pipeline: String,
     /// Id in the catalogue; empty when it was not given.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -76,8 +78,8 @@ impl About {
             request_id: Some(request.request_id.clone()),
             target: Some(AboutTarget { as_given, ..AboutTarget::of(&request.target) }),
             workflow: Some(AboutWorkflow {
-                reference: workflow.reference().to_owned(),
-                digest: workflow.digest().map(ToOwned::to_owned),
+                reference: workflow.reference().into_owned(),
+                digest: workflow.digest().map(Cow::into_owned),
                 pipeline: workflow.pipeline().to_owned(),
                 id: identity.id.clone(),
                 name: identity.name.clone(),

@@ -13,6 +13,7 @@ use crate::{
     event::EventKind,
     execution::{Hold, StateCode},
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
+    workflow::InlineWorkflow,
 };
 
 /// What happened or was decided.
@@ -173,6 +174,9 @@ impl What {
 /// What a request asked for, beside what every record of it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
+    /// The steps, when the request gave steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<InlineWorkflow>,
     /// Parameters as the caller gave them; of sensitive ones the digests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
@@ -203,6 +207,7 @@ impl Asked {
     /// What a request asked for.
     pub fn of(request: &StartRequest) -> Self {
         Self {
+            inline: request.workflow.inline().cloned(),
             parameters: request
                 .parameters
                 .iter()

@@ -124,7 +124,7 @@ fn another_version_of_a_bundle_is_the_same_workflow_and_a_catalogue_id_says_whic
     let bundle = |reference: &str, pipeline: &str| {
         let workflow = BundleWorkflow::new(reference, "", pipeline).unwrap();
         let mut request = mk_request("any", "pod/x");
-        request.workflow = workflow;
+        request.workflow = workflow.into();
         request
     };
     let (one, two) =

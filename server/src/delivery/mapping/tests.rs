@@ -31,7 +31,8 @@ fn mk_full() -> NewExecution {
     };
     let request = &mut new.request;
     request.target_as_given = "shop/Deployment/cart".to_owned();
-    request.workflow = BundleWorkflow::new("registry.example/wfe/restart:v1", DIGEST, "").unwrap();
+    request.workflow =
+        BundleWorkflow::new("registry.example/wfe/restart:v1", DIGEST, "").unwrap().into();
     request.correlation_id = Some("rr-7".parse().unwrap());
     request.identity = WorkflowIdentity {
         id: "wf-1".to_owned(),

@@ -45,7 +45,7 @@ fn mk(state: State) -> Execution {
         id: id(),
         request: StartRequest {
             request_id: "r".parse().unwrap(),
-            workflow: BundleWorkflow::new("registry.example/wfe/x:v1", "", "").unwrap(),
+            workflow: BundleWorkflow::new("registry.example/wfe/x:v1", "", "").unwrap().into(),
             target,
             target_as_given: "pod/x".to_owned(),
             parameters: BTreeMap::new(),

@@ -197,7 +197,8 @@ pub(crate) async fn every_field_of_a_request_comes_back<B: Backend>() {
     let mut new = mk_new(1, "clusterrole/system:node", WhenLocked::Wait);
     let digest = format!("sha256:{}", "0".repeat(64));
     let request = &mut new.request;
-    request.workflow = BundleWorkflow::new("registry.example/a/b:v1", &digest, "main").unwrap();
+    request.workflow =
+        BundleWorkflow::new("registry.example/a/b:v1", &digest, "main").unwrap().into();
     request.target.cluster = "east.example".parse().unwrap();
     request.target_as_given = "ClusterRole/system:node".to_owned();
     request.parameters = BTreeMap::from([

@@ -45,7 +45,9 @@ fn mk_request() -> RunRequest {
         execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
         request: StartRequest {
             request_id: "r".parse().unwrap(),
-            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "")
+                .unwrap()
+                .into(),
             target,
             target_as_given: "pod/x".to_owned(),
             parameters: BTreeMap::new(),

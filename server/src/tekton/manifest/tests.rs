@@ -30,7 +30,9 @@ fn mk_run(target: &str) -> RunRequest {
         execution,
         request: StartRequest {
             request_id: "request-1".parse().unwrap(),
-            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap(),
+            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "")
+                .unwrap()
+                .into(),
             target: key,
             target_as_given: target.to_owned(),
             parameters: BTreeMap::new(),
@@ -64,7 +66,7 @@ fn a_request_with_everything() {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let request = &mut run.request;
     request.workflow =
-        BundleWorkflow::new("registry.example/wfe/restart:v1", &digest, "restart").unwrap();
+        BundleWorkflow::new("registry.example/wfe/restart:v1", &digest, "restart").unwrap().into();
     request.parameters = BTreeMap::from([
         ("REPLICAS".to_owned(), "3".into()),
         ("MESSAGE".to_owned(), "a \"quoted\" $(text)\n".into()),

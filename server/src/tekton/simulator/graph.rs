@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub(super) use crate::tekton::STEP;
+
 /// The tasks of a pipeline: those in order first, then the finally tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Graph {
@@ -124,9 +126,6 @@ impl Outcome {
         }
     }
 }
-
-/// Name of the one step that every simulated task has.
-pub(super) const STEP: &str = "main";
 
 /// How long the parts of a run take.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,6 @@
-//! What a simulated workflow does: chosen by the name of its bundle.
+//! What a simulated workflow does: chosen by the name of its bundle, or by its steps.
+
+use wfe_core::workflow::{InlineWorkflow, Workflow};
 
 use super::graph::{Graph, Obstacle, Outcome, Task};
 
@@ -18,23 +20,36 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// The fate of a workflow.
+    pub(super) fn of(workflow: &Workflow) -> Self {
+        match workflow {
+            Workflow::Bundle(bundle) => Self::of_bundle(&bundle.pinned_reference()),
+            Workflow::Inline(inline) => Self::of_steps(inline),
+        }
+    }
+
+    /// The steps in their order, each with what its image says.
+    fn of_steps(inline: &InlineWorkflow) -> Self {
+        let tasks = inline.steps().iter().zip(inline.run_after()).map(|(step, after)| {
+            let name = repository_name(&step.image).replace('_', "-");
+            let outcome = match name.as_str() {
+                "retry-succeeds" => Outcome::FailsFirst(1),
+                name => outcome(name).unwrap_or(Outcome::Succeeds),
+            };
+            Task::new(&step.name).after(&after).ends(outcome).retries(step.retries)
+        });
+        Self::Runs(Graph::new(tasks))
+    }
+
     /// The fate of a bundle: the last segment of its repository, in hyphens or underscores. A name
     /// that is not known succeeds.
     pub(super) fn of_bundle(reference: &str) -> Self {
-        let one = |outcome| Self::Runs(Graph::one(outcome));
         match repository_name(reference).replace('_', "-").as_str() {
             "three-tasks-in-order" => Self::Runs(Graph::new([
                 Task::new("a"),
                 Task::new("b").after(&["a"]),
                 Task::new("c").after(&["b"]),
             ])),
-            "step-exits-1" => one(Outcome::Fails),
-            "oom-killed" => one(Outcome::OutOfMemory),
-            "image-cannot-be-pulled" => one(Outcome::ImagePull),
-            "never-ends" => one(Outcome::NeverEnds),
-            "image-never-comes" => one(Outcome::Waits(Obstacle::Image)),
-            "no-node-has-room" => one(Outcome::Waits(Obstacle::Node)),
-            "quota-has-no-room" => one(Outcome::Waits(Obstacle::Quota)),
             "finally-runs" => Self::Runs(Graph::new([
                 Task::new("a"),
                 Task::new("b").after(&["a"]),
@@ -68,7 +83,7 @@ impl Fate {
             "missing" => Self::Missing,
             "denied" => Self::Denied,
             "wrong-parameters" => Self::WrongParameters,
-            _ => one(Outcome::Succeeds),
+            name => Self::Runs(Graph::one(outcome(name).unwrap_or(Outcome::Succeeds))),
         }
     }
 
@@ -79,6 +94,20 @@ impl Fate {
             Self::Runs(graph) => Some(graph),
         }
     }
+}
+
+/// What becomes of the one task of a bundle, or of a step, of this name.
+fn outcome(name: &str) -> Option<Outcome> {
+    Some(match name {
+        "step-exits-1" => Outcome::Fails,
+        "oom-killed" => Outcome::OutOfMemory,
+        "image-cannot-be-pulled" => Outcome::ImagePull,
+        "never-ends" => Outcome::NeverEnds,
+        "image-never-comes" => Outcome::Waits(Obstacle::Image),
+        "no-node-has-room" => Outcome::Waits(Obstacle::Node),
+        "quota-has-no-room" => Outcome::Waits(Obstacle::Quota),
+        _ => return None,
+    })
 }
 
 /// The last segment of a reference's repository: `restart` of `registry:5000/wfe/restart:v1@sha256:…`.

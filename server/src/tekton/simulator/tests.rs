@@ -65,7 +65,8 @@ fn mk_request(bundle: &str) -> RunRequest {
         request: StartRequest {
             request_id: "r".parse().unwrap(),
             workflow: BundleWorkflow::new(&format!("registry.example/wfe/{bundle}:v1"), "", "")
-                .unwrap(),
+                .unwrap()
+                .into(),
             target,
             target_as_given: "shop/deployment/cart".to_owned(),
             parameters: std::collections::BTreeMap::new(),

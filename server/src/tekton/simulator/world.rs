@@ -255,8 +255,8 @@ impl World {
         if self.runs.contains_key(name) {
             return None;
         }
-        let bundle = request.request.workflow.pinned_reference();
-        let fate = Fate::of_bundle(&bundle);
+        let bundle = request.request.workflow.reference().into_owned();
+        let fate = Fate::of(&request.request.workflow);
         let repeated = match fate {
             Fate::WrongParameters | Fate::Runs(_) => parameters_of(request),
             Fate::Missing | Fate::NeverResolved | Fate::Denied => String::new(),

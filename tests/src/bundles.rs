@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use wfe_control_plane::bundle::{Fate, PIPELINE, Pushed, Task, Workflow, push, reference};
+pub use wfe_control_plane::logs::{HOSTILE_STEP, LAST_LINE, SILENT_STEP};
 
 const TAG: &str = "v1";
 
@@ -60,6 +61,12 @@ pub async fn never_ends(registry: &str) -> Result<Pushed> {
 #[must_use]
 pub fn missing(registry: &str) -> String {
     reference(registry, "missing", TAG)
+}
+
+/// One task whose step exits 1, under a name that chooses what it writes; see [`wfe_control_plane::logs`].
+pub async fn fails_with_log_of(registry: &str, step: &str) -> Result<Pushed> {
+    let task = Task::new("only").step_named(step).fate(Fate::Fail { exit_code: 1 });
+    one_task(registry, &format!("fails-{step}"), task).await
 }
 
 async fn one_task(registry: &str, name: &str, task: Task) -> Result<Pushed> {

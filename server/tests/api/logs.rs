@@ -61,10 +61,7 @@ async fn a_failure_before_any_step_ran_asks_for_no_log() {
     }
     let told = metrics(&stack);
     let asked = told.lines().filter(|line| line.starts_with("wfe_step_logs_total"));
-    assert!(
-        asked.clone().count() > 0 && asked.clone().all(|line| line.ends_with(" 0")),
-        "{told}"
-    );
+    assert!(asked.clone().count() > 0 && asked.clone().all(|line| line.ends_with(" 0")), "{told}");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod sensitive;
 
 pub use follow::follow_runs;
 pub use foreign::foreign_runs;
+use log::LogPatience;
 use plan::Known;
 pub use plan::Policy;
 pub use queue::Queue;
@@ -55,6 +56,7 @@ pub struct Reconciler {
     clock: Arc<dyn Clock>,
     queue: Arc<Queue>,
     policy: Policy,
+    logs: LogPatience,
 }
 
 /// What a turn left behind.
@@ -81,7 +83,7 @@ impl Reconciler {
         queue: Arc<Queue>,
         policy: Policy,
     ) -> Self {
-        Self { ledger, tekton, clock, queue, policy }
+        Self { ledger, tekton, clock, queue, policy, logs: LogPatience::default() }
     }
 
     /// Takes turns until `shutdown`, then waits for those under way. Everything that has not ended is

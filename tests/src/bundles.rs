@@ -8,6 +8,7 @@ use serde_json::json;
 pub use wfe_control_plane::bundle::{
     Fate, PIPELINE, Pushed, RATIONED, Task, Workflow, push, reference,
 };
+pub use wfe_control_plane::logs::{HOSTILE_STEP, LAST_LINE, SILENT_STEP};
 
 const TAG: &str = "v1";
 
@@ -130,6 +131,12 @@ pub fn of_row(name: &str) -> Option<Workflow> {
 #[must_use]
 pub fn missing(registry: &str) -> String {
     reference(registry, "missing", TAG)
+}
+
+/// One task whose step exits 1, under a name that chooses what it writes; see [`wfe_control_plane::logs`].
+pub async fn fails_with_log_of(registry: &str, step: &str) -> Result<Pushed> {
+    let task = Task::new("only").step_named(step).fate(Fate::Fail { exit_code: 1 });
+    one_task(registry, &format!("fails-{step}"), task).await
 }
 
 async fn one_task(registry: &str, name: &str, task: Task) -> Result<Pushed> {

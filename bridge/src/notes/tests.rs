@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
 use proptest::prelude::*;
 use wfe_proto::v1::{self, EventType, State};
+use wfe_runtime::text::shown;
 
 use super::{
     blocked_note, deleted_note, given_up_note, note, refusal_note, start_refused_note,
@@ -179,7 +180,11 @@ fn a_stop_that_nobody_asked_for_is_the_deadlines() {
     let mut event = mk_event(EventType::CancelRequested);
     event.cancellation = None;
     let told = line(&mk_note(&event).unwrap());
-    assert!(told.starts_with("Warning | DeadlineExceeded | Cancel"), "{told}");
+    let said = "It has to stop: it says why. It is being stopped.";
+    assert_eq!(told, format!("Warning | DeadlineExceeded | Cancel | {said}"));
+    event.message = String::new();
+    let told = line(&mk_note(&event).unwrap());
+    assert!(told.ends_with("Its deadline has passed. It is being stopped."), "{told}");
 }
 
 #[test]
@@ -307,6 +312,8 @@ fn assert_accepted(event: &Event) {
     within(&event.note, 1_024);
     assert!(["Normal", "Warning"].contains(&event.type_.as_deref().unwrap()));
     assert!(event.event_time.is_some());
+    let note = event.note.as_deref().unwrap();
+    assert!(note.chars().all(|c| c == '\n' || shown(c) == c), "{note}");
 }
 
 proptest! {
@@ -315,7 +322,11 @@ proptest! {
         index in 0..TYPES.len(),
         name in "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){0,3}",
         revision in any::<i64>(),
-        texts in (".{0,9}", prop_oneof![".{0,99}", Just("ü".repeat(4_000))]),
+        texts in (".{0,9}", prop_oneof![
+            ".{0,99}",
+            Just("ü".repeat(4_000)),
+            Just("\u{1b}[2J\u{9b}m\0\u{202e}a\u{2067}b\u{200b}\u{feff}".repeat(9_000)),
+        ]),
         instance in prop_oneof![".{0,20}", Just("ü".repeat(300))],
     ) {
         let mut event = mk_event(TYPES[index]);

@@ -45,6 +45,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use kube::core::Status;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
@@ -55,7 +56,7 @@ use wfe_core::{
         log::{RawTail, StepLog},
     },
 };
-use wfe_runtime::cluster::Version;
+use wfe_runtime::cluster::{CallError, Version};
 
 use super::{
     Birth, CreateError, LogError, RunChange, RunRequest, RunSnapshot, Seen, Tekton, TektonError,
@@ -71,7 +72,7 @@ mod script;
 mod words;
 mod world;
 
-pub use cluster::{CreateFault, SimulatedCluster, SimulatorConfig};
+pub use cluster::{CreateFault, LogAnswer, SimulatedCluster, SimulatorConfig};
 
 use script::Fate;
 use world::{Cascade, Object, Run};
@@ -262,8 +263,17 @@ impl Tekton for Simulator {
 
     async fn log_tail(&self, log: &StepLog) -> Result<RawTail, LogError> {
         self.reach("read the log of", &log.pod).map_err(|away| LogError::Failed(away.into()))?;
-        let text = self.cluster.world().log(log).ok_or(LogError::Gone)?;
-        Ok(RawTail { bytes: text.into_bytes(), cut: false })
+        let written = self.cluster.world().log(log).ok_or(LogError::Gone)?.into_bytes();
+        match self.cluster.log_answer() {
+            LogAnswer::AsWritten => Ok(RawTail { bytes: written, cut: false }),
+            LogAnswer::Bytes(bytes) => Ok(RawTail { bytes, cut: false }),
+            LogAnswer::Forbidden => {
+                let message = format!("pods {:?} is forbidden: cannot get pods/log", log.pod);
+                let status = Status::failure(&message, "Forbidden").with_code(403);
+                Err(CallError::from_status(status, None).into())
+            }
+            LogAnswer::Never => std::future::pending().await,
+        }
     }
 
     async fn delete(&self, name: &str, uid: &str) -> Result<(), TektonError> {

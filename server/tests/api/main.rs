@@ -9,6 +9,7 @@ mod follow;
 mod gates;
 mod guarded;
 mod locking;
+mod logs;
 mod queries;
 mod requests;
 mod restart;

@@ -68,3 +68,29 @@ async fn patience_goes_on_over_a_restart() {
     let done = until_terminal(&mut client, &id).await;
     assert_eq!(done.failure.unwrap().reason(), FailureReason::ImagePullBackOff);
 }
+
+#[tokio::test]
+async fn a_run_that_is_stopped_for_its_wait_says_so_until_it_has_stopped() {
+    let (stack, clock) = standing().await;
+    let mut client = stack.client().await;
+    let id = start(&mut client, mk_start_of("no-node-has-room", "r", "pod/x")).await.id;
+    eventually("it is stuck", async || {
+        (!get(&mut client, &id).await.obstacle.is_empty()).then_some(())
+    })
+    .await;
+    stack.cluster.take_api_server_away();
+    clock.advance(Duration::from_secs(10 * 60 + 1));
+    let stopping = until_state(&mut client, &id, State::Cancelling).await;
+    assert!(stopping.stop_cause.starts_with("stuck since "), "{stopping:?}");
+    assert!(stopping.stop_cause.contains("waits for a node"), "{stopping:?}");
+    assert_eq!(stopping.cancellation, None);
+    // Who follows by events knows the same.
+    let mut followed = v1::Execution::default();
+    for event in events(&mut client, &id).await {
+        wfe_proto::apply(&mut followed, &event);
+    }
+    assert_eq!(followed.stop_cause, stopping.stop_cause);
+    stack.cluster.bring_api_server_back();
+    let done = until_terminal(&mut client, &id).await;
+    assert_eq!(done.stop_cause, "");
+}

@@ -239,7 +239,11 @@ impl Running {
             metrics.clone(),
         );
         let summing = (ledger.clone(), Arc::clone(&clock));
-        let policy = Policy { cancel_retry: Duration::from_millis(200), ..Policy::default() };
+        let policy = Policy {
+            cancel_retry: Duration::from_millis(200),
+            log_patience: Duration::from_millis(200),
+            ..Policy::default()
+        };
         let reconciler = Arc::new(Reconciler::new(
             ledger.clone(),
             Arc::clone(&tekton),

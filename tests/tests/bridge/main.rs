@@ -4,6 +4,7 @@ mod applying;
 mod bad_input;
 mod crash;
 mod deletion;
+mod evidence;
 mod finished;
 mod gates;
 mod lifecycle;

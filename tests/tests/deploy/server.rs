@@ -37,6 +37,7 @@ async fn the_server_needs_its_rights_and_no_others() -> Result<()> {
             let mut client = connect(&server).await?;
             let succeeded = an_execution_succeeds(&plane, &mut client).await?;
             an_execution_is_cancelled(&plane, &runs, &mut client).await?;
+            a_failure_tells_its_log(&plane, &mut client).await?;
             a_stray_is_stopped(&plane, &account, &runs, &succeeded).await?;
             the_newest_checkpoint_is_in_the_cluster(installation).await?;
             drop(server);
@@ -77,6 +78,15 @@ async fn an_execution_succeeds(plane: &ControlPlane, client: &mut Client) -> Res
     let execution = start(client, &bundle, "default/deployment/succeeds").await?;
     let done = until(client, &execution.id, State::Succeeded).await?;
     Ok(done.run.context("a run")?.name)
+}
+
+async fn a_failure_tells_its_log(plane: &ControlPlane, client: &mut Client) -> Result<()> {
+    let bundle = bundles::step_exits_1(plane.registry()).await?.reference;
+    let execution = start(client, &bundle, "default/deployment/fails").await?;
+    let failed = until(client, &execution.id, State::Failed).await?;
+    let tail = failed.failure.context("a failure")?.log_tail;
+    assert!(tail.ends_with(bundles::LAST_LINE), "{tail}");
+    Ok(())
 }
 
 /// With a pod that Tekton has lost.

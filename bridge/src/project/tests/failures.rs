@@ -99,3 +99,29 @@ fn a_cancelled_execution_says_who_stopped_it_and_whether_it_had_acted() {
     let never_ran = shown(&without_run(mk_execution(State::Cancelled)));
     assert!(!never_ran.failure_details.unwrap().was_execution_failure);
 }
+
+#[test]
+fn the_summary_ends_with_what_decided_and_with_the_log_of_the_step() {
+    let mut execution = mk_execution(State::Failed);
+    let failure = execution.failure.as_mut().unwrap();
+    failure.evidence = Some(v1::Evidence {
+        object: "TaskRun run-apply".into(),
+        field: "status.steps[patch].terminated.exitCode".into(),
+        value: "3".into(),
+    });
+    failure.log_tail = "patching\n\nerror: no such field\n".into();
+    let summary = shown(&execution).failure_details.unwrap().natural_language_summary;
+    let evidence = "Evidence: TaskRun run-apply status.steps[patch].terminated.exitCode = 3\n";
+    assert!(summary.contains(evidence), "{summary}");
+    let log = "Log of the failed step, its last lines:\npatching\n\nerror: no such field\n";
+    assert!(summary.ends_with(log), "{summary}");
+}
+
+#[test]
+fn of_a_log_that_is_too_long_the_end_is_shown() {
+    let mut execution = mk_execution(State::Failed);
+    execution.failure.as_mut().unwrap().log_tail = format!("{}the end", "é".repeat(100_000));
+    let summary = shown(&execution).failure_details.unwrap().natural_language_summary;
+    assert!(summary.ends_with("the end\n"), "{}", summary.len());
+    assert!(summary.chars().count() < 6_000);
+}

@@ -286,6 +286,10 @@ fn a_stop_without_a_person_is_that_of_the_deadline() {
     execution.cancellation = None;
     let message = &shown(&execution).conditions[0].message;
     assert_eq!(message, "Its deadline has passed. It is being stopped.");
+    let cause = "stuck since 2026-01-02T10:00:05Z: task apply waits for room in a quota (exceeded)";
+    execution.stop_cause = cause.into();
+    let message = &shown(&execution).conditions[0].message;
+    assert_eq!(*message, format!("It has to stop: {cause}. It is being stopped."));
 }
 
 #[test]

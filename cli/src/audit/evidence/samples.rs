@@ -11,6 +11,7 @@ use wfe_core::{
     audit::{Logged, What},
     event::EventKind,
     ids::ExecutionId,
+    text::shown,
 };
 
 use super::collect::{Accepted, method};
@@ -235,8 +236,7 @@ fn cell(text: &str) -> String {
                 cell.push('\\');
                 cell.push(c);
             }
-            c if c.is_control() => cell.push(' '),
-            c => cell.push(c),
+            c => cell.push(shown(c)),
         }
     }
     cell

@@ -158,6 +158,25 @@ fn a_passed_deadline_ends_as_deadline_exceeded_unless_the_run_had_succeeded() {
     assert_eq!(moved(&running, quiet).execution.state.code(), StateCode::Succeeded);
 }
 
+#[test]
+fn the_log_of_the_step_is_kept_with_whatever_its_failure_becomes() {
+    let failed = || {
+        let failure = Failure { reason: FailureReason::TaskFailed, ..mk_failure() };
+        RunEnd::Failed(failure).with_log(Some("it broke".to_owned()))
+    };
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let ended = Input::RunEnded { end: failed(), progress: Progress::default() };
+    assert_eq!(failure_after(&running, ended).log_tail.as_deref(), Some("it broke"));
+    for stop in ["Cancel", "Deadline"] {
+        let stopping = moved(&running, mk_input(stop)).execution;
+        let quiet = Input::Quiet { end: Some(failed()), progress: None };
+        let failure = failure_after(&stopping, quiet);
+        assert_eq!(failure.log_tail.as_deref(), Some("it broke"), "{stop}");
+    }
+    let succeeded = RunEnd::Succeeded { at: at(5) };
+    assert_eq!(succeeded.clone().with_log(Some("done".to_owned())), succeeded);
+}
+
 fn mk_stuck_execution(on: StuckOn) -> Execution {
     let mut execution = mk_execution(1, mk_state(StateCode::Running));
     if let State::Running { run } = &mut execution.state {

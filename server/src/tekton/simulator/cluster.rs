@@ -54,6 +54,21 @@ pub struct SimulatedCluster {
 struct Faults {
     creates: VecDeque<CreateFault>,
     away_since: Option<Instant>,
+    logs: LogAnswer,
+}
+
+/// What comes when a log is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LogAnswer {
+    /// What the step wrote.
+    #[default]
+    AsWritten,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// That the caller may not read logs.
+    Forbidden,
+    /// Nothing, ever: the node does not answer.
+    Never,
 }
 
 /// What goes wrong with a create.
@@ -104,6 +119,11 @@ impl SimulatedCluster {
     pub fn fail_next_creates(&self, count: usize, fault: &CreateFault) {
         let faults = std::iter::repeat_n(fault.clone(), count);
         lock(&self.faults).creates.extend(faults);
+    }
+
+    /// Answers like this from now on when a log is asked for.
+    pub fn answer_logs_with(&self, answer: LogAnswer) {
+        lock(&self.faults).logs = answer;
     }
 
     /// Takes the API server away: calls fail and watches hear nothing. What runs goes on.
@@ -222,6 +242,10 @@ impl SimulatedCluster {
 
     pub(super) fn away_since(&self) -> Option<Instant> {
         lock(&self.faults).away_since
+    }
+
+    pub(super) fn log_answer(&self) -> LogAnswer {
+        lock(&self.faults).logs.clone()
     }
 
     /// What is to go wrong with the next create.

@@ -13,6 +13,8 @@ pub(super) enum Fate {
     Denied,
     /// Tekton does not take the parameters, and repeats them.
     WrongParameters,
+    /// Its pipeline does not take what it is given, and Tekton says so with this reason.
+    Unfit(&'static str),
     /// Its tasks run.
     Runs(Graph),
 }
@@ -22,12 +24,35 @@ impl Fate {
     /// that is not known succeeds.
     pub(super) fn of_bundle(reference: &str) -> Self {
         let one = |outcome| Self::Runs(Graph::one(outcome));
+        let first_and = |a: Task, b: Task| Self::Runs(Graph::new([a, b.after(&["a"])]));
         match repository_name(reference).replace('_', "-").as_str() {
-            "three-tasks-in-order" => Self::Runs(Graph::new([
+            "three-tasks-in-order" | "second-takes-a-while" | "third-takes-a-while" => {
+                Self::Runs(Graph::new([
+                    Task::new("a"),
+                    Task::new("b").after(&["a"]),
+                    Task::new("c").after(&["b"]),
+                ]))
+            }
+            "takes-a-while" => first_and(Task::new("a"), Task::new("b")),
+            "second-image-missing" => {
+                first_and(Task::new("a"), Task::new("b").ends(Outcome::ImagePull))
+            }
+            "second-never-ends" => {
+                first_and(Task::new("a"), Task::new("b").ends(Outcome::NeverEnds))
+            }
+            "failure-ignored" => {
+                first_and(Task::new("a").ends(Outcome::FailsUnheeded), Task::new("b"))
+            }
+            "task-timeout" => first_and(Task::new("a").ends(Outcome::TakesTooLong), Task::new("b")),
+            "when-skipped" => Self::Runs(Graph::new([
                 Task::new("a"),
-                Task::new("b").after(&["a"]),
+                Task::new("b").after(&["a"]).left_out(),
                 Task::new("c").after(&["b"]),
             ])),
+            "evicted" => one(Outcome::Evicted),
+            "container-config" => one(Outcome::ContainerConfig),
+            "needs-a-parameter" => Self::Unfit("ParameterMissing"),
+            "wants-a-list" => Self::Unfit("ParameterTypeMismatch"),
             "step-exits-1" => one(Outcome::Fails),
             "oom-killed" => one(Outcome::OutOfMemory),
             "image-cannot-be-pulled" => one(Outcome::ImagePull),
@@ -75,7 +100,11 @@ impl Fate {
     /// The tasks; `None` of a workflow that never comes so far.
     pub(super) const fn graph(&self) -> Option<&Graph> {
         match self {
-            Self::Missing | Self::NeverResolved | Self::Denied | Self::WrongParameters => None,
+            Self::Missing
+            | Self::NeverResolved
+            | Self::Denied
+            | Self::WrongParameters
+            | Self::Unfit(_) => None,
             Self::Runs(graph) => Some(graph),
         }
     }

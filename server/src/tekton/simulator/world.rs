@@ -247,7 +247,9 @@ impl World {
         let fate = Fate::of_bundle(&bundle);
         let repeated = match fate {
             Fate::WrongParameters => parameters_of(request),
-            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Runs(_) => String::new(),
+            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Unfit(_) | Fate::Runs(_) => {
+                String::new()
+            }
         };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);

@@ -9,6 +9,7 @@ mod follow;
 mod gates;
 mod guarded;
 mod locking;
+mod outside;
 mod queries;
 mod requests;
 mod restart;

@@ -7,5 +7,6 @@ mod crash;
 mod lifecycle;
 mod locking;
 mod outage;
+mod outside;
 mod record;
 mod sensitive;

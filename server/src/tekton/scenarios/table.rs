@@ -285,7 +285,8 @@ impl Stage {
     }
 
     async fn left_of(&self, run: &RunFacts) -> Vec<TaskRunFacts> {
-        match self.tekton.task_runs(&run.uid).await {
+        let execution = require(run.execution, "execution");
+        match self.tekton.task_runs(execution).await {
             Ok(left) => left,
             Err(error) => panic!("{} could not be read: {error}", run.name),
         }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use wfe_core::{
     execution::CancelMode,
     facts::{RunFacts, Stopped, TaskRunFacts},
+    ids::ExecutionId,
 };
 use wfe_runtime::cluster::Version;
 
@@ -184,6 +185,17 @@ impl World {
 
     pub(super) fn run(&self, name: &str) -> Option<&Run> {
         self.runs.get(name)
+    }
+
+    /// The TaskRuns of an execution, also of a run of it that is gone.
+    pub(super) fn task_runs_of(&self, id: ExecutionId) -> impl Iterator<Item = &TaskRunFacts> {
+        let runs = self.runs.values().filter(move |run| run.facts.execution == Some(id));
+        runs.flat_map(|run| &run.task_runs).map(|task| &task.facts)
+    }
+
+    /// The runs of which only TaskRuns are there.
+    pub(super) fn left_alone(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().filter(|run| run.gone)
     }
 
     pub(super) fn task_run(&self, name: &str) -> Option<&TaskRun> {

@@ -46,9 +46,9 @@ pub trait Tekton: Send + Sync + 'static {
     /// Reads a run and its TaskRuns from the API server, past every cache.
     async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError>;
 
-    /// Reads the TaskRuns of a run with this UID from the API server, past every cache, also when the run is
-    /// gone.
-    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError>;
+    /// Reads the TaskRuns that say they belong to an execution from the API server, past every cache, also
+    /// when their run is gone.
+    async fn task_runs(&self, execution: ExecutionId) -> Result<Vec<TaskRunFacts>, TektonError>;
 
     /// Asks Tekton to stop a run now. Without effect on a run that has ended or is gone.
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError>;
@@ -71,6 +71,10 @@ pub trait Tekton: Send + Sync + 'static {
 
     /// What the watches know of a run.
     fn seen(&self, name: &str) -> Seen;
+
+    /// Whether the watches followed the run with this UID until it was gone. Else nobody knows what it did
+    /// last.
+    fn saw_go(&self, uid: &str) -> bool;
 
     /// Every run that the watches know with this target hash; `None` before they are complete.
     fn runs_of_target(&self, target_hash: &str) -> Option<Vec<RunFacts>>;

@@ -25,7 +25,8 @@ pub struct Progress {
     /// What it waits for without running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<Box<Stuck>>,
-    /// Whether a step was seen to have started in something that is gone since.
+    /// Whether a step started in something that is gone since, as far as is known, or may have while
+    /// nobody looked.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ran_before: bool,
 }
@@ -49,7 +50,7 @@ impl Progress {
     /// deleted and made again.
     #[must_use]
     pub fn after(self, before: &Self) -> Self {
-        Self { ran_before: before.ran() && !self.shows_that_it_ran(), ..self }
+        Self { ran_before: (self.ran_before || before.ran()) && !self.shows_that_it_ran(), ..self }
     }
 
     /// The last of a run that is over, seen after `before`. Tasks whose TaskRuns were deleted stay as they

@@ -20,7 +20,7 @@ use super::{Reconciler, Turn, foreign_runs, plan::Action, sensitive::Sensitive};
 
 use crate::{
     error::ServiceError,
-    tekton::{Birth, CreateError, RunRequest, RunSnapshot},
+    tekton::{Birth, CreateError, RunRequest, RunSnapshot, Seen},
     vault::{CannotOpen, Opened},
 };
 
@@ -36,12 +36,21 @@ enum Created {
     Later { message: String, retry_after: Option<Duration> },
 }
 
-/// What is left of a run that somebody deleted.
+/// What is known of the last of a run.
+#[derive(Debug, Clone, Copy)]
+enum Last {
+    /// How it ended.
+    Seen,
+    /// Nothing: it was deleted before that.
+    Lost,
+}
+
+/// What is left of a run.
 enum Left {
     /// Nothing that could act.
     Nothing,
-    /// Something; it was asked to stop.
-    Alive,
+    /// These TaskRuns; they were asked to stop.
+    Alive(Vec<String>),
     /// What it tells of the run is on record now: look again.
     News,
 }
@@ -282,37 +291,51 @@ impl Reconciler {
         execution: &Execution,
         run: &CreatedRun,
     ) -> Result<Option<Turn>, ServiceError> {
-        match self.stop_what_is_left(execution, run).await? {
+        match self.stop_what_is_left(execution, run, Last::Lost).await? {
             Left::Nothing => self.apply(execution, "run_lost", Input::RunLost).await,
             Left::News => Ok(None),
-            Left::Alive => Ok(Some(Turn::Retry { at_least: None })),
+            Left::Alive(_) => Ok(Some(Turn::Retry { at_least: None })),
         }
     }
 
-    /// Stops what is left of a run that somebody deleted. Who deletes it may leave its TaskRuns alone, and
-    /// else they are gone a while after it.
+    /// Stops what is left of an execution whose run does nothing any more. A run that is deleted may leave
+    /// its TaskRuns alone, also one that was deleted before it was heard of.
     async fn stop_what_is_left(
         &self,
         execution: &Execution,
         run: &CreatedRun,
+        last: Last,
     ) -> Result<Left, ServiceError> {
-        let left = self.tekton.task_runs(&run.uid).await?;
+        let left = self.tekton.task_runs(execution.id).await?;
         let alive = left.iter().filter(|task| task.is_live() && !task.is_abandoned());
-        let alive: Vec<&str> = alive.map(|task| task.name.as_str()).collect();
+        let alive: Vec<String> = alive.map(|task| task.name.clone()).collect();
         for task_run in &alive {
-            tracing::warn!(execution.id = %execution.id, task_run, "stopping what is left of a run that was deleted");
             self.tekton.cancel_task_run(task_run).await?;
         }
-        if left.iter().any(TaskRunFacts::ran) && !run.progress.ran() {
+        // What nobody saw may have run: who is asked to look is better asked once too often.
+        let may_have_run = match last {
+            Last::Seen => false,
+            Last::Lost => self.vanished(run) || left.iter().any(TaskRunFacts::ran),
+        };
+        if may_have_run && !run.progress.ran() {
             let progress = Progress { ran_before: true, ..run.progress.clone() };
             self.apply(execution, "ran", Input::Progress(progress)).await?;
             return Ok(Left::News);
         }
         if !alive.is_empty() {
-            return Ok(Left::Alive);
+            return Ok(Left::Alive(alive));
         }
+        // A TaskRun that is over gets no pod any more, so those that are there are all.
         self.tekton.stop_pods(run.planned.name.as_str(), &run.uid).await?;
         Ok(Left::Nothing)
+    }
+
+    /// Whether a run is gone, and nobody saw it go.
+    fn vanished(&self, run: &CreatedRun) -> bool {
+        match self.tekton.seen(run.planned.name.as_str()) {
+            Seen::Present(seen) if seen.run.uid == run.uid => false,
+            Seen::Present(_) | Seen::Absent | Seen::NotSynced => !self.tekton.saw_go(&run.uid),
+        }
     }
 
     async fn read_end(
@@ -357,42 +380,38 @@ impl Reconciler {
             Some(created) => self.read_own(created).await?,
             None => None,
         };
-        let (end, progress) = match snapshot {
-            None => {
-                if let Some(created) = run.created() {
-                    match self.stop_what_is_left(execution, created).await? {
-                        Left::Nothing => {}
-                        Left::News => return Ok(None),
-                        Left::Alive => return Ok(Some(Turn::Retry { at_least: None })),
-                    }
-                }
-                (None, None)
-            }
+        let veil = self.sensitive(execution).veil;
+        let seen = match snapshot {
             Some(snapshot) if snapshot.run.is_live() && !snapshot.run.is_abandoned() => {
                 // The watches were ahead of themselves or were not complete: stop it first.
                 self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid).await?;
                 return Ok(Some(Turn::After(self.policy.cancel_retry)));
             }
-            Some(snapshot) => {
-                let Observation { progress, end, live_task_runs, log, .. } =
-                    observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
-                if !live_task_runs.is_empty() {
-                    for task_run in &live_task_runs {
-                        self.tekton.cancel_task_run(task_run).await?;
-                    }
-                    let obstacle = format!("TaskRuns still stop: {}", live_task_runs.join(", "));
+            Some(snapshot) => Some(observe(&snapshot.run, &snapshot.task_runs, &veil)),
+            None => None,
+        };
+        let last = if seen.is_some() { Last::Seen } else { Last::Lost };
+        let (end, progress) = match seen {
+            // A log goes with its pod, which is stopped next.
+            Some(Observation { end: Some(end), progress, log, live_task_runs, .. })
+                if live_task_runs.is_empty() =>
+            {
+                (Some(self.with_log(execution, end, log.as_ref()).await), Some(progress))
+            }
+            Some(Observation { end, progress, .. }) => (end, Some(progress)),
+            None => (None, None),
+        };
+        if let Some(created) = run.created() {
+            match self.stop_what_is_left(execution, created, last).await? {
+                Left::Nothing => {}
+                Left::News => return Ok(None),
+                Left::Alive(names) => {
+                    let obstacle = format!("TaskRuns still stop: {}", names.join(", "));
                     self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
                     return Ok(Some(Turn::Retry { at_least: None }));
                 }
-                let end = match end {
-                    Some(end) => Some(self.with_log(execution, end, log.as_ref()).await),
-                    None => None,
-                };
-                // A TaskRun that is over gets no pod any more, so those that are there are all.
-                self.tekton.stop_pods(&snapshot.run.name, &snapshot.run.uid).await?;
-                (end, Some(progress))
             }
-        };
+        }
         self.apply(execution, "quiet", Input::Quiet { end, progress }).await
     }
 

@@ -146,8 +146,9 @@ impl Tekton for TroubledTekton {
         self.call("read", name, self.inner.read(name)).await
     }
 
-    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
-        self.call("list TaskRuns of", uid, self.inner.task_runs(uid)).await
+    async fn task_runs(&self, execution: ExecutionId) -> Result<Vec<TaskRunFacts>, TektonError> {
+        let id = execution.to_string();
+        self.call("list TaskRuns of", &id, self.inner.task_runs(execution)).await
     }
 
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
@@ -176,6 +177,10 @@ impl Tekton for TroubledTekton {
 
     fn seen(&self, name: &str) -> Seen {
         self.inner.seen(name)
+    }
+
+    fn saw_go(&self, uid: &str) -> bool {
+        self.inner.saw_go(uid)
     }
 
     fn runs_of_target(&self, target_hash: &str) -> Option<Vec<RunFacts>> {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use wfe_core::{
     audit::{Entry, Hash, Position},
     execution::{PlannedRun, StateCode},
-    facts::TaskRunFacts,
+    facts::{RunFacts, TaskRunFacts},
     ids::{Epoch, ExecutionId, RunName},
     request::WhenLocked,
 };
@@ -233,17 +233,39 @@ impl World {
         drop(self.stranger.create(&run).await);
     }
 
-    /// Deletes or cancels a run as somebody with kubectl would.
+    /// Deletes or cancels a run or a part of it as somebody with kubectl would.
     pub(super) fn meddle(&self) {
         let runs = self.cluster.runs();
         let Some(run) = self.dice.below(runs.len()).map(|n| &runs[n].run.name) else { return };
-        if self.dice.hits(500) {
-            self.note(|| format!("somebody cancels {run}"));
-            self.cluster.cancel_from_outside(run);
-        } else {
-            lock(&self.deleted).insert(run.clone());
-            self.note(|| format!("somebody deletes {run}"));
-            self.cluster.delete_from_outside(run);
+        let task_runs: Vec<String> = runs
+            .iter()
+            .chain(&self.cluster.left_alone())
+            .flat_map(|snapshot| snapshot.task_runs.iter().map(|task| task.name.clone()))
+            .collect();
+        let task_run = self.dice.below(task_runs.len()).map(|n| &task_runs[n]);
+        match (self.dice.below(5), task_run) {
+            (Some(0), _) => {
+                lock(&self.deleted).insert(run.clone());
+                self.note(|| format!("somebody deletes {run}"));
+                self.cluster.delete_from_outside(run);
+            }
+            (Some(1), _) => {
+                lock(&self.deleted).insert(run.clone());
+                self.note(|| format!("somebody deletes {run} and leaves its TaskRuns"));
+                self.cluster.delete_only_the_run_from_outside(run);
+            }
+            (Some(2), Some(task_run)) => {
+                self.note(|| format!("somebody deletes {task_run}"));
+                self.cluster.delete_named_task_run_from_outside(task_run);
+            }
+            (Some(3), Some(task_run)) => {
+                self.note(|| format!("somebody deletes the pod of {task_run}"));
+                self.cluster.delete_pod_from_outside(task_run);
+            }
+            _ => {
+                self.note(|| format!("somebody cancels {run}"));
+                self.cluster.cancel_from_outside(run);
+            }
         }
     }
 
@@ -254,6 +276,20 @@ impl World {
             return;
         }
         let mut alive: BTreeMap<String, ExecutionId> = BTreeMap::new();
+        // Nobody but the service stops what a run left that was deleted without it.
+        for left in self.cluster.left_alone() {
+            let Some(execution) = self.ours(&left.run) else { continue };
+            let mut history = self.history();
+            let code = history.execution(execution).map(|known| known.state.code());
+            if code.is_none_or(StateCode::is_terminal)
+                && left.task_runs.iter().any(TaskRunFacts::is_live)
+            {
+                let what = &left.run.name;
+                history.violation(format!(
+                    "I1: {execution} is {code:?}, and a part of {what} is alive"
+                ));
+            }
+        }
         for (execution, hash, what) in self.alive() {
             // The name of a run is the fence against creating it twice. Who deletes a run takes its
             // fence away: it may come back for as long as a create of it is on its way.
@@ -277,17 +313,19 @@ impl World {
         self.database.dump().iter().any(|kept| kept.contains(text))
     }
 
+    /// The execution of a run that is not a stranger's.
+    fn ours(&self, run: &RunFacts) -> Option<ExecutionId> {
+        run.execution.filter(|id| !lock(&self.strangers).contains(id))
+    }
+
     /// What of our executions is alive: the execution, the hash of its target, the name of its run.
     pub(super) fn alive(&self) -> Vec<(ExecutionId, String, String)> {
-        let strangers = lock(&self.strangers);
         let mut alive = Vec::new();
-        for snapshot in self.cluster.runs() {
-            let live =
-                snapshot.run.is_live() || snapshot.task_runs.iter().any(TaskRunFacts::is_live);
-            let Some(execution) = snapshot.run.execution.filter(|id| !strangers.contains(id))
-            else {
-                continue;
-            };
+        let there = self.cluster.runs().into_iter().map(|run| (run.run.is_live(), run));
+        let left = self.cluster.left_alone().into_iter().map(|run| (false, run));
+        for (live, snapshot) in there.chain(left) {
+            let live = live || snapshot.task_runs.iter().any(TaskRunFacts::is_live);
+            let Some(execution) = self.ours(&snapshot.run) else { continue };
             if live {
                 let hash = snapshot.run.target_hash.unwrap_or_default();
                 alive.push((execution, hash, snapshot.run.name));

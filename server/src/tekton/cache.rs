@@ -3,7 +3,7 @@
 //! Holds facts only, never whole objects. Knows nothing of connections, and decides nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -31,7 +31,12 @@ pub(super) struct Cache {
     /// Up to where everything about runs is known; `None` before the first list.
     runs_position: Option<Version>,
     task_runs_position: Option<Version>,
+    /// UIDs of the runs of whose end of existence a watch told last.
+    told_gone: VecDeque<Arc<str>>,
 }
+
+/// So many runs that are gone are remembered.
+const REMEMBERED: usize = 1000;
 
 impl Cache {
     /// Whether everything that exists is known.
@@ -123,6 +128,23 @@ impl Cache {
         }
         self.runs.insert(name, run);
         Some(change)
+    }
+
+    /// Takes the word of a watch that a run was gone at `version`. Answers it when it was known.
+    pub(super) fn told_that_gone(&mut self, name: &str, version: Version) -> Option<RunChange> {
+        let uid = self.runs.get(name).map(|run| Arc::from(run.facts.uid.as_str()));
+        let gone = self.remove_run(name, version)?;
+        self.told_gone.truncate(REMEMBERED - 1);
+        if let Some(uid) = uid {
+            self.told_gone.push_front(uid);
+        }
+        Some(gone)
+    }
+
+    /// Whether the watches followed the run with this UID until it was gone. Else it vanished while nobody
+    /// looked, or longer ago than is remembered.
+    pub(super) fn saw_go(&self, uid: &str) -> bool {
+        self.told_gone.iter().any(|gone| **gone == *uid)
     }
 
     /// Takes that a run was gone at `version`. Answers it when it was known.

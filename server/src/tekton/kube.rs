@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use wfe_core::{
     facts::{RunFacts, TaskRunFacts},
     failure::log::{RawTail, StepLog},
+    ids::ExecutionId,
 };
 use wfe_crds::{
     names::{SERVER_FIELD_MANAGER, label, tekton_label},
@@ -205,8 +206,12 @@ impl KubeTekton {
         }
     }
 
-    async fn task_runs_of(&self, uid: &str) -> Result<Vec<TaskRunFacts>, CallError> {
-        let selector = format!("{}={uid}", tekton_label::PIPELINE_RUN_UID);
+    async fn task_runs_with(
+        &self,
+        label: &str,
+        value: &str,
+    ) -> Result<Vec<TaskRunFacts>, CallError> {
+        let selector = format!("{label}={value}");
         let mut params = ListParams::default().labels(&selector).limit(PAGE);
         let mut found = Vec::new();
         loop {
@@ -246,7 +251,7 @@ impl KubeTekton {
         let Some(run) = self.get(name).await? else {
             return Ok(None);
         };
-        let task_runs = self.task_runs_of(&run.facts.uid).await?;
+        let task_runs = self.task_runs_with(tekton_label::PIPELINE_RUN_UID, &run.facts.uid).await?;
         Ok(Some(RunSnapshot { run: run.facts, task_runs }))
     }
 
@@ -304,9 +309,10 @@ impl Tekton for KubeTekton {
         self.snapshot(name).await.map_err(|error| failed(error, "read PipelineRun", name))
     }
 
-    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
-        let found = self.task_runs_of(uid).await;
-        found.map_err(|error| failed(error, "list TaskRuns of PipelineRun", uid))
+    async fn task_runs(&self, execution: ExecutionId) -> Result<Vec<TaskRunFacts>, TektonError> {
+        let id = execution.to_string();
+        let found = self.task_runs_with(label::EXECUTION_ID, &id).await;
+        found.map_err(|error| failed(error, "list TaskRuns of execution", &id))
     }
 
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
@@ -358,6 +364,10 @@ impl Tekton for KubeTekton {
 
     fn seen(&self, name: &str) -> Seen {
         self.cache().seen(name)
+    }
+
+    fn saw_go(&self, uid: &str) -> bool {
+        self.cache().saw_go(uid)
     }
 
     fn runs_of_target(&self, target_hash: &str) -> Option<Vec<RunFacts>> {

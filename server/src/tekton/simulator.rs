@@ -55,6 +55,7 @@ use wfe_core::{
         FailureReason,
         log::{RawTail, StepLog},
     },
+    ids::ExecutionId,
 };
 use wfe_runtime::cluster::{CallError, Version};
 
@@ -148,7 +149,7 @@ impl Simulator {
             changed.extend(match object {
                 Object::Run(name) => match world.run(name) {
                     Some(run) => cache.apply_run(versioned_run(run)),
-                    None => cache.remove_run(name, *version),
+                    None => cache.told_that_gone(name, *version),
                 },
                 Object::TaskRun(name) => match world.task_run(name) {
                     Some(task) => cache.apply_task_run(Versioned {
@@ -233,11 +234,9 @@ impl Tekton for Simulator {
         Ok(self.cluster.world().run(name).map(snapshot))
     }
 
-    async fn task_runs(&self, uid: &str) -> Result<Vec<TaskRunFacts>, TektonError> {
-        self.reach("list TaskRuns of PipelineRun", uid)?;
-        let world = self.cluster.world();
-        let of_run = world.task_runs().filter(|task| task.facts.run_uid == uid);
-        Ok(of_run.map(|task| task.facts.clone()).collect())
+    async fn task_runs(&self, execution: ExecutionId) -> Result<Vec<TaskRunFacts>, TektonError> {
+        self.reach("list TaskRuns of execution", &execution.to_string())?;
+        Ok(self.cluster.world().task_runs_of(execution).cloned().collect())
     }
 
     async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
@@ -285,6 +284,10 @@ impl Tekton for Simulator {
 
     fn seen(&self, name: &str) -> Seen {
         lock(&self.cache).seen(name)
+    }
+
+    fn saw_go(&self, uid: &str) -> bool {
+        lock(&self.cache).saw_go(uid)
     }
 
     fn runs_of_target(&self, target_hash: &str) -> Option<Vec<RunFacts>> {

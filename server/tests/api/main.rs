@@ -10,6 +10,7 @@ mod gates;
 mod guarded;
 mod locking;
 mod logs;
+mod outside;
 mod queries;
 mod requests;
 mod restart;

@@ -117,7 +117,17 @@ impl Stack {
 
     /// Ends the service at once, as a crash would, and starts it anew on the same database and cluster.
     pub(crate) async fn crash_and_restart(&mut self) {
+        self.crash().await;
+        self.restart().await;
+    }
+
+    /// Ends the service at once.
+    pub(crate) async fn crash(&mut self) {
         self.running.kill().await;
+    }
+
+    /// Starts the service that has ended anew.
+    pub(crate) async fn restart(&mut self) {
         let set = (Arc::clone(&self.clock), self.gates.clone(), self.guard.clone());
         let started = Running::start(&self.cluster, &self.directory, self.heartbeat, set).await;
         (self.running, self.metrics) = started;

@@ -7,6 +7,7 @@ mod crash;
 mod lifecycle;
 mod locking;
 mod outage;
+mod outside;
 mod record;
 mod sensitive;
 mod steps;

@@ -518,3 +518,33 @@ fn the_log_to_be_read_is_that_of_the_step_that_failed_when_it_ran() {
     let task = in_pod(mk_task("a", Status::True, "Succeeded", ended(0, "Completed")), "pod-a");
     assert_eq!(observe(&run, &[task], &Veil::none()).log, None);
 }
+
+#[test]
+fn a_task_run_that_is_being_deleted_is_not_stopped_and_nothing_is_complete_before_it_is_over() {
+    let mut run = mk_run(Status::False, "PipelineRunTimeout", &["a", "b"]);
+    let child = |name: &str| Child {
+        kind: "TaskRun".to_owned(),
+        name: format!("wfe-1-{name}"),
+        pipeline_task: name.to_owned(),
+    };
+    run.children = vec![child("a"), child("b")];
+    let over = mk_task("a", Status::True, "Succeeded", ended(0, "Completed"));
+    let held = TaskRunFacts {
+        deleted_at: Some(at(9)),
+        ..mk_task("b", Status::Unknown, "Running", running())
+    };
+    let seen = observe(&run, &[over.clone(), held.clone()], &Veil::none());
+    assert_eq!((seen.live_task_runs.len(), seen.complete), (0, false));
+    // Nobody hears what becomes of it after the end of its run.
+    let states = [seen.progress.tasks[1].state, seen.progress.tasks[1].steps[0].state];
+    assert_eq!(states, [TaskState::Cancelled; 2]);
+    assert_eq!(seen.progress.failed, 1);
+    // Before, what it does counts.
+    run.condition = Some(condition(Status::Unknown, "Running"));
+    let seen = observe(&run, &[over.clone(), held], &Veil::none());
+    assert_eq!(seen.progress.tasks[1].state, TaskState::Running);
+    // One that was over when it was deleted is as good as any other.
+    run.children.pop();
+    let over = TaskRunFacts { deleted_at: Some(at(9)), ..over };
+    assert!(observe(&run, &[over], &Veil::none()).complete);
+}

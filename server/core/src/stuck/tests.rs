@@ -241,3 +241,60 @@ fn a_task_that_does_not_start_says_no_more_than_is_known() {
         "the run waits for Tekton, which has not made its next task"
     );
 }
+
+fn mk_child(kind: &str, task: &str) -> Child {
+    let name = format!("run-{task}");
+    Child { kind: kind.to_owned(), name, pipeline_task: task.to_owned() }
+}
+
+#[test]
+fn a_task_run_that_is_gone_for_good_is_waited_for() {
+    let wait_of = |run: &RunFacts, tasks: &[TaskRunFacts]| observe(run, tasks, &Veil::none()).wait;
+    let over = mk_task("b", mk_condition(Status::True, "Succeeded", ""), mk_waiting(""));
+    let mut run = mk_run("Running");
+    run.children = vec![mk_child("TaskRun", "a"), mk_child("TaskRun", "b")];
+    let wait = wait_of(&run, &[over.clone()]).unwrap();
+    assert_eq!(
+        (wait.on, wait.task.as_deref(), wait.task_run.as_deref()),
+        (StuckOn::Deleted, Some("a"), Some("run-a"))
+    );
+    assert!(wait.sentence().contains("was deleted from outside"), "{}", wait.sentence());
+
+    // As long as anything goes on, it is made again when that has ended.
+    let goes_on = mk_task("b", going("Pending", ""), mk_waiting(""));
+    assert_eq!(wait_of(&run, &[goes_on]), None);
+    run.children.push(mk_child("CustomRun", "c"));
+    assert_eq!(wait_of(&run, &[over.clone()]), None);
+    run.children.pop();
+    let ended =
+        RunFacts { condition: Some(mk_condition(Status::True, "Succeeded", "")), ..run.clone() };
+    assert_eq!(wait_of(&ended, &[over]), None);
+}
+
+#[test]
+fn a_task_run_that_finalizers_hold_is_waited_for_whatever_it_says_of_itself() {
+    let running = ContainerState::Running { started_at: Some(at(2)) };
+    let held = TaskRunFacts {
+        deleted_at: Some(at(3)),
+        ..mk_task("a", going("Running", "running"), running)
+    };
+    let wait = observe(&mk_run("Running"), &[held], &Veil::none()).wait.unwrap();
+    assert_eq!((wait.on, wait.task.as_deref()), (StuckOn::Deleted, Some("a")));
+    assert!(wait.message.contains("finalizers"), "{wait:?}");
+}
+
+#[test]
+fn a_task_run_that_was_never_seen_was_not_deleted() {
+    let run = RunFacts { children: vec![mk_child("TaskRun", "a")], ..mk_run("Running") };
+    let unseen = observe(&run, &[], &Veil::none());
+    let wait = unseen.wait.unwrap();
+    assert!(!wait.is_certain(&Progress::default()));
+    let pending = mk_task("a", going("Pending", ""), mk_waiting(""));
+    let before = observe(&run, &[pending], &Veil::none()).progress;
+    assert!(wait.is_certain(&before));
+    // Once noted it stays certain, although the progress that was noted with it has no TaskRun.
+    let stuck = Stuck { wait: wait.clone(), since: at(5) };
+    let noted = Progress { stuck: Some(Box::new(stuck)), ..unseen.progress };
+    assert!(wait.is_certain(&noted));
+    assert!(mk_stuck(StuckOn::Quota).wait.is_certain(&Progress::default()));
+}

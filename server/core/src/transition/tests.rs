@@ -1,7 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{execution::Closed, failure::FailureReason, stuck::StuckOn, testing::*};
+use crate::{
+    execution::Closed,
+    failure::FailureReason,
+    progress::{StepProgress, TaskProgress, TaskState},
+    stuck::StuckOn,
+    testing::*,
+};
 
 const INPUTS: [&str; 12] = [
     "Admit",
@@ -287,6 +293,112 @@ proptest! {
             if let (Some(old), Some(new)) = (before.state.planned_run(), execution.state.planned_run()) {
                 prop_assert!(new.epoch >= old.epoch);
             }
+        }
+    }
+}
+
+fn mk_task_progress(state: TaskState, started: bool) -> TaskProgress {
+    TaskProgress {
+        name: "a".to_owned(),
+        state,
+        task_run: Some("run-a".to_owned()),
+        started_at: Some(at(2)),
+        ended_at: None,
+        attempts: 1,
+        steps: vec![StepProgress {
+            name: "main".to_owned(),
+            state,
+            started_at: started.then(|| at(3)),
+            ended_at: None,
+            exit_code: None,
+            reason: String::new(),
+        }],
+        reason: String::new(),
+    }
+}
+
+fn mk_progress(task: TaskProgress) -> Progress {
+    Progress { total: 1, tasks: vec![task], ..Progress::default() }
+}
+
+/// As the task is seen when its TaskRun is gone.
+fn mk_gone() -> TaskProgress {
+    TaskProgress {
+        task_run: None,
+        attempts: 0,
+        steps: Vec::new(),
+        ..mk_task_progress(TaskState::Pending, false)
+    }
+}
+
+fn progress_of(execution: &Execution) -> &Progress {
+    &execution.state.created_run().unwrap().progress
+}
+
+#[test]
+fn what_was_seen_to_run_did_run_whatever_was_deleted_since() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let ran = mk_progress(mk_task_progress(TaskState::Running, true));
+    let running = moved(&running, Input::Progress(ran)).execution;
+    // Its TaskRun is made again, and waits for its image now.
+    let again = mk_progress(mk_task_progress(TaskState::Pending, false));
+    let waits = moved(&running, Input::Progress(again.clone())).execution;
+    assert!(progress_of(&waits).ran());
+    assert_eq!(step(&waits, Input::Progress(again.clone())), Ok(Step::Same));
+
+    let not_run = Failure { was_execution_failure: false, ..mk_failure() };
+    let end = RunEnd::Failed(not_run);
+    let failed = Input::RunEnded { end: end.clone(), progress: again.clone() };
+    assert!(failure_after(&waits, failed).was_execution_failure);
+    assert!(failure_after(&waits, Input::RunLost).was_execution_failure);
+    for input in ["Cancel", "Deadline"] {
+        let stopping = moved(&waits, mk_input(input)).execution;
+        let quiet = Input::Quiet { end: Some(end.clone()), progress: Some(again.clone()) };
+        assert!(failure_after(&stopping, quiet).was_execution_failure, "{input}");
+    }
+    let stopping = moved(&waits, mk_input("Deadline")).execution;
+    for end in [Some(RunEnd::Cancelled { ran: false }), None] {
+        let quiet = Input::Quiet { end, progress: Some(again.clone()) };
+        assert!(failure_after(&stopping, quiet).was_execution_failure);
+    }
+}
+
+#[test]
+fn a_run_that_is_deleted_while_its_deadline_ends_it_says_both() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let stopping = moved(&running, mk_input("Deadline")).execution;
+    let failure = failure_after(&stopping, mk_input("Quiet"));
+    assert_eq!(
+        (failure.reason, failure.message.as_str(), failure.was_execution_failure),
+        (FailureReason::DeadlineExceeded, "deleted from outside (lock stolen)", false)
+    );
+}
+
+#[test]
+fn what_is_deleted_before_the_end_is_seen_stays_as_it_was_seen() {
+    let ends = [
+        (RunEnd::Succeeded { at: at(9) }, TaskState::Succeeded, (1, 0)),
+        (RunEnd::Failed(mk_failure()), TaskState::Cancelled, (0, 1)),
+    ];
+    for (end, unseen, counts) in ends {
+        for (before, after) in [
+            (TaskState::Running, unseen),
+            (TaskState::Pending, unseen),
+            (TaskState::Failed, TaskState::Failed),
+            (TaskState::Succeeded, TaskState::Succeeded),
+        ] {
+            let seen = mk_progress(mk_task_progress(before, true));
+            let running = mk_execution(1, mk_state(StateCode::Running));
+            let running = moved(&running, Input::Progress(seen)).execution;
+            let ended = Input::RunEnded { end: end.clone(), progress: mk_progress(mk_gone()) };
+            let last = progress_of(&moved(&running, ended).execution).clone();
+            let task = &last.tasks[0];
+            assert_eq!((task.state, task.steps[0].state), (after, after));
+            assert_eq!(task.task_run.as_deref(), Some("run-a"));
+            if before == TaskState::Running {
+                assert_eq!((last.succeeded, last.failed), counts);
+            }
+            assert!(last.ran() && !last.ran_before);
         }
     }
 }

@@ -394,3 +394,68 @@ fn the_log_of_a_step_that_failed_is_read_before_the_end_is_recorded() {
         other => panic!("{other:?}"),
     }
 }
+
+fn abandoned(run: RunFacts) -> RunFacts {
+    RunFacts { deleted_at: Some(at(5)), ..run }
+}
+
+#[test]
+fn a_run_that_is_being_deleted_before_its_end_is_lost_although_it_is_there() {
+    let dying = || abandoned(run(Status::Unknown, "Running"));
+    let seen = || present(dying(), vec![task(Status::Unknown)]);
+    assert_eq!(decide(running(), seen(), at(6)), Action::Verify(created()));
+    let run_ref = RunRef::Created(created());
+    assert_eq!(decide(cancelling(run_ref.clone()), seen(), at(6)), Action::Sweep(run_ref));
+    // Tekton does not look at it: only its TaskRuns can be stopped.
+    let stray = Action::StopStray { name: planned().name.to_string(), uid: "uid".to_owned() };
+    assert_eq!(decide(succeeded(), seen(), at(10)), stray);
+    let alone = present(dying(), Vec::new());
+    assert!(matches!(decide(succeeded(), alone, at(10)), Action::RestUntil(_)));
+    // One that had ended is what it was.
+    let ended = present(abandoned(run(Status::True, "Succeeded")), Vec::new());
+    assert!(matches!(decide(running(), ended, at(10)), Action::Apply(Input::RunEnded { .. })));
+}
+
+#[test]
+fn a_strangers_run_that_is_being_deleted_is_waited_for_while_its_task_runs_go_on() {
+    let dying = || RunFacts { execution: None, ..abandoned(run(Status::Unknown, "Running")) };
+    let goes_on = present(dying(), vec![task(Status::Unknown)]);
+    assert!(matches!(decide(starting(), goes_on, at(2)), Action::Wait { .. }));
+    let held = TaskRunFacts { deleted_at: Some(at(2)), ..task(Status::Unknown) };
+    for left in [Vec::new(), vec![task(Status::False)], vec![held]] {
+        assert_eq!(decide(starting(), present(dying(), left), at(2)), Action::Rename);
+    }
+}
+
+#[test]
+fn an_end_is_read_when_a_task_run_of_it_is_being_deleted() {
+    let held = TaskRunFacts { deleted_at: Some(at(5)), ..task(Status::Unknown) };
+    let seen = present(run(Status::False, "PipelineRunTimeout"), vec![held]);
+    assert_eq!(decide(running(), seen, at(10)), Action::ReadEnd(created()));
+}
+
+#[test]
+fn a_task_run_that_is_deleted_and_not_made_again_is_borne_for_a_while() {
+    let child = wfe_core::facts::Child {
+        kind: "TaskRun".to_owned(),
+        name: "task".to_owned(),
+        pipeline_task: "a".to_owned(),
+    };
+    let with_child = RunFacts { children: vec![child], ..run(Status::Unknown, "Running") };
+    let whole = observe(&with_child, &[task(Status::True)], &Veil::none()).progress;
+    let state = State::Running { run: CreatedRun { progress: whole, ..created() } };
+    let gone = || present(with_child.clone(), Vec::new());
+    let Action::Apply(Input::Progress(noted)) = decide(state, gone(), at(20)) else {
+        panic!("not noted")
+    };
+    let stuck = noted.stuck.clone().unwrap();
+    assert_eq!((stuck.wait.on, stuck.since), (StuckOn::Deleted, at(20)));
+    let state = State::Running { run: CreatedRun { progress: noted, ..created() } };
+    assert_eq!(decide(state.clone(), gone(), at(21)), Action::RestUntil(at(80)));
+    assert_eq!(decide(state, gone(), at(80)), Action::Apply(Input::OutOfPatience(at(80))));
+    // Of one that was never seen, the watch has only not told yet.
+    let Action::Apply(Input::Progress(new)) = decide(running(), gone(), at(20)) else {
+        panic!("not noted")
+    };
+    assert_eq!(new.stuck, None);
+}

@@ -220,3 +220,25 @@ fn nothing_is_left_of_what_is_gone() {
     ];
     assert_eq!(left, [0; 5]);
 }
+
+#[test]
+fn it_is_known_whether_a_run_was_followed_until_it_was_gone() {
+    let mut cache = Cache::default();
+    cache.replace_runs(
+        vec![mk_run("a", "uid-a", "Running", 1), mk_run("b", "uid-b", "Running", 1)],
+        1,
+    );
+    assert!(!cache.saw_go("uid-a"));
+    cache.told_that_gone("a", 2);
+    assert!(cache.saw_go("uid-a"));
+    // It is not in a later list: it vanished while nobody looked.
+    cache.replace_runs(Vec::new(), 3);
+    assert!(!cache.saw_go("uid-b") && cache.saw_go("uid-a"));
+    for n in 0..2000 {
+        let (name, uid) = (format!("run-{n}"), format!("uid-{n}"));
+        cache.apply_run(mk_run(&name, &uid, "Running", 4));
+        cache.told_that_gone(&name, 5);
+    }
+    assert!(cache.saw_go("uid-1999") && !cache.saw_go("uid-a"));
+    assert_eq!(cache.told_gone.len(), REMEMBERED);
+}

@@ -107,7 +107,7 @@ impl Watched for PipelineRun {
     }
 
     fn remove(cache: &mut Cache, name: &str, at: Version) -> Option<RunChange> {
-        cache.remove_run(name, at)
+        cache.told_that_gone(name, at)
     }
 
     fn known_to(cache: &mut Cache, at: Version) {

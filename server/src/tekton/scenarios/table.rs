@@ -16,7 +16,7 @@ use wfe_core::{
     veil::Veil,
 };
 
-use super::{super::Seen, Deletion, Stage, present};
+use super::{super::Seen, Deletion, Stage, present, require};
 
 /// One thing that can become of a run.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +50,6 @@ enum Act {
     DeleteTaskRun(&'static str),
     /// Somebody deletes the pod of this task.
     DeletePod(&'static str),
-    /// Waits until the TaskRun of this task is not there.
-    Gone(&'static str),
     /// The service stops it.
     Stop,
 }
@@ -133,7 +131,7 @@ pub const ROWS: &[Row] = &[
     row("the TaskRun of the task before is deleted", "second-takes-a-while").after(&[Act::Runs("b"), Act::DeleteTaskRun("a")]),
     row("the TaskRun of a task long over is deleted", "third-takes-a-while").after(&[Act::Runs("c"), Act::DeleteTaskRun("a")]).until(Until::Waits(StuckOn::Deleted)),
     row("a run without a TaskRun long over is cancelled", "third-takes-a-while").after(&[Act::Runs("c"), Act::DeleteTaskRun("a"), Act::Ended("c"), Act::Stop]).until(Until::Ended),
-    row("a TaskRun is deleted after the end", "succeeds").after(&[Act::Over, Act::DeleteTaskRun("main"), Act::Gone("main")]).until(Until::Ended),
+    row("a TaskRun is deleted after the end", "succeeds").after(&[Act::Over, Act::DeleteTaskRun("main")]).until(Until::Ended),
     row("the pod of a running task is deleted", "takes-a-while").after(&[Act::Runs("a"), Act::DeletePod("a")]),
     row("the pod of a task that waits is deleted", "image-never-comes").after(&[Act::Waits(StuckOn::ImagePull), Act::DeletePod("main")]).until(Until::Waits(StuckOn::ImagePull)),
     row("a pod is deleted after the end", "step-exits-1").after(&[Act::Over, Act::DeletePod("main")]),
@@ -224,16 +222,16 @@ impl Stage {
             Act::DeleteRun => self.outsider.delete(Deletion::Run(name.clone())).await,
             Act::DeleteRunAlone => self.outsider.delete(Deletion::RunAlone(name.clone())).await,
             Act::DeleteTaskRun(task) => {
-                self.outsider.delete(Deletion::TaskRun(task_run(task))).await;
-            }
-            Act::DeletePod(task) => self.outsider.delete(Deletion::PodOf(task_run(task))).await,
-            Act::Gone(task) => {
-                let gone = task_run(task);
-                self.until_seen(name, "lost a TaskRun", |snapshot, _| {
-                    snapshot.task_runs.iter().all(|known| known.name != gone).then_some(())
+                let name = task_run(task);
+                let of_run = self.left_of(run).await;
+                let deleted = require(of_run.into_iter().find(|t| t.name == name), "TaskRun");
+                self.outsider.delete(Deletion::TaskRun(name)).await;
+                self.until_seen(&run.name, "lost a TaskRun", |snapshot, _| {
+                    snapshot.task_runs.iter().all(|known| known.uid != deleted.uid).then_some(())
                 })
                 .await;
             }
+            Act::DeletePod(task) => self.outsider.delete(Deletion::PodOf(task_run(task))).await,
             Act::Stop => drop(self.stop(run).await),
         }
     }
@@ -287,7 +285,8 @@ impl Stage {
     }
 
     async fn left_of(&self, run: &RunFacts) -> Vec<TaskRunFacts> {
-        match self.tekton.task_runs(&run.uid).await {
+        let execution = require(run.execution, "execution");
+        match self.tekton.task_runs(execution).await {
             Ok(left) => left,
             Err(error) => panic!("{} could not be read: {error}", run.name),
         }

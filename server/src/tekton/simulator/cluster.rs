@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use wfe_core::{execution::CancelMode, facts::TaskRunFacts, failure::FailureReason};
+use wfe_core::{execution::CancelMode, failure::FailureReason};
 
 use super::{
     super::RunSnapshot,
@@ -208,9 +208,9 @@ impl SimulatedCluster {
         uid.is_some()
     }
 
-    /// Every TaskRun that exists now, past all watches, also of runs that are gone.
-    pub fn task_runs(&self) -> Vec<TaskRunFacts> {
-        self.world().task_runs().map(|task_run| task_run.facts.clone()).collect()
+    /// The runs that are gone and left TaskRuns, as they were when they were deleted, with what they left.
+    pub fn left_alone(&self) -> Vec<RunSnapshot> {
+        self.world().left_alone().map(snapshot).collect()
     }
 
     /// Every run that exists now, past all watches.

@@ -21,6 +21,8 @@ pub(super) struct Task {
     pub(super) outcome: Outcome,
     /// How many times it is tried again when it fails.
     pub(super) retries: u32,
+    /// Whether its conditions never hold, so that it is left out.
+    pub(super) is_left_out: bool,
 }
 
 /// What becomes of a task.
@@ -32,8 +34,16 @@ pub(super) enum Outcome {
     Fails,
     /// Its step exits with 1 in this many attempts, then with 0.
     FailsFirst(u32),
+    /// Its step exits with 1, and the others go on as if it had not.
+    FailsUnheeded,
     /// Its step is killed for lack of memory.
     OutOfMemory,
+    /// The node puts its pod out.
+    Evicted,
+    /// Its container cannot be made from its definition.
+    ContainerConfig,
+    /// Its step runs for longer than the task may take.
+    TakesTooLong,
     /// The image of its step cannot be pulled.
     ImagePull,
     /// It runs until it is stopped.
@@ -51,6 +61,8 @@ pub(super) enum Obstacle {
     Node,
     /// A quota has no room for its pod.
     Quota,
+    /// Its container cannot be made. This does not last.
+    Config,
 }
 
 impl Task {
@@ -62,6 +74,7 @@ impl Task {
             is_finally: false,
             outcome: Outcome::Succeeds,
             retries: 0,
+            is_left_out: false,
         }
     }
 
@@ -75,6 +88,10 @@ impl Task {
 
     pub(super) fn retries(self, retries: u32) -> Self {
         Self { retries, ..self }
+    }
+
+    pub(super) fn left_out(self) -> Self {
+        Self { is_left_out: true, ..self }
     }
 
     pub(super) fn finally(self) -> Self {
@@ -99,6 +116,11 @@ impl Graph {
         &self.tasks
     }
 
+    /// Whether the conditions of the task at `index` never hold.
+    pub(super) fn is_left_out(&self, index: usize) -> bool {
+        self.tasks.get(index).is_some_and(|task| task.is_left_out)
+    }
+
     /// Whether the task at `index` runs at the end, whatever became of the others.
     pub(super) fn is_finally(&self, index: usize) -> bool {
         self.tasks.get(index).is_some_and(|task| task.is_finally)
@@ -119,7 +141,11 @@ impl Outcome {
             Self::FailsFirst(_) => Self::Succeeds,
             Self::Succeeds
             | Self::Fails
+            | Self::FailsUnheeded
             | Self::OutOfMemory
+            | Self::Evicted
+            | Self::ContainerConfig
+            | Self::TakesTooLong
             | Self::ImagePull
             | Self::NeverEnds
             | Self::Waits(_) => self,

@@ -15,6 +15,8 @@ pub(super) enum Fate {
     Denied,
     /// Tekton does not take the parameters, and repeats them.
     WrongParameters,
+    /// Its pipeline does not take what it is given, and Tekton says so with this reason.
+    Unfit(&'static str),
     /// Its tasks run.
     Runs(Graph),
 }
@@ -44,12 +46,33 @@ impl Fate {
     /// The fate of a bundle: the last segment of its repository, in hyphens or underscores. A name
     /// that is not known succeeds.
     pub(super) fn of_bundle(reference: &str) -> Self {
+        let first_and = |a: Task, b: Task| Self::Runs(Graph::new([a, b.after(&["a"])]));
         match repository_name(reference).replace('_', "-").as_str() {
-            "three-tasks-in-order" => Self::Runs(Graph::new([
+            "three-tasks-in-order" | "second-takes-a-while" | "third-takes-a-while" => {
+                Self::Runs(Graph::new([
+                    Task::new("a"),
+                    Task::new("b").after(&["a"]),
+                    Task::new("c").after(&["b"]),
+                ]))
+            }
+            "takes-a-while" => first_and(Task::new("a"), Task::new("b")),
+            "second-image-missing" => {
+                first_and(Task::new("a"), Task::new("b").ends(Outcome::ImagePull))
+            }
+            "second-never-ends" => {
+                first_and(Task::new("a"), Task::new("b").ends(Outcome::NeverEnds))
+            }
+            "failure-ignored" => {
+                first_and(Task::new("a").ends(Outcome::FailsUnheeded), Task::new("b"))
+            }
+            "task-timeout" => first_and(Task::new("a").ends(Outcome::TakesTooLong), Task::new("b")),
+            "when-skipped" => Self::Runs(Graph::new([
                 Task::new("a"),
-                Task::new("b").after(&["a"]),
+                Task::new("b").after(&["a"]).left_out(),
                 Task::new("c").after(&["b"]),
             ])),
+            "needs-a-parameter" => Self::Unfit("ParameterMissing"),
+            "wants-a-list" => Self::Unfit("ParameterTypeMismatch"),
             "finally-runs" => Self::Runs(Graph::new([
                 Task::new("a"),
                 Task::new("b").after(&["a"]),
@@ -90,7 +113,11 @@ impl Fate {
     /// The tasks; `None` of a workflow that never comes so far.
     pub(super) const fn graph(&self) -> Option<&Graph> {
         match self {
-            Self::Missing | Self::NeverResolved | Self::Denied | Self::WrongParameters => None,
+            Self::Missing
+            | Self::NeverResolved
+            | Self::Denied
+            | Self::WrongParameters
+            | Self::Unfit(_) => None,
             Self::Runs(graph) => Some(graph),
         }
     }
@@ -99,6 +126,8 @@ impl Fate {
 /// What becomes of the one task of a bundle, or of a step, of this name.
 fn outcome(name: &str) -> Option<Outcome> {
     Some(match name {
+        "evicted" => Outcome::Evicted,
+        "container-config" => Outcome::ContainerConfig,
         "step-exits-1" => Outcome::Fails,
         "oom-killed" => Outcome::OutOfMemory,
         "image-cannot-be-pulled" => Outcome::ImagePull,

@@ -25,6 +25,18 @@ pub(super) fn bundle_missing(namespace: &str, run: &str, bundle: &str) -> Condit
     condition(Status::False, "CouldntGetPipeline", message)
 }
 
+/// A task whose conditions do not hold.
+pub(super) fn left_out(task: &str) -> Skipped {
+    Skipped { task: task.to_owned(), reason: "When Expressions evaluated to false".to_owned() }
+}
+
+pub(super) fn unfit(namespace: &str, run: &str, reason: &str) -> Condition {
+    let message = format!(
+        "[User error] PipelineRun {namespace}/{run} does not fit the parameters that its Pipeline asks for"
+    );
+    condition(Status::False, reason, message)
+}
+
 /// A task that is not begun: since another one failed, or was stopped, or since `wish` says so.
 pub(super) fn skipped(task: &str, wish: Option<CancelMode>) -> Skipped {
     let reason = match wish {
@@ -55,16 +67,19 @@ pub(super) struct Counts {
     pub(super) cancelled: usize,
     pub(super) incomplete: usize,
     pub(super) skipped: usize,
+    /// Those that failed without consequence.
+    pub(super) ignored: usize,
 }
 
 impl Counts {
     fn completed(self) -> String {
-        format!(
-            "Tasks Completed: {} (Failed: {}, Cancelled {})",
-            self.succeeded + self.failed + self.cancelled,
-            self.failed,
-            self.cancelled,
-        )
+        let Self { succeeded, failed, cancelled, ignored, .. } = self;
+        let completed = succeeded + failed + cancelled + ignored;
+        let failed = match ignored {
+            0 => failed.to_string(),
+            _ => format!("{} (Ignored: {ignored})", failed + ignored),
+        };
+        format!("Tasks Completed: {completed} (Failed: {failed}, Cancelled {cancelled})")
     }
 
     pub(super) fn going(self, reason: &str) -> Condition {
@@ -146,6 +161,7 @@ pub(super) fn task_waits(obstacle: Obstacle) -> Condition {
         Obstacle::Node => {
             ("ExceededNodeResources", "TaskRun Pod exceeded available resources".to_owned())
         }
+        Obstacle::Config => ("Pending", "build step \"step-main\" is pending".to_owned()),
         Obstacle::Quota => (
             "ExceededResourceQuota",
             "TaskRun Pod exceeded available resources: exceeded quota".to_owned(),
@@ -162,6 +178,20 @@ pub(super) fn task_succeeded() -> Condition {
 pub(super) fn step_failed(reason: &str, exit_code: i32, why: &str) -> Condition {
     let message = format!("\"step-{STEP}\" exited with code {exit_code}: {why}");
     condition(Status::False, reason, message)
+}
+
+pub(super) fn evicted() -> Condition {
+    condition(Status::False, "PodEvicted", "The node was low on resource: memory.".to_owned())
+}
+
+pub(super) fn container_config() -> Condition {
+    let message = "Failed to create pod due to config error".to_owned();
+    condition(Status::False, "CreateContainerConfigError", message)
+}
+
+pub(super) fn task_timed_out(task_run: &str) -> Condition {
+    let message = format!("TaskRun {task_run:?} failed to finish within \"2s\"");
+    condition(Status::False, "TaskRunTimeout", message)
 }
 
 pub(super) fn image_pull_failed(task_run: &str) -> Condition {
@@ -229,6 +259,14 @@ pub(super) fn stopped_step(
 pub(super) fn counts_as_cancelled(condition: &Condition) -> bool {
     condition.reason == "TaskRunCancelled" && !condition.message.contains("has timed out")
 }
+
+/// Whether the others go on as if the TaskRun had not failed.
+pub(super) fn is_ignored(condition: &Condition) -> bool {
+    condition.reason == IGNORED
+}
+
+/// The reason of a failure that is ignored.
+pub(super) const IGNORED: &str = "FailureIgnored";
 
 /// Ends a run.
 pub(super) fn end(run: &mut RunFacts, condition: Condition, at: jiff::Timestamp) {

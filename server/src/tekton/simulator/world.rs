@@ -15,6 +15,7 @@ use wfe_core::{
     execution::CancelMode,
     facts::{RunFacts, Stopped, TaskRunFacts},
     failure::log::StepLog,
+    ids::ExecutionId,
 };
 use wfe_runtime::cluster::Version;
 
@@ -187,6 +188,17 @@ impl World {
         self.runs.get(name)
     }
 
+    /// The TaskRuns of an execution, also of a run of it that is gone.
+    pub(super) fn task_runs_of(&self, id: ExecutionId) -> impl Iterator<Item = &TaskRunFacts> {
+        let runs = self.runs.values().filter(move |run| run.facts.execution == Some(id));
+        runs.flat_map(|run| &run.task_runs).map(|task| &task.facts)
+    }
+
+    /// The runs of which only TaskRuns are there.
+    pub(super) fn left_alone(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().filter(|run| run.gone)
+    }
+
     pub(super) fn task_run(&self, name: &str) -> Option<&TaskRun> {
         let run = self.runs.get(self.owners.get(name)?)?;
         run.task_runs.iter().find(|task| task.facts.name == name)
@@ -259,7 +271,7 @@ impl World {
         let fate = Fate::of(&request.request.workflow);
         let repeated = match fate {
             Fate::WrongParameters | Fate::Runs(_) => parameters_of(request),
-            Fate::Missing | Fate::NeverResolved | Fate::Denied => String::new(),
+            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Unfit(_) => String::new(),
         };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);

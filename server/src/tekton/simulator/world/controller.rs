@@ -3,13 +3,13 @@
 use uuid::Uuid;
 use wfe_core::{
     execution::CancelMode,
-    facts::{Child, Status, Stopped, TaskRunFacts},
+    facts::{Child, Condition, Status, Stopped, TaskRunFacts},
 };
 
 use super::{
     super::{
         super::{Birth, manifest::go_duration},
-        graph::{Graph, Outcome},
+        graph::{Graph, Obstacle, Outcome, STEP},
         script::Fate,
         words::{self, Counts, StopCause},
     },
@@ -65,6 +65,11 @@ impl World {
                 let wrong = words::wrong_parameters(&namespace, name, &run.repeated);
                 words::end(&mut run.facts, wrong, now.stamp());
             }
+            Fate::Unfit(reason) => {
+                let unfit = words::unfit(&namespace, name, reason);
+                run.facts.tasks = Some(vec![STEP.to_owned()]);
+                words::end(&mut run.facts, unfit, now.stamp());
+            }
             Fate::Runs(graph) => {
                 run.facts.tasks = Some(graph.tasks().iter().map(|t| t.name.clone()).collect());
                 self.reconcile(name, now);
@@ -88,7 +93,10 @@ impl World {
             .skipped
             .iter()
             .filter_map(|index| graph.tasks().get(*index))
-            .map(|task| words::skipped(&task.name, run.wish))
+            .map(|task| match task.is_left_out {
+                true => words::left_out(&task.name),
+                false => words::skipped(&task.name, run.wish),
+            })
             .collect();
         if look.counts.incomplete == 0 {
             let asked = run.wish.is_some();
@@ -188,11 +196,17 @@ impl World {
         plan(lag, TaskMove::Pending);
         match outcome {
             Outcome::ImagePull => plan(task_time / 2, TaskMove::Pulling),
+            Outcome::ContainerConfig => {
+                plan(task_time / 2, TaskMove::Waits(Obstacle::Config));
+            }
             Outcome::Waits(obstacle) => plan(2 * lag, TaskMove::Waits(obstacle)),
             Outcome::Succeeds
             | Outcome::Fails
             | Outcome::FailsFirst(_)
+            | Outcome::FailsUnheeded
             | Outcome::OutOfMemory
+            | Outcome::Evicted
+            | Outcome::TakesTooLong
             | Outcome::NeverEnds => plan(2 * lag, TaskMove::Running),
         }
         let ends = !matches!(outcome, Outcome::NeverEnds | Outcome::Waits(_));
@@ -310,10 +324,12 @@ impl Look {
     fn at(run: &Run, graph: &Graph) -> Self {
         let condition = |index: usize| run.of_task(index).map(|found| &found.facts.condition);
         let mut counts = Counts::default();
+        let mut skipped = Vec::new();
         let (mut unbegun, mut in_order_live, mut finally_unbegun) = (Vec::new(), 0, Vec::new());
         let (mut holds_others_up, mut finally_waits) = (false, false);
         for index in 0..graph.tasks().len() {
             match condition(index) {
+                None if run.is_done_with(graph, index) => skipped.push(index),
                 None if graph.is_finally(index) => finally_unbegun.push(index),
                 None => {
                     holds_others_up |= graph.before(index).any(|before| {
@@ -322,6 +338,7 @@ impl Look {
                     unbegun.push(index);
                 }
                 Some(Some(condition)) if condition.status == Status::True => counts.succeeded += 1,
+                Some(Some(condition)) if words::is_ignored(condition) => counts.ignored += 1,
                 Some(Some(condition)) if condition.status == Status::False => {
                     if words::counts_as_cancelled(condition) {
                         counts.cancelled += 1;
@@ -336,24 +353,23 @@ impl Look {
                 }
             }
         }
-        let has_ended =
-            |index: usize| run.of_task(index).is_some_and(|found| !found.facts.is_live());
-        let out_of_order = (0..graph.tasks().len())
-            .any(|index| has_ended(index) && graph.before(index).any(|before| !has_ended(before)));
+        let ended =
+            |index: &usize| condition(*index).is_some_and(|c| c.as_ref().is_some_and(is_over));
+        let out_of_order = (0..graph.tasks().len()).filter(ended).any(|index| {
+            graph.before(index).any(|before| !ended(&before) && !graph.is_left_out(before))
+        });
         let stopping = counts.failed + counts.cancelled > 0;
-        let (mut ready, mut skipped) = (Vec::new(), Vec::new());
+        let mut ready = Vec::new();
         if stopping || run.wish.is_some() {
-            counts.skipped = unbegun.len();
-            skipped = unbegun;
+            skipped.extend(unbegun);
         } else {
-            let ended_well = |before: usize| {
-                let found = run.of_task(before).and_then(|found| found.facts.condition.as_ref());
-                found.is_some_and(|condition| condition.status == Status::True)
-            };
-            ready.extend(unbegun.iter().filter(|index| graph.before(**index).all(ended_well)));
+            ready.extend(unbegun.iter().filter(|index| {
+                graph.before(**index).all(|before| run.is_done_with(graph, before))
+            }));
             counts.incomplete += unbegun.len();
             in_order_live += unbegun.len();
         }
+        counts.skipped = skipped.len();
         counts.incomplete += finally_unbegun.len();
         finally_waits |= !finally_unbegun.is_empty();
         if in_order_live == 0 {
@@ -361,6 +377,25 @@ impl Look {
         }
         Self { counts, skipped, ready, stopping, finally_waits, holds_others_up, out_of_order }
     }
+}
+
+impl Run {
+    /// Whether what comes after this task may begin: it ended well enough, or was left out in its turn.
+    fn is_done_with(&self, graph: &Graph, index: usize) -> bool {
+        match self.of_task(index) {
+            Some(found) => found.facts.condition.as_ref().is_some_and(|condition| {
+                condition.status == Status::True || words::is_ignored(condition)
+            }),
+            None => {
+                graph.is_left_out(index)
+                    && graph.before(index).all(|before| self.is_done_with(graph, before))
+            }
+        }
+    }
+}
+
+fn is_over(condition: &Condition) -> bool {
+    condition.status != Status::Unknown
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -71,6 +71,14 @@ impl World {
                     }
                 }
                 Obstacle::Node => {}
+                Obstacle::Config => {
+                    for step in &mut task.steps {
+                        step.state = ContainerState::Waiting {
+                            reason: "CreateContainerConfigError".to_owned(),
+                            message: "secret \"nope\" not found".to_owned(),
+                        };
+                    }
+                }
                 // Tekton begins again and again, so that the task's own time-out never comes.
                 Obstacle::Quota => {
                     task.started_at = None;
@@ -160,6 +168,12 @@ fn end_of(outcome: Outcome, task_run: &str) -> (Condition, Option<(i32, &'static
             (words::task_succeeded(), Some((0, "Completed")))
         }
         Outcome::Fails => (words::step_failed("StepFailed", 1, "Error"), Some((1, "Error"))),
+        Outcome::FailsUnheeded => {
+            (words::step_failed(words::IGNORED, 1, "Error"), Some((1, "Error")))
+        }
+        Outcome::Evicted => (words::evicted(), Some((137, "Error"))),
+        Outcome::ContainerConfig => (words::container_config(), None),
+        Outcome::TakesTooLong => (words::task_timed_out(task_run), None),
         Outcome::OutOfMemory => {
             (words::step_failed("StepOOM", 137, "OOMKilled"), Some((137, "OOMKilled")))
         }

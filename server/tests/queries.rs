@@ -143,7 +143,8 @@ fn wrong(
         .unwrap();
     let over_time = ["rate", "increase"].contains(&function);
     if counts != over_time
-        || over_time != found.after.starts_with('[') && function != "min_over_time"
+        || over_time != found.after.starts_with('[')
+            && !["min_over_time", "deriv"].contains(&function)
     {
         return Some(format!("a {} in {function}(…)", metric.kind));
     }

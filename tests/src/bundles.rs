@@ -139,6 +139,11 @@ pub async fn fails_with_log_of(registry: &str, step: &str) -> Result<Pushed> {
     one_task(registry, &format!("fails-{step}"), task).await
 }
 
+/// One task whose pod waits for its volumes for ever.
+pub async fn volume_never_comes(registry: &str) -> Result<Pushed> {
+    one_task(registry, "volume-never-comes", Task::new("only").fate(Fate::NoVolume)).await
+}
+
 async fn one_task(registry: &str, name: &str, task: Task) -> Result<Pushed> {
     push(registry, name, TAG, &Workflow::new([task])).await
 }

@@ -19,6 +19,7 @@ mod words;
 pub(crate) use classify::classify;
 pub(crate) use reasons::is_of_task_run;
 pub use reasons::{Basis, PIPELINE_RUN, TASK_RUN};
+pub use sentence::not_created;
 
 /// Why an execution failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -311,7 +311,7 @@ fn deleted(task: &str, task_run: &str, message: &str, veil: &Veil) -> Wait {
 
 fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {
     let condition = run.condition.as_ref()?;
-    resolving(&condition.reason).then(|| Wait {
+    (resolving(&condition.reason) && !is_resolved(run)).then(|| Wait {
         on: StuckOn::Resolution,
         task: None,
         task_run: None,
@@ -320,6 +320,13 @@ fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {
         message: veil.tell(&condition.message, MAX_MESSAGE_BYTES),
         began: None,
     })
+}
+
+/// Whether what is said of the fetching of its pipeline is old: Tekton goes on to say so while it cannot make
+/// the first TaskRun.
+fn is_resolved(run: &RunFacts) -> bool {
+    let reason = run.condition.as_ref().map(|condition| condition.reason.as_str());
+    reason == Some("ResolvingPipelineRef") && run.tasks.is_some()
 }
 
 /// The next task is due, and there is no TaskRun of it: Tekton has not looked at the run, or tries for ever
@@ -336,9 +343,10 @@ fn not_made(
     let known = |name: &str| task_runs.iter().any(|task| task.name == name && !task.is_live());
     let goes_on = task_runs.iter().any(TaskRunFacts::is_live)
         || !run.children.iter().all(|child| known(&child.name));
-    if goes_on || !is_due || !matches!(reason, "" | "Started" | "Running") {
+    if goes_on || !is_due || !(matches!(reason, "" | "Started" | "Running") || is_resolved(run)) {
         return None;
     }
+    let message = if is_resolved(run) { "" } else { message };
     Some(Wait {
         on: StuckOn::TaskStart,
         task: None,

@@ -79,8 +79,8 @@ async fn a_bundle_that_does_not_exist_is_told_before_tekton_gives_up() -> Result
 
 #[tokio::test]
 async fn a_pod_that_violates_pod_security_is_forbidden() -> Result<()> {
-    let privileged =
-        Task::new("privileged").step_with(json!({ "securityContext": { "privileged": true } }));
+    let privileged = Task::new("privileged")
+        .step_with(json!({ "securityContext": { "allowPrivilegeEscalation": true } }));
     let cases = vec![Case::new(
         "pod-security",
         Workflow::new([privileged]),
@@ -176,7 +176,12 @@ async fn denied(
     );
     ensure!(found == (Forbidden, false, raw_reason, task), "{name}: {failure:#?}");
     ensure!(failure.summary.contains("zoom exceeded quota"), "{name}: {failure:#?}");
-    ensure!(failure.summary.starts_with("Kubernetes refused the "), "{name}: {failure:#?}");
+    let begins = if task.is_empty() {
+        "The run could not be created"
+    } else {
+        "Kubernetes refused the task only"
+    };
+    ensure!(failure.summary.starts_with(begins), "{name}: {failure:#?}");
     Ok(())
 }
 
@@ -202,8 +207,11 @@ async fn a_quota_on_runs_is_told_as_such() -> Result<()> {
     let cases = vec![Case::new(
         "quota-on-runs",
         workflow(),
-        Expected::of_run(ResourceExhausted, No, "Forbidden")
-            .says(&["There was no room for the run", "exceeded quota: full"]),
+        Expected::of_run(ResourceExhausted, No, "Forbidden").says(&[
+            "The run could not be created",
+            "exceeded quota: full",
+            "Raise the quota",
+        ]),
     )];
     play(&[], async |namespace| quota(namespace, "count/pipelineruns.tekton.dev").await, cases)
         .await

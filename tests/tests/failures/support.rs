@@ -1,7 +1,7 @@
 //! Cases: a workflow, what is asked for, and what the service must say of its end.
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use kube::api::{DynamicObject, GroupVersionKind, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ enum Bundle {
 }
 
 /// What the failure says. What is not set is expected to be absent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Expected {
     reason: FailureReason,
     ran: Ran,
@@ -149,10 +149,9 @@ impl Case {
                 .waits
                 .filter(|part| told.obstacles.iter().any(|told| told.contains(part))),
         };
-        let (found, expected) = (format!("{found:#?}"), format!("{expected:#?}"));
         ensure!(
             found == expected,
-            "{name}: found {found}, expected {expected}: {failure:#?} {:?}",
+            "{name}: found {found:#?}, expected {expected:#?}: {failure:#?} {:?}",
             told.obstacles
         );
         ensure!(

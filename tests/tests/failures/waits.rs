@@ -48,7 +48,7 @@ async fn a_wait_is_shown_while_it_lasts_and_ended_with_its_own_reason() -> Resul
                 .step("main")
                 .attempt(0)
                 .waits("task only waits for an image that cannot be pulled")
-                .says(&["It was stopped after 4 s", "Check the name of the image"]),
+                .says(&["It was stopped after ", "Check the name of the image"]),
         ),
         Case::new(
             "second-image-never-comes",
@@ -64,7 +64,7 @@ async fn a_wait_is_shown_while_it_lasts_and_ended_with_its_own_reason() -> Resul
             Expected::in_task(ResourceExhausted, No, "ExceededNodeResources", "only")
                 .attempt(0)
                 .waits("task only waits for a node that takes its pod")
-                .says(&["It was stopped after 4 s", "Make room on the nodes"]),
+                .says(&["It was stopped after ", "Make room on the nodes"]),
         ),
         Case::new(
             "no-claim",
@@ -80,7 +80,7 @@ async fn a_wait_is_shown_while_it_lasts_and_ended_with_its_own_reason() -> Resul
             Expected::in_task(Unknown, No, "Pending", "only")
                 .attempt(0)
                 .waits("task only waits for the volumes and the network of its pod")
-                .says(&["It was stopped after 4 s", "Look at the events of its pod"]),
+                .says(&["It was stopped after ", "Look at the events of its pod"]),
         ),
     ];
     play(&PATIENCE, as_it_is, cases).await
@@ -94,7 +94,7 @@ async fn a_quota_that_leaves_no_room_for_a_pod_is_waited_for_and_told() -> Resul
         Expected::in_task(ResourceExhausted, No, "ExceededResourceQuota", "only")
             .attempt(0)
             .waits("task only waits for room in a quota")
-            .says(&["It was stopped after 4 s", "exceeded quota: full", "Raise the quota"]),
+            .says(&["It was stopped after ", "exceeded quota: full", "Raise the quota"]),
     )];
     play(&PATIENCE, async |namespace| quota(namespace, "pods").await, cases).await
 }
@@ -105,9 +105,10 @@ async fn a_quota_that_refuses_the_task_itself_is_told_as_a_task_that_does_not_st
     let cases = vec![Case::new(
         "quota-on-tasks",
         one(Task::new("only")),
-        Expected::of_run(Unknown, No, "Started")
+        // Tekton says so from the time before the definition was there.
+        Expected::of_run(Unknown, No, "ResolvingPipelineRef")
             .waits("the run waits for Tekton, which has not made its next task")
-            .says(&["It was stopped after 4 s", "Look at the events of the PipelineRun"]),
+            .says(&["It was stopped after ", "Look at the events of the PipelineRun"]),
     )];
     play(&PATIENCE, async |namespace| quota(namespace, "count/taskruns.tekton.dev").await, cases)
         .await

@@ -63,6 +63,8 @@ pub(super) enum Obstacle {
     Quota,
     /// Its container cannot be made. This does not last.
     Config,
+    /// The node does not get the volumes of its pod.
+    Volume,
 }
 
 impl Task {

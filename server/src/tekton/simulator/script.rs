@@ -135,6 +135,7 @@ fn outcome(name: &str) -> Option<Outcome> {
         "image-never-comes" => Outcome::Waits(Obstacle::Image),
         "no-node-has-room" => Outcome::Waits(Obstacle::Node),
         "quota-has-no-room" => Outcome::Waits(Obstacle::Quota),
+        "volume-never-comes" => Outcome::Waits(Obstacle::Volume),
         _ => return None,
     })
 }

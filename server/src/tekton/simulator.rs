@@ -27,6 +27,17 @@
 //! | `finally-never-ends`     | the same without `b`, and `report` runs for ever    |
 //! | `retry-succeeds`         | `a` fails once, and succeeds when tried again       |
 //! | `retries-exhausted`      | `a` fails three times                               |
+//! | `second-image-missing`   | the image of `b`, after `a`, cannot be pulled       |
+//! | `second-never-ends`      | `b`, after `a`, runs until it is stopped            |
+//! | `takes-a-while`          | tasks `a` and `b`, one after the other              |
+//! | `second-takes-a-while`   | as `three-tasks-in-order`; so does `third-`…        |
+//! | `failure-ignored`        | `a` fails, and `b` goes on as if it had not         |
+//! | `when-skipped`           | `b` of three tasks is left out                      |
+//! | `task-timeout`           | `a` takes longer than it may                        |
+//! | `evicted`                | the node puts the pod out                           |
+//! | `container-config`       | the container cannot be made                        |
+//! | `needs-a-parameter`      | it gets one parameter too few                       |
+//! | `wants-a-list`           | it gets a parameter of the wrong type               |
 //! | `never-resolved`         | nobody says whether the bundle exists               |
 //! | `missing`                | the bundle does not exist                           |
 //! | `denied`                 | an admission policy refuses the run, and repeats    |

@@ -123,11 +123,11 @@ pub(super) fn task_running() -> Condition {
 /// What a step writes, who repeats its parameters as steps do.
 pub(super) fn log(outcome: Outcome, parameters: &str) -> String {
     let last = match outcome {
-        Outcome::ImagePull | Outcome::Waits(_) => return String::new(),
+        Outcome::ImagePull | Outcome::ContainerConfig | Outcome::Waits(_) => return String::new(),
         Outcome::Succeeds | Outcome::FailsFirst(_) => "done",
-        Outcome::Fails => "error: the rollout did not finish in time",
-        Outcome::OutOfMemory => "reading the state of all replicas",
-        Outcome::NeverEnds => "waiting for the rollout to finish",
+        Outcome::Fails | Outcome::FailsUnheeded => "error: the rollout did not finish in time",
+        Outcome::OutOfMemory | Outcome::Evicted => "reading the state of all replicas",
+        Outcome::NeverEnds | Outcome::TakesTooLong => "waiting for the rollout to finish",
     };
     format!("started with {parameters}\n{last}\n")
 }

@@ -62,6 +62,11 @@ pub fn missing(registry: &str) -> String {
     reference(registry, "missing", TAG)
 }
 
+/// One task whose pod waits for its volumes for ever.
+pub async fn volume_never_comes(registry: &str) -> Result<Pushed> {
+    one_task(registry, "volume-never-comes", Task::new("only").fate(Fate::NoVolume)).await
+}
+
 async fn one_task(registry: &str, name: &str, task: Task) -> Result<Pushed> {
     push(registry, name, TAG, &Workflow::new([task])).await
 }

@@ -20,6 +20,7 @@ async fn push(registry: &str) -> Result<Bundles> {
         image_cannot_be_pulled: bundles::image_cannot_be_pulled(registry).await?.reference,
         image_never_comes: bundles::image_never_comes(registry).await?.reference,
         no_node_has_room: bundles::no_node_has_room(registry).await?.reference,
+        volume_never_comes: bundles::volume_never_comes(registry).await?.reference,
         never_ends: bundles::never_ends(registry).await?.reference,
         missing: bundles::missing(registry),
     })

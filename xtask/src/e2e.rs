@@ -11,8 +11,17 @@ use crate::interrupt::Interrupts;
 use crate::lend::{Lend, environment, to_the_end};
 
 /// The cluster tests.
-const TESTS: [&str; 8] =
-    ["access", "bridge", "clearance", "control_plane", "crd", "deploy", "engine", "service"];
+const TESTS: [&str; 9] = [
+    "access",
+    "bridge",
+    "clearance",
+    "control_plane",
+    "crd",
+    "deploy",
+    "engine",
+    "failures",
+    "service",
+];
 
 /// What to test, and on what.
 #[derive(ClapArgs)]

@@ -18,6 +18,7 @@ mod words;
 pub(crate) use classify::classify;
 pub(crate) use reasons::is_of_task_run;
 pub use reasons::{Basis, PIPELINE_RUN, TASK_RUN};
+pub use sentence::not_created;
 
 /// Why an execution failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +124,11 @@ impl FailureReason {
             Self::Unknown => "Unknown",
         }
     }
+}
+
+/// What it means that the API server told this of a denial by a webhook or a policy; `None` when it is none.
+pub fn of_denial(message: &str) -> Option<FailureReason> {
+    words::denial(message).map(|(_, reason)| reason)
 }
 
 impl Failure {

@@ -241,11 +241,34 @@ pub(crate) fn find(
     live.sort_by(|a, b| a.name.cmp(&b.name));
     // What is told of one task says more than that another does not start.
     (live.iter().find_map(|task| of_task_run(task, veil)))
-        .or_else(|| of_run(run, task_runs, tasks, veil))
+        .or_else(|| of_run(run, veil))
         .or_else(|| live.iter().find_map(|task| not_started(task, veil)))
+        .or_else(|| not_made(run, task_runs, tasks, veil))
 }
 
-fn of_run(
+fn of_run(run: &RunFacts, veil: &Veil) -> Option<Wait> {
+    let condition = run.condition.as_ref()?;
+    (resolving(&condition.reason) && !is_resolved(run)).then(|| Wait {
+        on: StuckOn::Resolution,
+        task: None,
+        task_run: None,
+        step: None,
+        raw_reason: veil.tell(&condition.reason, MAX_NAME_BYTES),
+        message: veil.tell(&condition.message, MAX_MESSAGE_BYTES),
+        began: None,
+    })
+}
+
+/// Whether what is said of the fetching of its pipeline is old: Tekton goes on to say so while it cannot make
+/// the first TaskRun.
+fn is_resolved(run: &RunFacts) -> bool {
+    let reason = run.condition.as_ref().map(|condition| condition.reason.as_str());
+    reason == Some("ResolvingPipelineRef") && run.tasks.is_some()
+}
+
+/// The next task is due, and there is no TaskRun of it: Tekton has not looked at the run, or tries for ever
+/// what a quota or a right refuses, and tells only events.
+fn not_made(
     run: &RunFacts,
     task_runs: &[TaskRunFacts],
     tasks: &[TaskProgress],
@@ -253,30 +276,23 @@ fn of_run(
 ) -> Option<Wait> {
     let (reason, message) = (run.condition.as_ref())
         .map_or(("", ""), |condition| (condition.reason.as_str(), condition.message.as_str()));
-    let (on, began) = if resolving(reason) {
-        (StuckOn::Resolution, None)
-    } else if makes_tasks(reason, tasks) && !task_runs.iter().any(TaskRunFacts::is_live) {
-        // Tekton tries for ever to make a TaskRun that a quota or a right refuses, and tells only events.
-        (StuckOn::TaskStart, task_runs.iter().filter_map(|task| task.completed_at).max())
-    } else {
+    let is_due = tasks.is_empty() || tasks.iter().any(|task| task.state == TaskState::Pending);
+    let known = |name: &str| task_runs.iter().any(|task| task.name == name && !task.is_live());
+    let goes_on = task_runs.iter().any(TaskRunFacts::is_live)
+        || !run.children.iter().all(|child| known(&child.name));
+    if goes_on || !is_due || !(matches!(reason, "" | "Started" | "Running") || is_resolved(run)) {
         return None;
-    };
+    }
+    let message = if is_resolved(run) { "" } else { message };
     Some(Wait {
-        on,
+        on: StuckOn::TaskStart,
         task: None,
         task_run: None,
         step: None,
         raw_reason: veil.tell(reason, MAX_NAME_BYTES),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
-        began,
+        began: task_runs.iter().filter_map(|task| task.completed_at).max(),
     })
-}
-
-/// Whether a run of which this is said has tasks to be made. One that Tekton has not looked at says
-/// nothing.
-fn makes_tasks(reason: &str, tasks: &[TaskProgress]) -> bool {
-    let is_due = tasks.is_empty() || tasks.iter().any(|task| task.state == TaskState::Pending);
-    is_due && matches!(reason, "" | "Started" | "Running")
 }
 
 /// A task whose pod is there, or is to be made, and of which Tekton knows nothing worse.

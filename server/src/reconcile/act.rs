@@ -230,12 +230,12 @@ impl Reconciler {
             Err(CreateError::Exists(facts)) => Created::Taken(*facts),
             Err(CreateError::Refused { reason, raw_reason, message }) => {
                 let (raw_reason, message) = (veil.hide(&raw_reason), veil.hide(&message));
-                let summary = format!("The run could not be created: {message}");
+                let summary = wfe_core::failure::not_created(reason, &message);
                 Created::Refused(Failure::before_execution(
                     reason,
                     &raw_reason,
                     &message,
-                    wfe_core::progress::shorten(&summary, 400),
+                    summary,
                     now,
                 ))
             }

@@ -66,6 +66,7 @@ scenarios! {
     outcomes::a_run_that_takes_too_long_is_stopped,
     waits::an_image_that_never_comes_is_told_as_what_the_run_waits_for,
     waits::a_pod_that_no_node_takes_is_told_as_what_the_run_waits_for,
+    waits::a_pod_whose_volumes_do_not_come_is_told_as_a_task_that_does_not_start,
     waits::a_run_that_waits_is_cancelled_like_any_other,
     waits::a_deadline_ends_a_wait_for_its_own_reason,
     stopping::a_running_run_is_cancelled_with_its_task_runs,
@@ -102,6 +103,8 @@ pub struct Bundles {
     pub image_never_comes: String,
     /// One task, for whose pod no node has room.
     pub no_node_has_room: String,
+    /// One task, whose pod waits for its volumes for ever.
+    pub volume_never_comes: String,
     /// A reference that nothing was ever pushed to.
     pub missing: String,
 }
@@ -119,6 +122,7 @@ impl Bundles {
             never_ends: reference("never-ends"),
             image_never_comes: reference("image-never-comes"),
             no_node_has_room: reference("no-node-has-room"),
+            volume_never_comes: reference("volume-never-comes"),
             missing: reference("missing"),
         }
     }

@@ -18,6 +18,7 @@
 //! | `image-never-comes`      | the step's image is tried to be pulled for ever     |
 //! | `no-node-has-room`       | no node takes the pod                               |
 //! | `quota-has-no-room`      | no pod is made, since a quota is used up            |
+//! | `volume-never-comes`     | the pod waits for its volumes for ever              |
 //! | `finally-runs`           | tasks `a` and `b` in order, then finally `report`   |
 //! | `finally-after-failure`  | `a` fails, `b` is skipped, `report` runs            |
 //! | `finally-fails`          | `a` succeeds, then finally `report` fails           |

@@ -25,13 +25,15 @@ async fn a_wait_is_shown_while_it_lasts_and_ended_with_its_own_reason() {
         ("no-node-has-room", "waits for a node", 10, FailureReason::ResourceExhausted),
         ("quota-has-no-room", "waits for room in a quota", 10, FailureReason::ResourceExhausted),
         ("never-resolved", "waits until its definition", 5, FailureReason::Unknown),
+        ("volume-never-comes", "waits for the volumes", 15, FailureReason::Unknown),
     ];
     for (bundle, words, minutes, reason) in cases {
         let (stack, clock) = standing().await;
         let mut client = stack.client().await;
         let id = start(&mut client, mk_start_of(bundle, "r", "pod/x")).await.id;
         until_state(&mut client, &id, State::Running).await;
-        clock.advance(Duration::from_secs(10));
+        // Longer than what every run may take to begin.
+        clock.advance(Duration::from_secs(31));
         let waiting = eventually(words, async || {
             let now = get(&mut client, &id).await;
             now.obstacle.contains(words).then_some(now)

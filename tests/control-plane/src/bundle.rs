@@ -40,6 +40,14 @@ pub enum Fate {
     NoNodeHasRoom,
     /// The steps run for ever.
     Hang,
+    /// The last step fails in the first pod of the task, and succeeds in a pod of a retry.
+    FailFirst,
+    /// The node evicts the pod while it runs, for lack of memory.
+    Evicted,
+    /// A container cannot be made: it refers to a Secret that does not exist.
+    ConfigWrong,
+    /// No container ever starts: the node does not get the volumes of the pod.
+    NoVolume,
 }
 
 /// A task of one step.
@@ -49,13 +57,22 @@ pub struct Task {
     run_after: Vec<String>,
     fate: Fate,
     after: Option<Duration>,
+    more: Value,
+    step: Value,
 }
 
 impl Task {
     /// A task that succeeds at the pace that the fake kubelet has by default.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), run_after: Vec::new(), fate: Fate::Succeed, after: None }
+        Self {
+            name: name.to_owned(),
+            run_after: Vec::new(),
+            fate: Fate::Succeed,
+            after: None,
+            more: Value::Null,
+            step: Value::Null,
+        }
     }
 
     /// Lets it wait for another task of the workflow.
@@ -79,6 +96,20 @@ impl Task {
         self
     }
 
+    /// Lays these fields over the task of the pipeline, such as `retries`.
+    #[must_use]
+    pub fn with(mut self, fields: Value) -> Self {
+        self.more = fields;
+        self
+    }
+
+    /// Lays these fields over its step, such as `name`.
+    #[must_use]
+    pub fn step_with(mut self, fields: Value) -> Self {
+        self.step = fields;
+        self
+    }
+
     fn annotations(&self) -> Value {
         let mut annotations = serde_json::Map::new();
         let outcome = match self.fate {
@@ -92,6 +123,10 @@ impl Task {
             Fate::ImagePulling => "pulling",
             // It is never bound, so that no kubelet has a say.
             Fate::NoNodeHasRoom | Fate::Hang => "hang",
+            Fate::FailFirst => "fail-first",
+            Fate::Evicted => "evicted",
+            Fate::ConfigWrong => "config",
+            Fate::NoVolume => "no-volume",
         };
         annotations.insert(OUTCOME.to_owned(), json!(outcome));
         if let Some(after) = self.after {
@@ -108,9 +143,13 @@ impl Task {
             | Fate::OutOfMemory
             | Fate::ImageMissing
             | Fate::ImagePulling
-            | Fate::Hang => json!({}),
+            | Fate::Hang
+            | Fate::FailFirst
+            | Fate::Evicted
+            | Fate::ConfigWrong
+            | Fate::NoVolume => json!({}),
         };
-        json!({
+        let mut task = json!({
             "name": self.name,
             "runAfter": self.run_after,
             "taskSpec": {
@@ -128,7 +167,22 @@ impl Task {
                     },
                 }],
             },
-        })
+        });
+        lay(&mut task["taskSpec"]["steps"][0], &self.step);
+        lay(&mut task, &self.more);
+        task
+    }
+}
+
+/// Lays `fields` over `object`, and objects in it over those that are there.
+fn lay(object: &mut Value, fields: &Value) {
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        let field = &mut object[name.as_str()];
+        if field.is_object() && value.is_object() {
+            lay(field, value);
+        } else {
+            *field = value.clone();
+        }
     }
 }
 
@@ -137,13 +191,34 @@ impl Task {
 pub struct Workflow {
     params: Vec<String>,
     tasks: Vec<Task>,
+    finally: Vec<Task>,
+    more: Value,
 }
 
 impl Workflow {
     /// A workflow of these tasks. It declares the parameter `TARGET_RESOURCE`.
     #[must_use]
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self { params: vec!["TARGET_RESOURCE".to_owned()], tasks: tasks.into_iter().collect() }
+        Self {
+            params: vec!["TARGET_RESOURCE".to_owned()],
+            tasks: tasks.into_iter().collect(),
+            finally: Vec::new(),
+            more: Value::Null,
+        }
+    }
+
+    /// Adds a task that runs when all others are over.
+    #[must_use]
+    pub fn finally(mut self, task: Task) -> Self {
+        self.finally.push(task);
+        self
+    }
+
+    /// Lays these fields over the specification of the pipeline, such as `workspaces`.
+    #[must_use]
+    pub fn with(mut self, fields: Value) -> Self {
+        self.more = fields;
+        self
     }
 
     /// Declares another parameter, a string that is empty by default.
@@ -158,14 +233,17 @@ impl Workflow {
     pub fn to_json(&self) -> Value {
         let params = self.params.iter();
         let params = params.map(|name| json!({ "name": name, "type": "string", "default": "" }));
+        let mut spec = json!({
+            "params": params.collect::<Vec<_>>(),
+            "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
+            "finally": self.finally.iter().map(Task::to_json).collect::<Vec<_>>(),
+        });
+        lay(&mut spec, &self.more);
         json!({
             "apiVersion": "tekton.dev/v1",
             "kind": "Pipeline",
             "metadata": { "name": PIPELINE },
-            "spec": {
-                "params": params.collect::<Vec<_>>(),
-                "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
-            },
+            "spec": spec,
         })
     }
 }

@@ -90,45 +90,6 @@ async fn a_digest_decides_what_runs() -> Result<()> {
 }
 
 #[tokio::test]
-async fn each_outcome_is_told_as_what_it_is() -> Result<()> {
-    let plane = ControlPlane::from_env()?;
-    let registry = plane.registry();
-    let cases = [
-        (
-            bundles::step_exits_1(registry).await?.reference,
-            FailureReason::TaskFailed,
-            true,
-            Some(1),
-        ),
-        (bundles::oom_killed(registry).await?.reference, FailureReason::OomKilled, true, Some(137)),
-        (
-            bundles::image_cannot_be_pulled(registry).await?.reference,
-            FailureReason::ImagePullBackOff,
-            false,
-            None,
-        ),
-        (bundles::missing(registry), FailureReason::ConfigurationError, false, None),
-    ];
-    with_server(&plane, async |_, server| {
-        let mut client = server.client().await?;
-        for (n, (bundle, reason, ran, exit_code)) in cases.into_iter().enumerate() {
-            let target = format!("default/pod/p-{n}");
-            let accepted = start(&mut client, mk_start(&bundle, &target, &target)).await?;
-            let done = follow(&mut client, &accepted.id, 0).await?;
-            assert_eq!(done.state(), State::Failed, "{bundle}");
-            let failure = done.failure.context("a failure")?;
-            assert_eq!(
-                (failure.reason(), failure.was_execution_failure, failure.exit_code),
-                (reason, ran, exit_code),
-                "{bundle}: {failure:?}"
-            );
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
 async fn odd_targets_give_valid_labels_and_the_right_lock() -> Result<()> {
     let plane = ControlPlane::from_env()?;
     let never = bundles::never_ends(plane.registry()).await?.reference;

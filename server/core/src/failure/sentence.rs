@@ -101,6 +101,25 @@ pub(super) fn stuck(wait: &Wait, waited: SignedDuration) -> String {
     shorten(&format!("It was stopped after {waited}: {what}. {advice}"), MAX_MESSAGE_BYTES)
 }
 
+/// The API server refused to create the run, for this `reason`.
+pub fn not_created(reason: FailureReason, message: &str) -> String {
+    let advice = match reason {
+        FailureReason::Forbidden => {
+            "Give the service the right, or change what the policy asks for."
+        }
+        FailureReason::ResourceExhausted => "Raise the quota, or free some of it.",
+        FailureReason::TaskFailed
+        | FailureReason::OomKilled
+        | FailureReason::DeadlineExceeded
+        | FailureReason::ConfigurationError
+        | FailureReason::ImagePullBackOff
+        | FailureReason::Unknown => {
+            "Correct what the message names: the workflow, its parameters or the cluster."
+        }
+    };
+    shorten(&format!("The run could not be created{}. {advice}", said(message)), MAX_MESSAGE_BYTES)
+}
+
 pub(super) fn not_fetched(message: &str) -> String {
     let text = format!(
         "The definition of the workflow could not be fetched{}. It may be right: try again, and look at the resolvers and the registry when that does not help.",

@@ -21,13 +21,25 @@ pub(super) fn refusal(message: &str) -> Option<Found> {
     if message.starts_with("the step ") || message.starts_with("the sidecar ") {
         return None;
     }
+    denial(message).or_else(|| first(message, REFUSALS))
+}
+
+const REFUSALS: &[Found] = &[
+    ("error looking up service account", FailureReason::ConfigurationError),
+    ("exceeded quota", FailureReason::ResourceExhausted),
+    ("is forbidden:", FailureReason::Forbidden),
+];
+
+/// A denial by a webhook or a policy. What it says after these words is somebody's own text, and decides
+/// nothing.
+pub(super) fn denial(message: &str) -> Option<Found> {
     first(
         message,
         &[
-            ("error looking up service account", FailureReason::ConfigurationError),
-            ("exceeded quota", FailureReason::ResourceExhausted),
-            ("is forbidden:", FailureReason::Forbidden),
-            ("denied the request:", FailureReason::Forbidden),
+            // Tekton's own webhook, which looks at definitions.
+            (".pipeline.tekton.dev\" denied the request", FailureReason::ConfigurationError),
+            ("denied the request", FailureReason::Forbidden),
+            ("denied request:", FailureReason::Forbidden),
         ],
     )
 }
@@ -98,6 +110,28 @@ mod tests {
         {
             assert!(!has(text, "exceeded quota"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_policy_says_of_its_denial_decides_nothing() {
+        for denied in [
+            "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: \
+             exceeded quota of zooms",
+            "admission webhook \"p.example\" denied the request: error looking up service account",
+            "admission webhook \"p.example\" denied the request without explanation",
+        ] {
+            assert_eq!(
+                refusal(denied).map(|found| found.1),
+                Some(FailureReason::Forbidden),
+                "{denied}"
+            );
+        }
+        let tekton = "admission webhook \"validation.webhook.pipeline.tekton.dev\" denied the request: \
+                      validation failed: expected exactly one, got neither";
+        let found = refusal(tekton).map(|found| found.1);
+        assert_eq!(found, Some(FailureReason::ConfigurationError));
+        let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1";
+        assert_eq!(refusal(quota).map(|found| found.1), Some(FailureReason::ResourceExhausted));
     }
 
     #[test]

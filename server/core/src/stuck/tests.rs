@@ -109,8 +109,10 @@ fn each_wait_is_recognised_by_reasons_and_never_by_words() {
 
 #[test]
 fn a_run_waits_for_its_definition_until_it_is_there() {
-    let on =
-        |reason| observe(&mk_run(reason), &[], &Veil::none()).wait.map(|wait| (wait.on, wait.task));
+    let on = |reason| {
+        let run = RunFacts { tasks: None, ..mk_run(reason) };
+        observe(&run, &[], &Veil::none()).wait.map(|wait| (wait.on, wait.task))
+    };
     assert_eq!(on("ResolvingPipelineRef"), Some((StuckOn::Resolution, None)));
     assert_eq!(on("ResolvingTaskRef"), Some((StuckOn::Resolution, None)));
     assert_eq!(on("PipelineRunPending"), None);
@@ -195,7 +197,8 @@ fn a_run_whose_next_task_is_not_made_waits_for_it() {
         wait.map(|wait| (wait.on, wait.task.clone(), wait.is_normal_until(run.created_at)))
     };
     let unseen = RunFacts { condition: None, ..mk_run("") };
-    for run in [unseen, mk_run("Started"), mk_run("Running")] {
+    // The last one has its definition, whatever it says.
+    for run in [unseen, mk_run("Started"), mk_run("Running"), mk_run("ResolvingPipelineRef")] {
         assert_eq!(waits(&run, &[]), Some((StuckOn::TaskStart, None, at(30))), "{run:?}");
     }
     // The next one is due since the last one ended.

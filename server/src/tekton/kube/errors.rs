@@ -3,7 +3,7 @@
 //! Decided by code and reason. Words are looked at only where Kubernetes says the difference in words
 //! alone.
 
-use wfe_core::failure::FailureReason;
+use wfe_core::failure::{FailureReason, of_denial};
 use wfe_runtime::{
     cluster::{About, CallError},
     error::chain,
@@ -28,6 +28,9 @@ pub(super) fn not_created(error: CallError, namespace: &str) -> CreateError {
         message,
     };
     let later = |message| CreateError::Later { message, retry_after };
+    if let (400 | 403 | 422, Some(denied)) = (code, of_denial(&message)) {
+        return refused(denied, message);
+    }
     match (code, about) {
         (404, About::Namespace) => refused(
             FailureReason::ConfigurationError,

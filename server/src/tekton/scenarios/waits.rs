@@ -27,6 +27,17 @@ pub(super) async fn a_pod_that_no_node_takes_is_told_as_what_the_run_waits_for(s
     stage.stop(&run).await;
 }
 
+pub(super) async fn a_pod_whose_volumes_do_not_come_is_told_as_a_task_that_does_not_start(
+    stage: &Stage,
+) {
+    let run = stage.start(&stage.bundles.volume_never_comes).await;
+    let words = "waits for the volumes and the network of its pod";
+    let told = |wait: &Wait| wait.on == StuckOn::TaskStart && wait.sentence().contains(words);
+    let wait = stage.until_seen(&run.name, words, |_, seen| seen.wait.clone().filter(told)).await;
+    assert!(wait.task.is_some() && wait.began.is_some(), "{wait:?}");
+    stage.stop(&run).await;
+}
+
 pub(super) async fn a_run_that_waits_is_cancelled_like_any_other(stage: &Stage) {
     let run = stage.start(&stage.bundles.image_never_comes).await;
     wait_of(stage, &run, StuckOn::ImagePull).await;

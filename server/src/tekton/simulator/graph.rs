@@ -49,6 +49,8 @@ pub(super) enum Obstacle {
     Node,
     /// A quota has no room for its pod.
     Quota,
+    /// The node does not get the volumes of its pod.
+    Volume,
 }
 
 impl Task {

@@ -35,6 +35,7 @@ impl Fate {
             "image-never-comes" => one(Outcome::Waits(Obstacle::Image)),
             "no-node-has-room" => one(Outcome::Waits(Obstacle::Node)),
             "quota-has-no-room" => one(Outcome::Waits(Obstacle::Quota)),
+            "volume-never-comes" => one(Outcome::Waits(Obstacle::Volume)),
             "finally-runs" => Self::Runs(Graph::new([
                 Task::new("a"),
                 Task::new("b").after(&["a"]),

@@ -138,6 +138,10 @@ pub(super) fn task_waits(obstacle: Obstacle) -> Condition {
             "ExceededResourceQuota",
             "TaskRun Pod exceeded available resources: exceeded quota".to_owned(),
         ),
+        Obstacle::Volume => (
+            "Pending",
+            "pod status \"PodReadyToStartContainers\":\"False\"; message: \"\"".to_owned(),
+        ),
     };
     condition(Status::Unknown, reason, message)
 }

@@ -110,6 +110,27 @@ fn each_answer_to_a_create_has_its_meaning() {
         ),
         (
             status(
+                422,
+                "Invalid",
+                "pipelineruns.tekton.dev \"p\" is forbidden: ValidatingAdmissionPolicy 'no-zoom' with \
+                 binding 'everywhere' denied request: exceeded quota of zooms",
+                &group(),
+            ),
+            Refused(Forbidden),
+            "of zooms",
+        ),
+        (
+            status(
+                400,
+                "BadRequest",
+                "admission webhook \"policy.example\" denied the request: not on a Friday",
+                &Value::Null,
+            ),
+            Refused(Forbidden),
+            "Friday",
+        ),
+        (
+            status(
                 400,
                 "BadRequest",
                 "strict decoding error: unknown field \"spec.foo\"",

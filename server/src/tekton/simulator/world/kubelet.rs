@@ -66,6 +66,14 @@ impl World {
                     }
                 }
                 Obstacle::Node => {}
+                Obstacle::Volume => {
+                    for step in &mut task.steps {
+                        step.state = ContainerState::Waiting {
+                            reason: "PodInitializing".to_owned(),
+                            message: String::new(),
+                        };
+                    }
+                }
                 // Tekton begins again and again, so that the task's own time-out never comes.
                 Obstacle::Quota => task.started_at = None,
             }

@@ -31,7 +31,7 @@ async fn a_retry_that_succeeds_and_a_failure_that_is_ignored_are_no_failures() -
         for (name, workflow, task, attempts, state) in cases {
             let bundle =
                 push(plane.registry(), &format!("failures-{name}"), "v1", &workflow).await?;
-            let done = run(&mut client, mk_start(&bundle.reference, name)).await?.done;
+            let done = Box::pin(run(&mut client, mk_start(&bundle.reference, name))).await?.done;
             ensure!(
                 done.state() == State::Succeeded && done.failure.is_none(),
                 "{name}: {done:#?}"

@@ -8,6 +8,8 @@ use wfe_proto::v1::FailureReason::{
     ConfigurationError, DeadlineExceeded, ImagePullBackOff, OomKilled, ResourceExhausted,
     TaskFailed,
 };
+use wfe_proto::v1::StartRequest;
+use wfe_runtime::clock::{Clock as _, SystemClock};
 use wfe_tests::bundles::{Fate, Task, Workflow};
 
 use crate::support::Ran::{No, Yes};
@@ -49,10 +51,10 @@ async fn what_fails_in_a_task_is_told_with_its_task_step_exit_code_and_attempt()
         ),
         Case::new(
             "task-timeout",
-            one(Task::new("slow").fate(Fate::Hang).with(json!({ "timeout": "3s" }))),
+            one(Task::new("slow").fate(Fate::Hang).with(json!({ "timeout": "8s" }))),
             Expected::in_task(DeadlineExceeded, Yes, "TaskRunTimeout", "slow")
                 .step("main")
-                .says(&["Time ran out in the step main of task slow", "within \"3s\""]),
+                .says(&["Time ran out in the step main of task slow", "within \"8s\""]),
         ),
         Case::new(
             "retries-exhausted",
@@ -119,9 +121,10 @@ async fn an_image_that_cannot_be_pulled_is_an_execution_failure_only_after_somet
 
 #[tokio::test]
 async fn a_deadline_that_passes_while_it_runs_says_where_time_ran_out() -> Result<()> {
-    let in_5_s: fn(&mut wfe_proto::v1::StartRequest) = |request| {
-        let deadline = std::time::SystemTime::now() + Duration::from_secs(5);
-        request.deadline = Some(deadline.into());
+    // Long enough for the step to start, also on a busy machine.
+    let soon: fn(&mut StartRequest) = |request| {
+        let deadline = SystemClock.now().as_second() + 10;
+        request.deadline = Some(prost_types::Timestamp { seconds: deadline, nanos: 0 });
     };
     let cases = vec![
         Case::new(
@@ -131,7 +134,7 @@ async fn a_deadline_that_passes_while_it_runs_says_where_time_ran_out() -> Resul
                 .step("main")
                 .says(&["Time ran out in the step main of task slow"]),
         )
-        .asks(in_5_s),
+        .asks(soon),
     ];
     play(&[], as_it_is, cases).await
 }

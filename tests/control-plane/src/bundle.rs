@@ -89,7 +89,7 @@ impl Task {
     /// Calls its step otherwise than `main`; the name chooses what it writes, see [`crate::logs`].
     #[must_use]
     pub fn step_named(mut self, name: &str) -> Self {
-        self.step_name = name.to_owned();
+        name.clone_into(&mut self.step_name);
         self
     }
 

@@ -1,7 +1,7 @@
 //! Messages in the proto3 JSON mapping, by the descriptors of the contract: lowerCamelCase names,
 //! enum values by name, RFC 3339 times, 64-bit numbers as strings.
 
-use std::sync::OnceLock;
+use std::{fmt::Write as _, sync::OnceLock};
 
 use prost::Message;
 use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
@@ -117,7 +117,8 @@ fn escaped(document: &str) -> String {
             escaped.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a String cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
             }
         }
     }

@@ -36,6 +36,7 @@ pub struct Observation {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one per look at a run that is over")]
 pub enum RunEnd {
     /// It succeeded.
     Succeeded {

@@ -7,7 +7,6 @@ use wfe_core::{
     execution::{
         Cancellation, Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode, Stop,
     },
-    failure::{Evidence, Failure, FailureReason},
     ids::{ExecutionId, Revision},
     request::{Source, StartRequest},
     stuck::Stuck,
@@ -18,11 +17,13 @@ use super::{from_proto::question, page};
 use crate::store::{Filter, Listed, Sequence};
 
 mod decision;
+mod failure;
 mod progress;
 mod target;
 mod workflow;
 
 pub(super) use decision::{block_cleared, decision};
+use failure::failure;
 use progress::seen;
 pub(super) use target::target;
 
@@ -125,18 +126,22 @@ pub(super) fn execution(execution: &Execution, namespace: &str) -> v1::Execution
             | State::Failed { .. }
             | State::Cancelled { .. } => String::new(),
         },
-        stop_cause: match state {
-            State::Cancelling { stop: Stop::Deadline { at, stuck, .. }, .. } => {
-                too_late(*at, stuck.as_deref())
-            }
-            State::Cancelling { stop: Stop::Requested(_), .. }
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Succeeded { .. }
-            | State::Failed { .. }
-            | State::Cancelled { .. } => String::new(),
-        },
+        stop_cause: stop_cause(state),
+    }
+}
+
+fn stop_cause(state: &State) -> String {
+    match state {
+        State::Cancelling { stop: Stop::Deadline { at, stuck, .. }, .. } => {
+            too_late(*at, stuck.as_deref())
+        }
+        State::Cancelling { stop: Stop::Requested(_), .. }
+        | State::Waiting { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Cancelled { .. } => String::new(),
     }
 }
 
@@ -335,62 +340,6 @@ fn cancellation(cancellation: &Cancellation) -> v1::Cancellation {
         reason: reason.clone(),
         actor: Some(actor(by)),
         request_time: Some(timestamp(*requested_at)),
-    }
-}
-
-fn failure(failure: &Failure) -> v1::Failure {
-    let Failure {
-        reason,
-        was_execution_failure,
-        task,
-        task_run,
-        step,
-        exit_code,
-        attempt,
-        raw_reason,
-        message,
-        summary,
-        started_at,
-        at,
-        evidence,
-        log_tail,
-    } = failure;
-    v1::Failure {
-        reason: failure_reason(*reason).into(),
-        was_execution_failure: *was_execution_failure,
-        task: task.clone().unwrap_or_default(),
-        task_run: task_run.clone().unwrap_or_default(),
-        step: step.clone().unwrap_or_default(),
-        exit_code: *exit_code,
-        message: message.clone(),
-        summary: summary.clone(),
-        raw_reason: raw_reason.clone(),
-        time_until_failure: started_at.map(|start| {
-            let took = at.duration_since(start);
-            prost_types::Duration {
-                seconds: took.as_secs().max(0),
-                nanos: took.subsec_nanos().max(0),
-            }
-        }),
-        attempt: attempt.map(count).unwrap_or_default(),
-        log_tail: log_tail.clone().unwrap_or_default(),
-        evidence: evidence.as_deref().map(|found| {
-            let Evidence { object, field, value } = found;
-            v1::Evidence { object: object.clone(), field: field.clone(), value: value.clone() }
-        }),
-    }
-}
-
-fn failure_reason(reason: FailureReason) -> v1::FailureReason {
-    match reason {
-        FailureReason::TaskFailed => v1::FailureReason::TaskFailed,
-        FailureReason::OomKilled => v1::FailureReason::OomKilled,
-        FailureReason::DeadlineExceeded => v1::FailureReason::DeadlineExceeded,
-        FailureReason::Forbidden => v1::FailureReason::Forbidden,
-        FailureReason::ResourceExhausted => v1::FailureReason::ResourceExhausted,
-        FailureReason::ConfigurationError => v1::FailureReason::ConfigurationError,
-        FailureReason::ImagePullBackOff => v1::FailureReason::ImagePullBackOff,
-        FailureReason::Unknown => v1::FailureReason::Unknown,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
 /// What happened or was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most are transitions, and each is written at once")]
 pub enum What {
     /// An execution moved: one event of its life.
     Transition {

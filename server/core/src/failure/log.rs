@@ -50,7 +50,7 @@ impl RawTail {
     /// `veil` hides. It is hidden before it is cut, so that no half of a value is left. `None` when nothing
     /// was written.
     pub fn tell(&self, veil: &Veil) -> Option<String> {
-        let text = String::from_utf8_lossy(self.from_a_character());
+        let text = String::from_utf8_lossy(self.whole_characters());
         // A colour in the middle of a value must not save it.
         let text = without_sequences(&text);
         let told = veil.hide(&text);
@@ -62,7 +62,7 @@ impl RawTail {
     }
 
     /// A cut may have gone through a character.
-    fn from_a_character(&self) -> &[u8] {
+    fn whole_characters(&self) -> &[u8] {
         let half = |byte: &&u8| self.cut && **byte & 0b1100_0000 == 0b1000_0000;
         let half = self.bytes.iter().take(3).take_while(half).count();
         self.bytes.get(half..).unwrap_or_default()

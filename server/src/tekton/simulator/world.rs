@@ -14,17 +14,16 @@ use uuid::Uuid;
 use wfe_core::{
     execution::CancelMode,
     facts::{RunFacts, Stopped, TaskRunFacts},
-    failure::log::StepLog,
     ids::ExecutionId,
 };
 use wfe_runtime::cluster::Version;
 
 use super::{
     super::{Birth, RunRequest},
-    graph::{Outcome, Pace, STEP},
+    graph::{Outcome, Pace},
     parameters_of,
     script::Fate,
-    words::{self, StopCause},
+    words::StopCause,
 };
 
 mod controller;
@@ -202,17 +201,6 @@ impl World {
     pub(super) fn task_run(&self, name: &str) -> Option<&TaskRun> {
         let run = self.runs.get(self.owners.get(name)?)?;
         run.task_runs.iter().find(|task| task.facts.name == name)
-    }
-
-    /// What the step in a pod wrote. `None` when there is no such pod: what is stopped loses its own.
-    pub(super) fn log(&self, log: &StepLog) -> Option<String> {
-        let in_pod = |found: &&TaskRun| {
-            found.facts.pod.as_ref() == Some(&log.pod) && found.facts.stopped == Stopped::No
-        };
-        let found =
-            self.runs.values().find_map(|run| Some((run, run.task_runs.iter().find(in_pod)?)));
-        let (run, task_run) = found.filter(|_| log.container == format!("step-{STEP}"))?;
-        Some(words::log(run.outcome(task_run), &run.repeated))
     }
 
     /// When something happens next.

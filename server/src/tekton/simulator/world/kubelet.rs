@@ -1,14 +1,18 @@
-//! What happens to a TaskRun and to its one step: wait, run, end, be tried again, be stopped.
+//! What happens to a TaskRun and to its one step: wait, run, end, be tried again, be stopped. And what the
+//! step wrote.
 
 use jiff::Timestamp;
-use wfe_core::facts::{Condition, ContainerState, Status, StepFacts, Stopped, TaskRunFacts};
+use wfe_core::{
+    facts::{Condition, ContainerState, Status, StepFacts, Stopped, TaskRunFacts},
+    failure::log::StepLog,
+};
 
 use super::{
     super::{
         graph::{Obstacle, Outcome, STEP},
         words::{self, StopCause},
     },
-    Attempt, Moment, Object, TaskMove, World,
+    Attempt, Moment, Object, TaskMove, TaskRun, World,
 };
 
 impl World {
@@ -166,6 +170,17 @@ impl World {
         let changed = changed.clone();
         self.touched(Object::TaskRun(changed));
         self.wake_run(name, now);
+    }
+
+    /// What the step in a pod wrote. `None` when there is no such pod: what is stopped loses its own.
+    pub(in super::super) fn log(&self, log: &StepLog) -> Option<String> {
+        let in_pod = |found: &&TaskRun| {
+            found.facts.pod.as_ref() == Some(&log.pod) && found.facts.stopped == Stopped::No
+        };
+        let found =
+            self.runs.values().find_map(|run| Some((run, run.task_runs.iter().find(in_pod)?)));
+        let (run, task_run) = found.filter(|_| log.container == format!("step-{STEP}"))?;
+        Some(words::log(run.outcome(task_run), &run.repeated))
     }
 }
 

@@ -93,9 +93,13 @@ impl World {
             .skipped
             .iter()
             .filter_map(|index| graph.tasks().get(*index))
-            .map(|task| match task.is_left_out {
-                true => words::left_out(&task.name),
-                false => words::skipped(&task.name, run.wish),
+            .map(|task| {
+                let left_out = task.is_left_out;
+                if left_out {
+                    words::left_out(&task.name)
+                } else {
+                    words::skipped(&task.name, run.wish)
+                }
             })
             .collect();
         if look.counts.incomplete == 0 {
@@ -103,24 +107,19 @@ impl World {
             words::end(&mut run.facts, look.counts.over(asked), now.stamp());
             return;
         }
-        // Nor does it get anywhere when somebody deleted what came before a task that has ended.
-        if look.out_of_order {
+        // Tekton stumbles over tasks out of their order, and leaves the run as it is.
+        if look.stumbles {
             return;
         }
-        // Tekton stumbles over what comes after a task that still runs: until that one has ended, the
-        // run says what it said before.
-        let stumbles = run.wish == Some(CancelMode::StopAndFinally) && look.holds_others_up;
-        if !stumbles {
-            let reason = match run.wish {
-                Some(CancelMode::RunFinally) => "CancelledRunningFinally",
-                Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
-                None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
-                    "PipelineRunStopping"
-                }
-                None | Some(CancelMode::Immediate) => "Running",
-            };
-            run.facts.condition = Some(look.counts.going(reason));
-        }
+        let reason = match run.wish {
+            Some(CancelMode::RunFinally) => "CancelledRunningFinally",
+            Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
+            None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
+                "PipelineRunStopping"
+            }
+            None | Some(CancelMode::Immediate) => "Running",
+        };
+        run.facts.condition = Some(look.counts.going(reason));
         for index in look.ready {
             self.launch(name, index, now, Launch::Known);
         }
@@ -313,10 +312,9 @@ struct Look {
     stopping: bool,
     /// Whether there are finally tasks that have not ended.
     finally_waits: bool,
-    /// Whether a task runs that others have to wait for.
-    holds_others_up: bool,
-    /// Whether a task has ended although one before it has not.
-    out_of_order: bool,
+    /// Whether tasks are out of their order: a task has ended although one before it has not, since that
+    /// was deleted; or no task is to begin, and one runs that others wait for.
+    stumbles: bool,
 }
 
 impl Look {
@@ -357,6 +355,8 @@ impl Look {
         let out_of_order = (0..graph.tasks().len()).filter(ended).any(|index| {
             graph.before(index).any(|before| !ended(&before) && !graph.is_left_out(before))
         });
+        let stumbles =
+            out_of_order || run.wish == Some(CancelMode::StopAndFinally) && holds_others_up;
         let stopping = counts.failed + counts.cancelled > 0;
         let mut ready = Vec::new();
         if stopping || run.wish.is_some() {
@@ -374,7 +374,7 @@ impl Look {
         if in_order_live == 0 {
             ready.extend(finally_unbegun);
         }
-        Self { counts, skipped, ready, stopping, finally_waits, holds_others_up, out_of_order }
+        Self { counts, skipped, ready, stopping, finally_waits, stumbles }
     }
 }
 

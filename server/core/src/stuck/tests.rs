@@ -256,7 +256,7 @@ fn a_task_run_that_is_gone_for_good_is_waited_for() {
     let over = mk_task("b", mk_condition(Status::True, "Succeeded", ""), mk_waiting(""));
     let mut run = mk_run("Running");
     run.children = vec![mk_child("TaskRun", "a"), mk_child("TaskRun", "b")];
-    let wait = wait_of(&run, &[over.clone()]).unwrap();
+    let wait = wait_of(&run, std::slice::from_ref(&over)).unwrap();
     assert_eq!(
         (wait.on, wait.task.as_deref(), wait.task_run.as_deref()),
         (StuckOn::Deleted, Some("a"), Some("run-a"))
@@ -267,7 +267,7 @@ fn a_task_run_that_is_gone_for_good_is_waited_for() {
     let goes_on = mk_task("b", going("Pending", ""), mk_waiting(""));
     assert_eq!(wait_of(&run, &[goes_on]), None);
     run.children.push(mk_child("CustomRun", "c"));
-    assert_eq!(wait_of(&run, &[over.clone()]), None);
+    assert_eq!(wait_of(&run, std::slice::from_ref(&over)), None);
     run.children.pop();
     let ended =
         RunFacts { condition: Some(mk_condition(Status::True, "Succeeded", "")), ..run.clone() };

@@ -29,6 +29,7 @@ use super::{
 mod controller;
 mod deletion;
 mod kubelet;
+mod look;
 mod moves;
 
 pub(super) use deletion::Cascade;

@@ -3,17 +3,18 @@
 use uuid::Uuid;
 use wfe_core::{
     execution::CancelMode,
-    facts::{Child, Condition, Status, Stopped, TaskRunFacts},
+    facts::{Child, Stopped, TaskRunFacts},
 };
 
 use super::{
     super::{
         super::{Birth, manifest::go_duration},
-        graph::{Graph, Obstacle, Outcome, STEP},
+        graph::{Obstacle, Outcome, STEP},
         script::Fate,
-        words::{self, Counts, StopCause},
+        words::{self, StopCause},
     },
-    Attempt, Moment, Move, Object, Run, TaskMove, TaskRun, World,
+    Attempt, Moment, Move, Object, TaskMove, TaskRun, World,
+    look::Look,
 };
 
 impl World {
@@ -93,9 +94,13 @@ impl World {
             .skipped
             .iter()
             .filter_map(|index| graph.tasks().get(*index))
-            .map(|task| match task.is_left_out {
-                true => words::left_out(&task.name),
-                false => words::skipped(&task.name, run.wish),
+            .map(|task| {
+                let left_out = task.is_left_out;
+                if left_out {
+                    words::left_out(&task.name)
+                } else {
+                    words::skipped(&task.name, run.wish)
+                }
             })
             .collect();
         if look.counts.incomplete == 0 {
@@ -103,24 +108,19 @@ impl World {
             words::end(&mut run.facts, look.counts.over(asked), now.stamp());
             return;
         }
-        // Nor does it get anywhere when somebody deleted what came before a task that has ended.
-        if look.out_of_order {
+        // Tekton stumbles over tasks out of their order, and leaves the run as it is.
+        if look.stumbles {
             return;
         }
-        // Tekton stumbles over what comes after a task that still runs: until that one has ended, the
-        // run says what it said before.
-        let stumbles = run.wish == Some(CancelMode::StopAndFinally) && look.holds_others_up;
-        if !stumbles {
-            let reason = match run.wish {
-                Some(CancelMode::RunFinally) => "CancelledRunningFinally",
-                Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
-                None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
-                    "PipelineRunStopping"
-                }
-                None | Some(CancelMode::Immediate) => "Running",
-            };
-            run.facts.condition = Some(look.counts.going(reason));
-        }
+        let reason = match run.wish {
+            Some(CancelMode::RunFinally) => "CancelledRunningFinally",
+            Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
+            None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
+                "PipelineRunStopping"
+            }
+            None | Some(CancelMode::Immediate) => "Running",
+        };
+        run.facts.condition = Some(look.counts.going(reason));
         for index in look.ready {
             self.launch(name, index, now, Launch::Known);
         }
@@ -301,101 +301,6 @@ impl World {
         let stop = Move::Task(meant, TaskMove::Stopped(cause));
         self.plan_move(name, &uid, now.instant + lag, stop);
     }
-}
-
-/// What the controller finds when it looks at a run.
-struct Look {
-    counts: Counts,
-    /// The tasks that will not be begun.
-    skipped: Vec<usize>,
-    /// The tasks whose turn has come.
-    ready: Vec<usize>,
-    /// Whether a task failed or was stopped, so that no other one in order begins.
-    stopping: bool,
-    /// Whether there are finally tasks that have not ended.
-    finally_waits: bool,
-    /// Whether a task runs that others have to wait for.
-    holds_others_up: bool,
-    /// Whether a task has ended although one before it has not.
-    out_of_order: bool,
-}
-
-impl Look {
-    fn at(run: &Run, graph: &Graph) -> Self {
-        let condition = |index: usize| run.of_task(index).map(|found| &found.facts.condition);
-        let mut counts = Counts::default();
-        let mut skipped = Vec::new();
-        let (mut unbegun, mut in_order_live, mut finally_unbegun) = (Vec::new(), 0, Vec::new());
-        let (mut holds_others_up, mut finally_waits) = (false, false);
-        for index in 0..graph.tasks().len() {
-            match condition(index) {
-                None if run.is_done_with(graph, index) => skipped.push(index),
-                None if graph.is_finally(index) => finally_unbegun.push(index),
-                None => {
-                    holds_others_up |= graph.before(index).any(|before| {
-                        run.of_task(before).is_some_and(|found| found.facts.is_live())
-                    });
-                    unbegun.push(index);
-                }
-                Some(Some(condition)) if condition.status == Status::True => counts.succeeded += 1,
-                Some(Some(condition)) if words::is_ignored(condition) => counts.ignored += 1,
-                Some(Some(condition)) if condition.status == Status::False => {
-                    if words::counts_as_cancelled(condition) {
-                        counts.cancelled += 1;
-                    } else {
-                        counts.failed += 1;
-                    }
-                }
-                Some(_) => {
-                    counts.incomplete += 1;
-                    in_order_live += usize::from(!graph.is_finally(index));
-                    finally_waits |= graph.is_finally(index);
-                }
-            }
-        }
-        let ended =
-            |index: &usize| condition(*index).is_some_and(|c| c.as_ref().is_some_and(is_over));
-        let out_of_order = (0..graph.tasks().len()).filter(ended).any(|index| {
-            graph.before(index).any(|before| !ended(&before) && !graph.is_left_out(before))
-        });
-        let stopping = counts.failed + counts.cancelled > 0;
-        let mut ready = Vec::new();
-        if stopping || run.wish.is_some() {
-            skipped.extend(unbegun);
-        } else {
-            ready.extend(unbegun.iter().filter(|index| {
-                graph.before(**index).all(|before| run.is_done_with(graph, before))
-            }));
-            counts.incomplete += unbegun.len();
-            in_order_live += unbegun.len();
-        }
-        counts.skipped = skipped.len();
-        counts.incomplete += finally_unbegun.len();
-        finally_waits |= !finally_unbegun.is_empty();
-        if in_order_live == 0 {
-            ready.extend(finally_unbegun);
-        }
-        Self { counts, skipped, ready, stopping, finally_waits, holds_others_up, out_of_order }
-    }
-}
-
-impl Run {
-    /// Whether what comes after this task may begin: it ended well enough, or was left out in its turn.
-    fn is_done_with(&self, graph: &Graph, index: usize) -> bool {
-        match self.of_task(index) {
-            Some(found) => found.facts.condition.as_ref().is_some_and(|condition| {
-                condition.status == Status::True || words::is_ignored(condition)
-            }),
-            None => {
-                graph.is_left_out(index)
-                    && graph.before(index).all(|before| self.is_done_with(graph, before))
-            }
-        }
-    }
-}
-
-fn is_over(condition: &Condition) -> bool {
-    condition.status != Status::Unknown
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

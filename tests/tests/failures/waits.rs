@@ -105,8 +105,8 @@ async fn a_quota_that_refuses_the_task_itself_is_told_as_a_task_that_does_not_st
     let cases = vec![Case::new(
         "quota-on-tasks",
         one(Task::new("only")),
-        // Tekton says so from the time before the definition was there.
-        Expected::of_run(Unknown, No, "ResolvingPipelineRef")
+        // The latter is from the time before the definition was there.
+        Expected::of_run(Unknown, No, "Started|ResolvingPipelineRef")
             .waits("the run waits for Tekton, which has not made its next task")
             .says(&["It was stopped after ", "Look at the events of the PipelineRun"]),
     )];

@@ -18,7 +18,7 @@ pub(crate) fn classify(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> F
     let nothing =
         Condition { status: Status::False, reason: String::new(), message: String::new() };
     let condition = run.condition.as_ref().unwrap_or(&nothing);
-    let verdict = match blamed(tasks) {
+    let verdict = match blamed(run, tasks) {
         Some(task) => of_task_run(task, veil),
         None => of_run(run, condition, tasks, veil),
     };
@@ -84,7 +84,7 @@ fn condition_of(task: &TaskRunFacts) -> Option<&Condition> {
 
 /// The TaskRun that failed first by itself: one that was stopped failed because of another, and one
 /// whose failure is ignored failed nobody.
-fn blamed(tasks: &[TaskRunFacts]) -> Option<&TaskRunFacts> {
+fn blamed<'a>(run: &RunFacts, tasks: &'a [TaskRunFacts]) -> Option<&'a TaskRunFacts> {
     let by_itself = |task: &&TaskRunFacts| {
         condition_of(task).is_some_and(|condition| match basis(TASK_RUN, &condition.reason) {
             Basis::Ignored | Basis::Stopped => false,
@@ -95,14 +95,22 @@ fn blamed(tasks: &[TaskRunFacts]) -> Option<&TaskRunFacts> {
             | Basis::TimeOut => true,
         })
     };
-    earliest(tasks.iter().filter(by_itself))
+    earliest(run, tasks.iter().filter(by_itself))
 }
 
-/// A failure without a time of its end, as Tekton leaves some, is as old as its start.
-fn earliest<'a>(tasks: impl Iterator<Item = &'a TaskRunFacts>) -> Option<&'a TaskRunFacts> {
-    tasks.min_by(|a, b| {
-        let key = |task: &TaskRunFacts| (task.completed_at.or(task.started_at), task.name.clone());
-        key(a).cmp(&key(b))
+/// A failure without a time of its end, as Tekton leaves some, is as old as its start. Times have whole
+/// seconds: within one, the order of the pipeline decides, in which finally tasks are the last.
+fn earliest<'a>(
+    run: &RunFacts,
+    tasks: impl Iterator<Item = &'a TaskRunFacts>,
+) -> Option<&'a TaskRunFacts> {
+    let place = |task: &TaskRunFacts| {
+        let mut names = run.tasks.iter().flatten();
+        names.position(|name| *name == task.pipeline_task).unwrap_or(usize::MAX)
+    };
+    tasks.min_by_key(|task| {
+        let ended = task.completed_at.or(task.started_at);
+        (ended, task.started_at, place(task), task.name.clone())
     })
 }
 
@@ -212,7 +220,7 @@ fn of_run<'a>(
             None => verdict(FailureReason::ConfigurationError, told()),
         },
         Basis::TimeOut => {
-            at_the_deadline(tasks, verdict(FailureReason::DeadlineExceeded, told()), veil)
+            at_the_deadline(run, tasks, verdict(FailureReason::DeadlineExceeded, told()), veil)
         }
         Basis::Steps(otherwise) => {
             // The part that had a time-out of its own does not make the run say so.
@@ -221,7 +229,7 @@ fn of_run<'a>(
                     Evidence::new("TaskRun", &task.name, "spec.statusMessage", "timed out", veil);
                 let told_by = condition_of(task);
                 let late = verdict(FailureReason::DeadlineExceeded, evidence);
-                return at_the_deadline(tasks, Verdict { told_by, ..late }, veil);
+                return at_the_deadline(run, tasks, Verdict { told_by, ..late }, veil);
             }
             let late = |reason: &str| reason.ends_with("timeout has been reached");
             if let Some(skipped) = run.skipped.iter().find(|skipped| late(&skipped.reason)) {
@@ -240,6 +248,7 @@ fn of_run<'a>(
 
 /// The task in which time ran out; what it waited for, when it never started.
 fn at_the_deadline<'a>(
+    run: &RunFacts,
     tasks: &'a [TaskRunFacts],
     verdict: Verdict<'a>,
     veil: &Veil,
@@ -247,7 +256,7 @@ fn at_the_deadline<'a>(
     let stopped = |task: &&TaskRunFacts| {
         condition_of(task).is_some_and(|c| basis(TASK_RUN, &c.reason) == Basis::Stopped)
     };
-    let Some(task) = earliest(tasks.iter().filter(stopped)) else { return verdict };
+    let Some(task) = earliest(run, tasks.iter().filter(stopped)) else { return verdict };
     let verdict = Verdict {
         task: Some(&task.pipeline_task),
         task_run: Some(task),

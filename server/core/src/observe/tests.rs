@@ -254,6 +254,20 @@ fn a_failure_that_is_ignored_is_not_blamed_for_the_one_that_is_not() {
 }
 
 #[test]
+fn of_two_that_failed_within_a_second_the_earlier_one_of_the_pipeline_is_blamed() {
+    let run = mk_run(Status::False, "Failed", &["work", "report"]);
+    let work = mk_task("work", Status::False, "StepFailed", ended(4, "Error"));
+    let report = mk_task("report", Status::False, "StepFailed", ended(5, "Error"));
+    assert_eq!(work.completed_at, report.completed_at);
+    for tasks in [[work.clone(), report.clone()], [report.clone(), work.clone()]] {
+        assert_eq!(failure(&run, &tasks).task.as_deref(), Some("work"));
+    }
+    // What really ended before comes first, wherever it stands.
+    let earlier = TaskRunFacts { completed_at: Some(at(1)), ..report };
+    assert_eq!(failure(&run, &[work, earlier]).task.as_deref(), Some("report"));
+}
+
+#[test]
 fn what_decided_is_kept_with_the_failure() {
     let run = mk_run(Status::False, "Failed", &["a"]);
     let failure = failure(&run, &[mk_task("a", Status::False, "StepFailed", ended(3, "Error"))]);

@@ -12,6 +12,7 @@ mod locking;
 mod queries;
 mod requests;
 mod restart;
+mod steps;
 mod stuck;
 mod support;
 mod tries;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tonic::Status;
 
-use crate::{audit::AuditError, exit::Exit, local::LocalError};
+use crate::{audit::AuditError, exit::Exit, local::LocalError, steps::StepsError};
 
 /// Why a command could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum Error {
         #[source]
         source: serde_yaml_ng::Error,
     },
+    /// A file of steps is not as it must be.
+    #[error(transparent)]
+    Steps(#[from] StepsError),
     /// A message could not be written as JSON.
     #[error("the answer cannot be written as JSON")]
     Json(#[from] crate::json::JsonError),
@@ -76,9 +79,10 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Call(status) | Error::WatchLost { status, .. } => Exit::of_code(status.code()),
-            Error::Usage(_) | Error::ParametersFile { .. } | Error::ParametersSyntax { .. } => {
-                Exit::Usage
-            }
+            Error::Usage(_)
+            | Error::ParametersFile { .. }
+            | Error::ParametersSyntax { .. }
+            | Error::Steps(_) => Exit::Usage,
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
             Error::Json(_) | Error::Output(_) => Exit::Unavailable,
             Error::Local(error) => error.exit(),
@@ -96,6 +100,7 @@ impl Error {
             Error::Usage(_)
             | Error::ParametersFile { .. }
             | Error::ParametersSyntax { .. }
+            | Error::Steps(_)
             | Error::Json(_)
             | Error::Output(_)
             | Error::Local(_)

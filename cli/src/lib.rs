@@ -16,6 +16,7 @@ mod json;
 mod local;
 mod render;
 mod report;
+mod steps;
 #[cfg(test)]
 mod testing;
 pub mod watch;

@@ -162,7 +162,8 @@ impl Story {
         let identity = execution.workflow_identity.clone().unwrap_or_default();
         let bundle = match &execution.workflow {
             Some(v1::execution::Workflow::Bundle(bundle)) => bundle.reference.as_str(),
-            Some(v1::execution::Workflow::Inline(_)) | None => "",
+            Some(v1::execution::Workflow::Inline(_)) => "of own steps",
+            None => "",
         };
         let names = [identity.id.as_str(), identity.name.as_str(), bundle];
         let workflow = names.into_iter().find(|name| !name.is_empty()).unwrap_or("?");

@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use wfe_proto::v1::{
-    BundleWorkflow, DeclaredParameters, StartRequest, WhenBlocked, WhenCooling, WhenLocked,
-    start_request,
+    BundleWorkflow, DeclaredParameters, InlineWorkflow, StartRequest, WhenBlocked, WhenCooling,
+    WhenLocked, start_request,
 };
 
 use super::RetryArgs;
@@ -22,14 +22,18 @@ Examples:
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 --when-cooling wait
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 --deadline 10m
   wfe start --bundle registry.example/restart:v1 --target node/worker-1 --validate-only
+  wfe start --steps repair.yaml --target node/worker-1 -p GRACE=30s --wait
 
 Answers as soon as the intent is stored; --wait then follows as `wfe watch` does. The request id is
 printed on stderr. The same request with the same id never runs twice: when the answer is lost,
 repeat the command with --request-id.")]
 pub struct StartArgs {
     /// The workflow: OCI reference of a Tekton bundle
-    #[arg(long, value_name = "REFERENCE")]
-    pub bundle: String,
+    #[arg(long, value_name = "REFERENCE", required_unless_present = "steps")]
+    pub bundle: Option<String>,
+    /// The workflow: a YAML or JSON file with its steps; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "digest", "pipeline"])]
+    pub steps: Option<PathBuf>,
     /// Run exactly this content, `sha256:...`
     #[arg(long)]
     pub digest: Option<String>,
@@ -125,22 +129,27 @@ pub enum WhenBlockedArg {
 }
 
 impl StartArgs {
-    /// The request that these arguments mean. `from_file` are the parameters of the file.
+    /// The request that these arguments mean. `from_file` are the parameters of the file, `steps` those of
+    /// the file of steps.
     ///
     /// The error is a sentence about the arguments. What the service checks is left to the service.
     pub(crate) fn to_request(
         &self,
         from_file: HashMap<String, String>,
+        steps: Option<InlineWorkflow>,
         request_id: String,
         now: Timestamp,
     ) -> Result<StartRequest, String> {
-        Ok(StartRequest {
-            request_id,
-            workflow: Some(start_request::Workflow::Bundle(BundleWorkflow {
-                reference: self.bundle.clone(),
+        let bundle = || {
+            start_request::Workflow::Bundle(BundleWorkflow {
+                reference: self.bundle.clone().unwrap_or_default(),
                 digest: self.digest.clone().unwrap_or_default(),
                 pipeline: self.pipeline.clone().unwrap_or_default(),
-            })),
+            })
+        };
+        Ok(StartRequest {
+            request_id,
+            workflow: Some(steps.map_or_else(bundle, start_request::Workflow::Inline)),
             target: self.target.clone(),
             cluster_id: self.cluster.clone().unwrap_or_default(),
             parameters: merge(from_file, &self.parameters)?,

@@ -20,6 +20,7 @@ fn request_of(line: &str) -> Result<StartRequest, String> {
             ("FROM_FILE".to_owned(), "f".to_owned()),
             ("BOTH".to_owned(), "f".to_owned()),
         ]),
+        None,
         "r-1".to_owned(),
         "2026-11-21T10:00:00Z".parse().unwrap(),
     )
@@ -185,6 +186,8 @@ fn wrong_command_lines_are_refused() {
         ("wfe start --bundle b --target node/n --when-cooling attach", ErrorKind::InvalidValue),
         ("wfe start --bundle b --target node/n --when-blocked attach", ErrorKind::InvalidValue),
         ("wfe start --target node/n", ErrorKind::MissingRequiredArgument),
+        ("wfe start --bundle b --steps s.yaml --target node/n", ErrorKind::ArgumentConflict),
+        ("wfe start --steps s.yaml --pipeline p --target node/n", ErrorKind::ArgumentConflict),
         ("wfe list --cluster prod", ErrorKind::MissingRequiredArgument),
         ("wfe audit", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
         ("wfe audit verify export", ErrorKind::MissingRequiredArgument),

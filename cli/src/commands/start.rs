@@ -4,6 +4,7 @@ use std::{collections::HashMap, fs, path::Path};
 
 use serde_json::json;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 use wfe_proto::v1::{Execution, StartOutcome, StartRequest, StartResponse};
 
 use super::{answer, answered, watch};
@@ -14,6 +15,7 @@ use crate::{
     error::Error,
     exit::Exit,
     json, render,
+    steps::Steps,
     watch::{Contact, Follow, Patience, Subject},
 };
 
@@ -26,12 +28,21 @@ pub(super) async fn run(
         Some(path) => read_parameters(path)?,
         None => HashMap::new(),
     };
+    let steps = args.steps.as_ref().map(|path| Steps::read(context, path)).transpose()?;
     let request_id = args.request_id.clone();
     let request_id = request_id.unwrap_or_else(|| (context.new_request_id)());
-    let message = args.to_request(from_file, request_id, (context.now)()).map_err(Error::Usage)?;
+    let workflow = steps.as_ref().map(|steps| steps.workflow().clone());
+    let message = args.to_request(from_file, workflow, request_id, (context.now)());
+    let message = message.map_err(Error::Usage)?;
     let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     tell_request_id(context, global, &message.request_id);
-    let response = call(context, global, &mut client, message).await?;
+    let response = match call(context, global, &mut client, message).await {
+        Ok(response) => response,
+        Err(error) => {
+            tell_places(context, global, steps.as_ref(), &error);
+            return Err(error);
+        }
+    };
     let execution = response.execution.clone().unwrap_or_default();
     if !args.wait {
         answer(context, global, &response, |response, context| {
@@ -71,6 +82,19 @@ fn tell_request_id(context: &mut Context, global: &Global, id: &str) {
     }
 }
 
+/// Tells where in the file of steps the fields are that the service did not take.
+fn tell_places(context: &mut Context, global: &Global, steps: Option<&Steps>, error: &Error) {
+    let details = error.status().and_then(StatusExt::get_details_bad_request);
+    let (Some(steps), Some(details), Output::Text) = (steps, details, global.output) else {
+        return;
+    };
+    for violation in details.field_violations {
+        if let Some(place) = steps.place_of(&violation.field) {
+            context.note(&format!("{place}: {}", render::plain(&violation.description)));
+        }
+    }
+}
+
 async fn call(
     context: &mut Context,
     global: &Global,
@@ -90,6 +114,7 @@ async fn call(
         | Error::Usage(_)
         | Error::ParametersFile { .. }
         | Error::ParametersSyntax { .. }
+        | Error::Steps(_)
         | Error::Json(_)
         | Error::Output(_)
         | Error::Local(_)

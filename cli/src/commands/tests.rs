@@ -529,3 +529,92 @@ async fn the_demo_has_no_json_form() {
     let error: Value = serde_json::from_str(&shell.stderr()).unwrap();
     assert!(error["error"]["message"].is_string(), "{error}");
 }
+
+const STEPS: &str = "\
+steps:
+  - name: look
+    image: registry.example/tools/kubectl:1.34
+    script: kubectl version
+  - name: repair
+    image: registry.example/tools/kubectl:1.34
+    script: kubectl version
+    depends_on: [lok]
+";
+
+fn steps_file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_file_of_steps_is_sent_instead_of_a_bundle() {
+    let asked = Asked::<StartRequest>::nothing();
+    let mut note = asked.pen();
+    let server = serve(Service::default().start(move |request| {
+        note(request);
+        Ok(started(StartOutcome::Accepted, State::Starting))
+    }))
+    .await;
+    let shell = Shell::at(&server.address());
+    let file = steps_file(STEPS);
+    let path = file.path().display();
+    assert_eq!(shell.run(&format!("start --steps {path} --target node/n")).await, Exit::Ok);
+    let [request] = asked.take().try_into().unwrap();
+    let Some(Workflow::Inline(inline)) = request.workflow else { panic!("{request:?}") };
+    assert_eq!(inline.steps[1].depends_on, ["lok"]);
+}
+
+#[tokio::test]
+async fn a_file_of_steps_that_is_wrong_is_told_with_its_place_and_nothing_is_sent() {
+    let asked = Asked::<StartRequest>::nothing();
+    let mut note = asked.pen();
+    let server = serve(Service::default().start(move |request| {
+        note(request);
+        Ok(started(StartOutcome::Accepted, State::Starting))
+    }))
+    .await;
+    let shell = Shell::at(&server.address());
+    let file = steps_file(&STEPS.replace("depends_on", "after"));
+    let path = file.path().display();
+    assert_eq!(shell.run(&format!("start --steps {path} --target node/n")).await, Exit::Usage);
+    let told = shell.stderr();
+    assert!(
+        told.starts_with(&format!("error: {path}:8:5: steps[1]: unknown field `after`")),
+        "{told}"
+    );
+    assert_eq!(shell.run("start --steps no-such-file.yaml --target node/n").await, Exit::Usage);
+    assert!(asked.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_field_of_a_step_that_the_service_does_not_take_is_found_in_the_file() {
+    let server = serve(Service::default().start(|_| {
+        let details = ErrorDetails::with_bad_request_violation(
+            "inline.steps[1].depends_on[0]",
+            "there is no step \"lok\"",
+        );
+        Err(Status::with_error_details(Code::InvalidArgument, "wrong", details))
+    }))
+    .await;
+    let shell = Shell::at(&server.address());
+    let file = steps_file(STEPS);
+    let path = file.path().display();
+    assert_eq!(shell.run(&format!("start --steps {path} --target node/n")).await, Exit::Usage);
+    let told = shell.stderr();
+    assert!(told.contains(&format!("{path}:8:18: there is no step \"lok\"\n")), "{told}");
+}
+
+#[tokio::test]
+async fn steps_are_read_from_standard_input_too() {
+    let service =
+        Service::default().start(|_| Ok(started(StartOutcome::Accepted, State::Starting)));
+    let server = serve(service).await;
+    let shell = Shell::at(&server.address());
+    for (text, exit) in [(STEPS, Exit::Ok), ("steps: 7", Exit::Usage)] {
+        let mut context = shell.context();
+        context.input = Box::new(std::io::Cursor::new(text.to_owned()));
+        assert_eq!(shell.run_in(&mut context, "start --steps - --target node/n").await, exit);
+    }
+    assert!(shell.stderr().contains("error: standard input:1:8: steps: invalid type"));
+}

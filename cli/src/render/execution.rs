@@ -53,7 +53,15 @@ fn workflow(fields: &mut Fields, execution: &Execution) {
             fields.add("pipeline", &bundle.pipeline);
         }
         Some(Workflow::Inline(inline)) => {
-            fields.add("workflow", &format!("{} inline steps", inline.steps.len()));
+            let count = inline.steps.len();
+            let plural = if count == 1 { "" } else { "s" };
+            let most = inline.max_parallel;
+            fields.add("workflow", &format!("{count} inline step{plural}, at most {most} at once"));
+            let steps = inline.steps.iter().map(|step| match step.depends_on.as_slice() {
+                [] => step.name.clone(),
+                before => format!("{} after {}", step.name, before.join(", ")),
+            });
+            fields.add_lines("steps", steps.map(|step| super::short(&step, 100)).collect());
         }
         None => {}
     }

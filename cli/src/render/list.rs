@@ -63,7 +63,10 @@ fn workflow(execution: &Execution) -> String {
             let last = bundle.reference.rsplit('/').next().unwrap_or_default();
             short_digest(&plain(last))
         }
-        Some(Workflow::Inline(_)) => "inline".to_owned(),
+        Some(Workflow::Inline(inline)) => match inline.steps.len() {
+            1 => "1 step".to_owned(),
+            count => format!("{count} steps"),
+        },
         None => "-".to_owned(),
     }
 }

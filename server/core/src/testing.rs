@@ -20,7 +20,7 @@ use crate::{
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     stuck::{Stuck, StuckOn, Wait},
     target::TargetKey,
-    workflow::BundleWorkflow,
+    workflow::{BundleWorkflow, InlineWorkflow, StepDraft},
 };
 
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -33,6 +33,17 @@ pub(crate) fn mk_id(n: u128) -> ExecutionId {
 
 pub(crate) fn mk_key(target: &str) -> TargetKey {
     TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() }
+}
+
+/// One step that does nothing, as a workflow of its own.
+pub(crate) fn mk_inline(name: &str) -> InlineWorkflow {
+    let step = StepDraft {
+        name: name.to_owned(),
+        image: "registry.example/tools/kubectl:1.34".to_owned(),
+        script: "true".to_owned(),
+        ..StepDraft::default()
+    };
+    InlineWorkflow::new(vec![step], 0).unwrap()
 }
 
 pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {

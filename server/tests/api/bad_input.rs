@@ -97,15 +97,6 @@ async fn parameters_beyond_limits_are_named() {
 async fn what_is_not_there_yet_says_so_and_stores_nothing() {
     let stack = Stack::start().await;
     let mut client = stack.client().await;
-    for request in [v1::StartRequest {
-        workflow: Some(Workflow::Inline(v1::InlineWorkflow::default())),
-        ..mk()
-    }] {
-        let status = client.start(request).await.unwrap_err();
-        refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
-    }
-    assert_eq!(stored(&stack).await, (0, 0));
-
     let id = start(&mut client, mk()).await.id;
     let cancel = || v1::CancelRequest { reason: "x".to_owned(), ..v1::CancelRequest::default() };
     for mode in [CancelMode::RunFinally, CancelMode::StopAndFinally] {

@@ -14,6 +14,7 @@ mod outside;
 mod queries;
 mod requests;
 mod restart;
+mod steps;
 mod stuck;
 mod support;
 mod tries;

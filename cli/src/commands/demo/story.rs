@@ -32,6 +32,7 @@ const DATABASE: &str = "default/statefulset/db";
 const CONTESTED: &str = "default/deployment/checkout";
 
 mod gates;
+mod steps;
 
 /// What a start of the demo waits for, instead of being refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,7 @@ impl<'a> Story<'a> {
         ids.insert(self.cooldown(&cleared).await?);
         ids.extend(self.one_at_a_time().await?);
         ids.insert(self.cancellation().await?);
+        ids.extend(self.steps().await?);
         self.record(&ids).await?;
         self.say(
             "
@@ -202,7 +204,7 @@ All of this went as it says. Next:
 
     async fn record(&mut self, ids: &BTreeSet<String>) -> Result<(), Error> {
         self.chapter(
-            "7. Everything is on record",
+            "8. Everything is on record",
             "What was accepted is listed, with how it ended. What was refused was never accepted.",
         )?;
         self.say("$ wfe list")?;

@@ -53,6 +53,23 @@ fn each_event_of_a_change_is_one_record_that_stands_for_itself() {
 }
 
 #[test]
+fn the_first_record_of_steps_has_all_of_them_and_every_one_has_their_digest() {
+    let mut change = accepted();
+    let inline = mk_inline("restart");
+    change.execution.request.workflow = inline.clone().into();
+    for (at, record) in Record::of_change(&change).iter().enumerate() {
+        let workflow = record.about.workflow.as_ref().unwrap();
+        assert_eq!(workflow.reference, inline.key().as_str());
+        assert_eq!(workflow.digest, Some(inline.digest()));
+        let What::Transition { asked, .. } = &record.what else { panic!("{record:?}") };
+        let told = asked.as_ref().and_then(|asked| asked.inline.as_ref());
+        assert_eq!(told, (at == 0).then_some(&inline));
+        let text = serde_json::to_string(&record.what).unwrap();
+        assert_eq!(serde_json::from_str::<What>(&text).unwrap(), record.what, "{text}");
+    }
+}
+
+#[test]
 fn an_entry_reads_back_as_what_was_recorded() {
     let key = mk_key("shop/deployment/api");
     let change = accepted();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Sha, mk_request, mk_sealed};
+use crate::testing::{Sha, mk_inline, mk_request, mk_sealed};
 
 fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
@@ -107,4 +107,22 @@ fn a_name_marked_as_sensitive_that_is_no_parameter_is_named() {
     assert_eq!(check_sensitive(twice, &given).unwrap(), BTreeSet::from(["A".to_owned()]));
     let many = vec!["A".to_owned(); MAX_PARAMETERS + 9];
     assert_eq!(fields(&check_sensitive(many, &given).unwrap_err()), ["sensitive_parameters[256]"]);
+}
+
+#[test]
+fn other_steps_are_another_request_and_the_field_that_was_sent_is_named() {
+    let bundle = mk_request("r", "pod/x");
+    let steps = |name| StartRequest { workflow: mk_inline(name).into(), ..bundle.clone() };
+    assert_eq!(steps("a").first_difference(&steps("a"), &Sha), None);
+    assert_eq!(steps("a").first_difference(&steps("b"), &Sha), Some("inline"));
+    assert_eq!(steps("a").first_difference(&bundle, &Sha), Some("inline"));
+    assert_eq!(bundle.first_difference(&steps("a"), &Sha), Some("bundle"));
+}
+
+#[test]
+fn steps_of_a_catalogue_are_told_again_by_its_id() {
+    let mut request = StartRequest { workflow: mk_inline("a").into(), ..mk_request("r", "pod/x") };
+    assert!(request.workflow_key().as_str().starts_with("inline#"));
+    request.identity.id = "restart".to_owned();
+    assert_eq!(request.workflow_key().as_str(), "restart");
 }

@@ -9,7 +9,7 @@ use wfe_core::{
     settle::{View, settle},
     start::{NewExecution, StartDecision, StartView, decide},
     transition::{Change, Input},
-    workflow::BundleWorkflow,
+    workflow::{BundleWorkflow, InlineWorkflow, StepDraft},
 };
 
 use super::*;
@@ -312,4 +312,22 @@ fn a_sensitive_value_is_told_by_its_digest_alone() {
             assert_eq!(parameters["PASSWORD"], digest.as_str());
         }
     }
+}
+
+#[test]
+fn steps_are_delivered_with_their_digest_in_place_of_an_image() {
+    let mut new = mk_full();
+    let step = StepDraft {
+        name: "restart".to_owned(),
+        image: "registry.example/tools/kubectl:1.34".to_owned(),
+        script: "true".to_owned(),
+        ..StepDraft::default()
+    };
+    let inline = InlineWorkflow::new(vec![step], 0).unwrap();
+    new.request.workflow = inline.clone().into();
+    new.request.identity = WorkflowIdentity::default();
+    let about = About::of_request(&new.request);
+    let told = workflow(&about, None, Phase::Pending).unwrap();
+    assert_eq!(told.workflow_id.as_str(), inline.key().as_str());
+    assert_eq!(told.container_image.as_str(), format!("{}@{}", inline.key(), inline.digest()));
 }

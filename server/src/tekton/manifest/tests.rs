@@ -8,7 +8,7 @@ use wfe_core::{
     ids::{ClusterId, Epoch, ExecutionId, RunName},
     request::{Source, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
-    workflow::BundleWorkflow,
+    workflow::{BundleWorkflow, InlineWorkflow, StepDraft},
 };
 
 use super::*;
@@ -365,5 +365,74 @@ fn a_sensitive_parameter_reaches_a_run_as_it_was_given_and_one_that_never_runs_n
     // What is not declared reaches nothing.
     run.request.declared = Some(BTreeSet::new());
     run.opened = vault().open_all(&run.request).unwrap();
+    assert!(!serde_json::to_string(&pipeline_run(&run, "ns")).unwrap().contains("hunter2"));
+}
+
+fn mk_steps() -> InlineWorkflow {
+    let step = |name: &str, depends_on: &[&str]| StepDraft {
+        name: name.to_owned(),
+        image: "registry.example/tools/kubectl:1.34".to_owned(),
+        script: "echo $(params.REPLICAS)".to_owned(),
+        depends_on: depends_on.iter().map(|name| (*name).to_owned()).collect(),
+        ..StepDraft::default()
+    };
+    let last = StepDraft {
+        command: vec!["kubectl".to_owned(), "version".to_owned()],
+        script: String::new(),
+        env: [("REGION".to_owned(), "of the step".to_owned())].into(),
+        timeout: Some(jiff::SignedDuration::from_secs(90)),
+        retries: 2,
+        ..step("third", &[])
+    };
+    InlineWorkflow::new(vec![step("first", &[]), step("second", &["first"]), last], 1).unwrap()
+}
+
+#[expect(clippy::too_many_lines, reason = "the whole pipeline is shown")]
+#[test]
+fn steps_become_a_pipeline_in_their_run() {
+    let mut run = mk_run("pod/x");
+    run.request.workflow = mk_steps().into();
+    run.request.parameters = BTreeMap::from([
+        ("REPLICAS".to_owned(), "3".into()),
+        ("PRICE".to_owned(), "5$ $(params.REPLICAS)".into()),
+        ("REGION".to_owned(), "of the request".into()),
+        ("a.b".to_owned(), "no variable".into()),
+    ]);
+    run.request.secrets = vec!["token".to_owned()];
+    let spec = pipeline_run(&run, "ns").spec;
+    assert!(spec.pipeline_ref.is_none());
+    let written = serde_json::to_string_pretty(&spec.pipeline_spec).unwrap();
+    expect![[r#""#]].assert_eq(&written);
+}
+
+#[test]
+fn a_step_may_not_take_longer_than_its_run() {
+    let mut run = mk_run("pod/x");
+    run.request.workflow = mk_steps().into();
+    for (timeout, expected) in [(None, "1m30s"), (Some(60), "1m0s"), (Some(600), "1m30s")] {
+        run.timeout = timeout.map(Duration::from_secs);
+        let tasks = pipeline_run(&run, "ns").spec.pipeline_spec.unwrap().tasks;
+        assert_eq!(tasks[2].timeout.as_deref(), Some(expected));
+        assert_eq!(tasks[0].timeout, None);
+    }
+}
+
+#[test]
+fn a_sensitive_parameter_of_steps_is_in_their_run_and_in_nothing_that_is_printed() {
+    let mut run = mk_run("pod/x");
+    run.request.workflow = mk_steps().into();
+    let id = run.request.request_id.clone();
+    for (name, value) in [("TOKEN", "hunter2"), ("CODE", "cash$money")] {
+        run.request.parameters.insert(name.to_owned(), mk_sealed(&id, name, value));
+    }
+    run.request.parameters.insert("REPLICAS".to_owned(), "3".into());
+    run.opened = vault().open_all(&run.request).unwrap();
+    let made = pipeline_run(&run, "ns");
+    let written = serde_json::to_string(&made).unwrap();
+    assert!(written.contains("hunter2") && written.contains("cash$(WFE_DOLLAR)money"));
+    let printed = format!("{made:?} {run:?}");
+    assert!(!printed.contains("hunter2") && !printed.contains("money"), "{printed}");
+    // A run that only takes the name has no value in clear.
+    run.opened = Opened::default();
     assert!(!serde_json::to_string(&pipeline_run(&run, "ns")).unwrap().contains("hunter2"));
 }

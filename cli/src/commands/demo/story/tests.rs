@@ -78,15 +78,22 @@ impl World {
         let mut executions = self.executions();
         let last = executions.values().rfind(|kept| kept.first.target == request.target);
         let last = last.map(Kept::now);
-        let Some(start_request::Workflow::Bundle(bundle)) = &request.workflow else {
-            return Err(Status::invalid_argument("no bundle"));
+        let (workflow, reference) = match request.workflow.clone() {
+            Some(start_request::Workflow::Bundle(bundle)) => {
+                let reference = bundle.reference.clone();
+                (execution::Workflow::Bundle(bundle), reference)
+            }
+            Some(start_request::Workflow::Inline(inline)) => {
+                let reference = format!("{} steps", inline.steps.len());
+                (execution::Workflow::Inline(inline), reference)
+            }
+            None => return Err(Status::invalid_argument("no workflow")),
         };
-        let reference = bundle.reference.clone();
         let name = reference.trim_start_matches("registry.example/demo/");
         let name = name.trim_end_matches(":v1");
-        let id = format!("e-{}", executions.len() + 1);
+        let id = format!("e-{:02}", executions.len() + 1);
         let mut first = Execution {
-            workflow: Some(execution::Workflow::Bundle(bundle.clone())),
+            workflow: Some(workflow),
             target: request.target.clone(),
             ..mk_execution(&id, State::Starting, 1)
         };
@@ -267,6 +274,13 @@ fn live(kept: &mut Kept, fate: &str) {
                 Some(Failure { summary: String::new(), ..mk_failure() });
         }
         "never-ends" => {}
+        "4 steps" | "2 steps" | "1 steps" => {
+            let count = fate[..1].parse().unwrap();
+            let tasks = (0..count).map(|n| mk_task(&format!("s{n}"), TaskState::Succeeded, vec![]));
+            kept.then(State::Running, EventType::Progressed).progress =
+                Some(mk_progress(tasks.collect()));
+            kept.then(State::Succeeded, EventType::Succeeded);
+        }
         other => panic!("no such fate: {other}"),
     }
 }
@@ -321,7 +335,7 @@ async fn the_story_is_told_to_its_end() {
         2026-11-21T10:00:04.000Z     4  RUNNING     third runs (2 of 3 tasks done)
         2026-11-21T10:00:05.000Z     5  RUNNING     message 5 (3 of 3 tasks done)
         2026-11-21T10:00:06.000Z     6  SUCCEEDED   message 6
-        e-1  default/deployment/api  SUCCEEDED after 4.0s: 3 of 3 tasks done
+        e-01  default/deployment/api  SUCCEEDED after 4.0s: 3 of 3 tasks done
 
         2. A workflow fails
         A step exits with 1. The answer says what failed, and whether anything was changed.
@@ -329,7 +343,7 @@ async fn the_story_is_told_to_its_end() {
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  FAILED      message 3
-        e-2  default/statefulset/db  FAILED after 1.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
+        e-02  default/statefulset/db  FAILED after 1.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
           task restart, step apply, TaskRun wfe-1-restart, exit code 1
           evidence: TaskRun wfe-1-restart status.steps[apply].terminated.exitCode = 1
           Failed: "step-apply" exited with code 1
@@ -338,70 +352,94 @@ async fn the_story_is_told_to_its_end() {
         3. A failure blocks its target until a person has looked
         The next one waits and says why. A person says why it is safe to go on, and it runs.
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/statefulset/db --when-blocked wait
-        accepted: e-3  default/statefulset/db  WAITING: execution e-2 failed; a person must look
+        accepted: e-03  default/statefulset/db  WAITING: execution e-02 failed; a person must look
         $ wfe target default/statefulset/db
         Nothing holds default/statefulset/db, but gates are closed; see below.
         1 execution waits for it:
-          1. e-3 since 2026-11-21T10:09:59.000Z (1.0s ago): BLOCK: execution e-2 failed; a person must look
+          1. e-03 since 2026-11-21T10:09:59.000Z (1.0s ago): BLOCK: execution e-02 failed; a person must look
         Gates:
-          BLOCK (enforced) since 2026-11-21T10:09:58.000Z (2.0s ago): execution e-2 failed after it had begun to act.
+          BLOCK (enforced) since 2026-11-21T10:09:58.000Z (2.0s ago): execution e-02 failed after it had begun to act.
             Look at it and at the target itself, then say why it is safe to go on:
-              wfe get e-2
-              wfe clear-block default/statefulset/db --execution e-2 --reason "..."
-        $ wfe clear-block default/statefulset/db --execution e-2 --reason "looked at the database: nothing was changed"
-        cleared: execution e-2, which stays FAILED, does not block default/statefulset/db any more
+              wfe get e-02
+              wfe clear-block default/statefulset/db --execution e-02 --reason "..."
+        $ wfe clear-block default/statefulset/db --execution e-02 --reason "looked at the database: nothing was changed"
+        cleared: execution e-02, which stays FAILED, does not block default/statefulset/db any more
         on record: 2026-11-21T10:10:00.000Z: looked at the database: nothing was changed
-        next: execution e-3 starts
+        next: execution e-03 starts
 
         It waited for that, and runs:
         2026-11-21T10:00:01.000Z     1  WAITING     message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
-        e-3  default/statefulset/db  SUCCEEDED after 1.0s
+        e-03  default/statefulset/db  SUCCEEDED after 1.0s
 
         4. A target rests after a success
         The same workflow again waits for the end of the cooldown, and then starts by itself.
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/statefulset/db --when-cooling wait
-        accepted: e-4  default/statefulset/db  WAITING: execution e-3 succeeded (2.0s left)
+        accepted: e-04  default/statefulset/db  WAITING: execution e-03 succeeded (2.0s left)
         2026-11-21T10:00:01.000Z     1  WAITING     message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
-        e-4  default/statefulset/db  SUCCEEDED after 1.0s
+        e-04  default/statefulset/db  SUCCEEDED after 1.0s
 
         5. One execution per target
         While one runs, a second waits for the same target, and a third does not want to wait.
         $ wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/checkout
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/checkout --when-locked wait
         $ wfe start --bundle registry.example/demo/succeeds:v1 --target default/deployment/checkout
-        refused: ABORTED TARGET_LOCKED: default/deployment/checkout is held by e-6
+        refused: ABORTED TARGET_LOCKED: default/deployment/checkout is held by e-06
 
-        The second waits for e-5, then runs:
+        The second waits for e-05, then runs:
         2026-11-21T10:00:01.000Z     1  WAITING     message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  SUCCEEDED   message 3
-        e-6  default/deployment/checkout  SUCCEEDED after 1.0s
+        e-06  default/deployment/checkout  SUCCEEDED after 1.0s
 
         6. A workflow that never ends is cancelled
         CANCELLED is said when nothing of its run is alive any more.
         $ wfe start --bundle registry.example/demo/never-ends:v1 --target node/worker-1
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
-        $ wfe cancel e-7 --reason "it takes too long"
+        $ wfe cancel e-07 --reason "it takes too long"
         2026-11-21T10:00:03.000Z     3  CANCELLING  message 3
         2026-11-21T10:00:04.000Z     4  CANCELLED   message 4
-        e-7  node/worker-1  CANCELLED after 2.0s: it takes too long
+        e-07  node/worker-1  CANCELLED after 2.0s: it takes too long
 
-        7. Everything is on record
+        7. A workflow of own steps needs no bundle
+        Steps are containers in a file. Those that need not wait for each other run at once.
+        $ wfe start --steps examples/diamond.yaml --target default/deployment/cart
+        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (4 of 4 tasks done)
+        2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
+        e-08  default/deployment/cart  SUCCEEDED after 2.0s: 4 of 4 tasks done
+        $ wfe start --steps examples/retries.yaml --target node/worker-2
+        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (2 of 2 tasks done)
+        2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
+        e-09  node/worker-2  SUCCEEDED after 2.0s: 2 of 2 tasks done
+        $ wfe start --steps examples/script.yaml --target default/deployment/search -p REPLICAS=5
+        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:02.000Z     2  RUNNING     message 2
+        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (1 of 1 task done)
+        2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
+        e-10  default/deployment/search  SUCCEEDED after 2.0s: 1 of 1 task done
+
+        8. Everything is on record
         What was accepted is listed, with how it ended. What was refused was never accepted.
         $ wfe list
-        ID   STATE      TARGET                       WORKFLOW                 AGE     DURATION  REASON
-        e-7  CANCELLED  node/worker-1                never-ends:v1            10m 0s  2.0s      it takes too long
-        e-6  SUCCEEDED  default/deployment/checkout  succeeds:v1              10m 0s  1.0s
-        e-5  SUCCEEDED  default/deployment/checkout  three-tasks-in-order:v1  10m 0s  4.0s
-        e-4  SUCCEEDED  default/statefulset/db       succeeds:v1              10m 0s  1.0s
-        e-3  SUCCEEDED  default/statefulset/db       succeeds:v1              10m 0s  1.0s
-        e-2  FAILED     default/statefulset/db       step-exits-1:v1          10m 0s  1.0s      TASK_FAILED in task restart, cleared
-        e-1  SUCCEEDED  default/deployment/api       three-tasks-in-order:v1  10m 0s  4.0s
+        ID    STATE      TARGET                       WORKFLOW                 AGE     DURATION  REASON
+        e-10  SUCCEEDED  default/deployment/search    1 step                   10m 0s  2.0s
+        e-09  SUCCEEDED  node/worker-2                2 steps                  10m 0s  2.0s
+        e-08  SUCCEEDED  default/deployment/cart      4 steps                  10m 0s  2.0s
+        e-07  CANCELLED  node/worker-1                never-ends:v1            10m 0s  2.0s      it takes too long
+        e-06  SUCCEEDED  default/deployment/checkout  succeeds:v1              10m 0s  1.0s
+        e-05  SUCCEEDED  default/deployment/checkout  three-tasks-in-order:v1  10m 0s  4.0s
+        e-04  SUCCEEDED  default/statefulset/db       succeeds:v1              10m 0s  1.0s
+        e-03  SUCCEEDED  default/statefulset/db       succeeds:v1              10m 0s  1.0s
+        e-02  FAILED     default/statefulset/db       step-exits-1:v1          10m 0s  1.0s      TASK_FAILED in task restart, cleared
+        e-01  SUCCEEDED  default/deployment/api       three-tasks-in-order:v1  10m 0s  4.0s
 
         All of this went as it says. Next:
           cargo run -- dev      serves the same until Ctrl-C, for wfe and grpcurl in another terminal
@@ -416,18 +454,21 @@ async fn a_service_that_does_something_else_is_found_out() {
     let lies: [(OtherFate, &str); 5] = [
         (
             |name| (name == "three-tasks-in-order").then_some("succeeds"),
-            "e-1 ran None tasks instead of 3 of 3",
+            "e-01 ran None tasks instead of 3 of 3",
         ),
         (
             |name| (name == "step-exits-1").then_some("succeeds"),
-            "e-2 is SUCCEEDED instead of FAILED",
+            "e-02 is SUCCEEDED instead of FAILED",
         ),
         (
             |name| (name == "step-exits-1").then_some("says-nothing"),
-            "the failure of e-2 has no sentence for a person",
+            "the failure of e-02 has no sentence for a person",
         ),
-        (|name| (name == "succeeds").then_some("dies-early"), "e-3 is FAILED instead of SUCCEEDED"),
-        (|name| (name == "never-ends").then_some("dies-early"), "e-7 was never seen RUNNING"),
+        (
+            |name| (name == "succeeds").then_some("dies-early"),
+            "e-03 is FAILED instead of SUCCEEDED",
+        ),
+        (|name| (name == "never-ends").then_some("dies-early"), "e-07 was never seen RUNNING"),
     ];
     for (other_fate, sentence) in lies {
         let (told, _) = told_on(World::default().service(other_fate)).await;
@@ -449,7 +490,7 @@ async fn a_service_without_a_lock_is_found_out() {
     });
     let (told, _) = told_on(service).await;
     let error = told.unwrap_err().to_string();
-    assert_eq!(error, "the demo is not as it says: e-7 was not refused");
+    assert_eq!(error, "the demo is not as it says: e-07 was not refused");
 }
 
 #[tokio::test]
@@ -457,13 +498,13 @@ async fn a_service_that_forgets_is_found_out() {
     let service = World::default().service(|_| None).list(|_| Ok(ListResponse::default()));
     let (told, _) = told_on(service).await;
     let error = told.unwrap_err().to_string();
-    assert_eq!(error, "the demo is not as it says: 0 executions are listed instead of 7");
+    assert_eq!(error, "the demo is not as it says: 0 executions are listed instead of 10");
 }
 
 #[tokio::test]
 async fn a_service_without_gates_is_found_out() {
     for (before, sentence) in
-        [(2, "e-3 is STARTING instead of WAITING"), (3, "e-4 is STARTING instead of WAITING")]
+        [(2, "e-03 is STARTING instead of WAITING"), (3, "e-04 is STARTING instead of WAITING")]
     {
         let world = World::default();
         let start = world.clone();

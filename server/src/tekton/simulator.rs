@@ -37,6 +37,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
+    execution::CancelMode,
     facts::{RunFacts, TaskRunFacts},
     failure::FailureReason,
 };
@@ -216,7 +217,7 @@ impl Tekton for Simulator {
         Ok(self.cluster.world().run(name).map(snapshot))
     }
 
-    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
+    async fn cancel(&self, name: &str, uid: &str, _: CancelMode) -> Result<(), TektonError> {
         self.reach("cancel PipelineRun", name)?;
         let now = self.cluster.now();
         self.cluster.world().cancel(name, uid, now);

@@ -83,6 +83,7 @@ fn run(status: Status, reason: &str) -> RunFacts {
         tasks: None,
         children: Vec::new(),
         skipped: Vec::new(),
+        stopping: None,
     }
 }
 

@@ -235,6 +235,7 @@ impl World {
             tasks: None,
             children: Vec::new(),
             skipped: Vec::new(),
+            stopping: None,
         };
         let run = Run {
             version: 0,

@@ -18,6 +18,14 @@
 //! | `image-never-comes`      | the step's image is tried to be pulled for ever     |
 //! | `no-node-has-room`       | no node takes the pod                               |
 //! | `quota-has-no-room`      | no pod is made, since a quota is used up            |
+//! | `finally-runs`           | tasks `a` and `b` in order, then finally `report`   |
+//! | `finally-after-failure`  | `a` fails, `b` is skipped, `report` runs            |
+//! | `finally-fails`          | `a` succeeds, then finally `report` fails           |
+//! | `never-ends-and-finally` | `a` runs until it is stopped, before `b`; finally   |
+//! |                          | `report`                                            |
+//! | `finally-never-ends`     | the same without `b`, and `report` runs for ever    |
+//! | `retry-succeeds`         | `a` fails once, and succeeds when tried again       |
+//! | `retries-exhausted`      | `a` fails three times                               |
 //! | `never-resolved`         | nobody says whether the bundle exists               |
 //! | `missing`                | the bundle does not exist                           |
 //! | `denied`                 | an admission policy refuses the run, and repeats    |
@@ -51,6 +59,7 @@ use super::{
 use crate::clock::Clock;
 
 mod cluster;
+mod graph;
 mod script;
 mod words;
 mod world;
@@ -220,7 +229,7 @@ impl Tekton for Simulator {
     async fn cancel(&self, name: &str, uid: &str, _: CancelMode) -> Result<(), TektonError> {
         self.reach("cancel PipelineRun", name)?;
         let now = self.cluster.now();
-        self.cluster.world().cancel(name, uid, now);
+        self.cluster.world().cancel(name, uid, CancelMode::Immediate, now);
         self.cluster.tell();
         Ok(())
     }

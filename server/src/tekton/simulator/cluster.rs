@@ -7,13 +7,12 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use wfe_core::failure::FailureReason;
+use wfe_core::{execution::CancelMode, failure::FailureReason};
 
 use super::{
     super::RunSnapshot,
-    lock,
-    script::Pace,
-    snapshot,
+    graph::Pace,
+    lock, snapshot,
     world::{Moment, Rules, World},
 };
 use crate::clock::Clock;
@@ -153,7 +152,7 @@ impl SimulatedCluster {
         let mut world = self.world();
         let uid = world.run(name).map(|run| run.facts.uid.clone());
         if let Some(uid) = &uid {
-            world.cancel(name, uid, now);
+            world.cancel(name, uid, CancelMode::Immediate, now);
         }
         drop(world);
         self.tell();

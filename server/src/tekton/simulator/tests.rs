@@ -400,3 +400,75 @@ async fn a_time_out_goes_the_way_that_tekton_goes() {
         main False TaskRunCancelled: TaskRun "RUN-main" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has timed out.
     "#]].assert_eq(&conditions(&request).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn finally_tasks_and_retries_go_the_way_that_tekton_goes() {
+    let mut text = String::new();
+    for bundle in ["finally-after-failure", "retry-succeeds"] {
+        text.push_str(&conditions(&mk_request(bundle)).await);
+    }
+    expect_test::expect![[r#"
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 3, Skipped: 0
+        a Unknown Pending: Pending
+        a Unknown Running: Not all Steps in the Task have finished executing
+        a False StepFailed: "step-main" exited with code 1: Error
+        RUN Unknown Running: Tasks Completed: 1 (Failed: 1, Cancelled 0), Incomplete: 1, Skipped: 1
+        report Unknown Pending: Pending
+        report Unknown Running: Not all Steps in the Task have finished executing
+        report True Succeeded: All Steps have completed executing
+        RUN False Failed: Tasks Completed: 2 (Failed: 1, Cancelled 0), Skipped: 1
+        RUN Unknown ResolvingPipelineRef: PipelineRun kubernaut-workflows/RUN awaiting remote resource
+        RUN Unknown Running: Tasks Completed: 0 (Failed: 0, Cancelled 0), Incomplete: 1, Skipped: 0
+        a Unknown Pending: Pending
+        a Unknown Running: Not all Steps in the Task have finished executing
+        a Unknown ToBeRetried: "step-main" exited with code 1: Error
+        a Unknown Pending: Pending
+        a Unknown Running: Not all Steps in the Task have finished executing
+        a True Succeeded: All Steps have completed executing
+        RUN True Succeeded: Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 0
+    "#]].assert_eq(&text);
+}
+
+/// How a run ends that is cancelled in this mode while its first task runs, and the tasks that were begun.
+async fn cancelled_while_running(bundle: &str, mode: CancelMode) -> (Option<String>, Vec<String>) {
+    let cluster = mk_cluster();
+    let (simulator, _watching) = watched(&cluster);
+    let run = simulator.create(&mk_request(bundle)).await.unwrap();
+    let read = async || simulator.read(&run.name).await.unwrap().unwrap();
+    while !read().await.task_runs.iter().any(TaskRunFacts::ran) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    cluster.world().cancel(&run.name, &run.uid, mode, cluster.now());
+    cluster.tell();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let after = read().await;
+    let reason = after.run.condition.as_ref().map(|c| c.reason.clone());
+    let begun = after.task_runs.iter().map(|task| {
+        let reason = task.condition.as_ref().map_or("", |c| c.reason.as_str());
+        format!("{} {reason}", task.pipeline_task)
+    });
+    (reason, begun.collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_way_to_cancel_stops_and_runs_what_it_says() {
+    use CancelMode::{Immediate, RunFinally, StopAndFinally};
+    #[rustfmt::skip]
+    let table: [(_, _, _, &[&str]); 5] = [
+        ("finally-runs",           Immediate,      "Cancelled",               &["a TaskRunCancelled"]),
+        ("finally-runs",           RunFinally,     "Cancelled",               &["a TaskRunCancelled", "report Succeeded"]),
+        ("finally-runs",           StopAndFinally, "Cancelled",               &["a Succeeded", "report Succeeded"]),
+        ("finally-never-ends",     RunFinally,     "CancelledRunningFinally", &["a TaskRunCancelled", "report Running"]),
+        // Tekton stumbles over `b`, and says what it said before.
+        ("never-ends-and-finally", StopAndFinally, "Running",                 &["a Running"]),
+    ];
+    for (bundle, mode, reason, begun) in table {
+        let (got, ran) = cancelled_while_running(bundle, mode).await;
+        assert_eq!((got.as_deref(), ran.as_slice()), (Some(reason), owned(begun).as_slice()));
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}

@@ -1,8 +1,11 @@
 //! Tekton's own reasons and messages, in the form of release 1.15.
 
-use wfe_core::facts::{Condition, ContainerState, RunFacts, Skipped, Status};
+use wfe_core::{
+    execution::CancelMode,
+    facts::{Condition, ContainerState, RunFacts, Skipped, Status},
+};
 
-use super::script::{Obstacle, STEP};
+use super::graph::{Obstacle, STEP};
 
 pub(super) fn condition(status: Status, reason: &str, message: String) -> Condition {
     Condition { status, reason: reason.to_owned(), message }
@@ -22,8 +25,14 @@ pub(super) fn bundle_missing(namespace: &str, run: &str, bundle: &str) -> Condit
     condition(Status::False, "CouldntGetPipeline", message)
 }
 
-pub(super) fn skipped(task: &str) -> Skipped {
-    Skipped { task: task.to_owned(), reason: "PipelineRun was stopping".to_owned() }
+/// A task that is not begun: since another one failed, or was stopped, or since `wish` says so.
+pub(super) fn skipped(task: &str, wish: Option<CancelMode>) -> Skipped {
+    let reason = match wish {
+        None | Some(CancelMode::Immediate) => "PipelineRun was stopping",
+        Some(CancelMode::RunFinally) => "PipelineRun was gracefully cancelled",
+        Some(CancelMode::StopAndFinally) => "PipelineRun was gracefully stopped",
+    };
+    Skipped { task: task.to_owned(), reason: reason.to_owned() }
 }
 
 pub(super) fn wrong_parameters(namespace: &str, run: &str, parameters: &str) -> Condition {
@@ -64,10 +73,12 @@ impl Counts {
         condition(Status::Unknown, reason, message)
     }
 
-    pub(super) fn over(self) -> Condition {
+    /// A run that was asked to end after its finally tasks is cancelled, however well they went.
+    pub(super) fn over(self, asked: bool) -> Condition {
         let message = format!("{}, Skipped: {}", self.completed(), self.skipped);
         match self {
             Self { failed: 1.., .. } => condition(Status::False, "Failed", message),
+            _ if asked => condition(Status::False, "Cancelled", message),
             Self { cancelled: 1.., .. } => condition(Status::False, "Cancelled", message),
             Self { skipped: 1.., .. } => condition(Status::True, "Completed", message),
             _ => condition(Status::True, "Succeeded", message),
@@ -92,6 +103,11 @@ pub(super) fn task_pending() -> Condition {
 pub(super) fn task_running() -> Condition {
     let message = "Not all Steps in the Task have finished executing".to_owned();
     condition(Status::Unknown, "Running", message)
+}
+
+/// A failed attempt, and another one is to come.
+pub(super) fn task_retried(failed: &Condition) -> Condition {
+    condition(Status::Unknown, "ToBeRetried", failed.message.clone())
 }
 
 /// What the kubelet says of an image that it cannot pull.

@@ -1,7 +1,7 @@
 //! The simulated cluster: runs, TaskRuns, and what happens to them next.
 //!
 //! Moves only when it is told the time. Objects change as Tekton changes them: a run is created bare,
-//! resolved, gets its TaskRuns one after the other, and is counted up after each.
+//! resolved, gets a TaskRun for each task whose turn has come, and is counted up after each.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,18 +11,25 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
-use wfe_core::facts::{RunFacts, Stopped, TaskRunFacts};
+use wfe_core::{
+    execution::CancelMode,
+    facts::{RunFacts, Stopped, TaskRunFacts},
+};
 use wfe_runtime::cluster::Version;
 
 use super::{
     super::{Birth, RunRequest},
+    graph::{Outcome, Pace},
     parameters_of,
-    script::{Fate, Obstacle, Pace},
+    script::Fate,
     words::StopCause,
 };
 
 mod controller;
 mod kubelet;
+mod moves;
+
+use moves::{Attempt, Due, Move, TaskMove};
 
 /// At most this many changes can be replayed to a watch that fell behind.
 const LOG_LENGTH: usize = 10_000;
@@ -90,37 +97,49 @@ pub(super) struct Run {
     born: Moment,
     birth: Birth,
     timeout: Option<Duration>,
-    cancelled: bool,
+    /// How it was asked to stop.
+    wish: Option<CancelMode>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct TaskRun {
     pub(super) facts: TaskRunFacts,
     pub(super) version: Version,
+    /// Its task, by its place in the graph.
+    task: usize,
+    /// Number of this attempt of it among all that ever was; what is due for another one is void.
+    serial: u64,
     /// Its run was cancelled without noticing it: only a stop ends it.
     orphan: bool,
 }
 
-#[derive(Debug)]
-enum Due {
-    Arrive(Box<RunRequest>),
-    /// A move of the run with this name and UID.
-    Move(String, String, Move),
-}
+impl Run {
+    /// The TaskRun of the task at this place in the graph.
+    fn of_task(&self, task: usize) -> Option<&TaskRun> {
+        self.task_runs.iter().find(|task_run| task_run.task == task)
+    }
 
-#[derive(Debug, Clone, Copy)]
-enum Move {
-    Resolving,
-    Resolved,
-    Reconcile,
-    TaskPending(usize),
-    TaskRunning(usize),
-    TaskPulling(usize),
-    TaskWaits(usize, Obstacle),
-    TaskEnded(usize),
-    CancelRun,
-    TimeOutRun,
-    StopTask(usize, StopCause),
+    /// The attempt that is meant, unless it is over or gone.
+    fn attempt(&mut self, meant: Attempt) -> Option<&mut TaskRun> {
+        self.task_runs.iter_mut().find(|task_run| {
+            task_run.task == meant.task
+                && task_run.serial == meant.serial
+                && task_run.facts.is_live()
+        })
+    }
+
+    /// What becomes of this attempt.
+    fn outcome(&self, task_run: &TaskRun) -> Outcome {
+        let task = self.fate.graph().and_then(|graph| graph.tasks().get(task_run.task));
+        let outcome = task.map_or(Outcome::Succeeds, |task| task.outcome);
+        outcome.of_attempt(task_run.facts.failed_attempts)
+    }
+
+    /// Whether the task may be tried again after this attempt.
+    fn may_retry(&self, task_run: &TaskRun) -> bool {
+        let task = self.fate.graph().and_then(|graph| graph.tasks().get(task_run.task));
+        task.is_some_and(|task| task_run.facts.failed_attempts < task.retries)
+    }
 }
 
 /// The log does not go back that far.
@@ -219,7 +238,7 @@ impl World {
         let fate = Fate::of_bundle(&bundle);
         let repeated = match fate {
             Fate::WrongParameters => parameters_of(request),
-            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Tasks(..) => String::new(),
+            Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Runs(_) => String::new(),
         };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
@@ -246,12 +265,15 @@ impl World {
             born: now,
             birth: request.birth,
             timeout: request.timeout,
-            cancelled: request.birth == Birth::Cancelled,
+            wish: match request.birth {
+                Birth::Ready => None,
+                Birth::Cancelled => Some(CancelMode::Immediate),
+            },
             facts,
         };
         let first = match request.birth {
             Birth::Ready => Move::Resolving,
-            Birth::Cancelled => Move::CancelRun,
+            Birth::Cancelled => Move::Stop,
         };
         let uid = run.facts.uid.clone();
         self.runs.insert(name.to_owned(), run);
@@ -260,15 +282,16 @@ impl World {
         self.runs.get(name)
     }
 
-    /// Asks for the end of a run, as a patch of `spec.status` does.
-    pub(super) fn cancel(&mut self, name: &str, uid: &str, now: Moment) {
+    /// Asks for the end of a run, as a patch of `spec.status` does. What was asked before is only ever
+    /// made stronger.
+    pub(super) fn cancel(&mut self, name: &str, uid: &str, mode: CancelMode, now: Moment) {
         let lag = self.rules.pace.lag();
         let Some(run) = self.runs.get_mut(name) else {
             return;
         };
-        if run.facts.uid == uid && run.facts.is_live() && !run.cancelled {
-            run.cancelled = true;
-            self.plan_move(name, uid, now.instant + lag, Move::CancelRun);
+        if run.facts.uid == uid && run.facts.is_live() && run.wish < Some(mode) {
+            run.wish = Some(mode);
+            self.plan_move(name, uid, now.instant + lag, Move::Stop);
             self.touched(Object::Run(name.to_owned()));
         }
     }
@@ -278,12 +301,10 @@ impl World {
         let Some(owner) = self.owners.get(name).cloned() else {
             return;
         };
-        let index = self
-            .runs
-            .get(&owner)
-            .and_then(|run| run.task_runs.iter().position(|task| task.facts.name == name));
-        if let Some(index) = index {
-            self.stop_task(&owner, index, StopCause::Itself, now);
+        let task_run = self.task_run(name);
+        let meant = task_run.map(|found| Attempt { task: found.task, serial: found.serial });
+        if let Some(meant) = meant {
+            self.stop_task(&owner, meant, StopCause::Itself, now);
         }
     }
 
@@ -304,16 +325,15 @@ impl World {
 
     /// Deletes the TaskRun of a run that goes on. Tekton makes it again under the same name.
     pub(super) fn delete_live_task_run(&mut self, run: &str, now: Moment) -> bool {
-        let Some(tasks) = self.runs.get_mut(run).map(|run| &mut run.task_runs) else {
+        let Some(task_runs) = self.runs.get_mut(run).map(|run| &mut run.task_runs) else {
             return false;
         };
-        if tasks.last().is_none_or(|task| !task.facts.is_live()) {
+        let Some(live) = task_runs.iter().rposition(|task_run| task_run.facts.is_live()) else {
             return false;
-        }
-        if let Some(task) = tasks.pop() {
-            self.owners.remove(&task.facts.name);
-            self.touched(Object::TaskRun(task.facts.name));
-        }
+        };
+        let deleted = task_runs.remove(live).facts.name;
+        self.owners.remove(&deleted);
+        self.touched(Object::TaskRun(deleted));
         self.wake_run(run, now);
         true
     }
@@ -328,14 +348,13 @@ impl World {
     }
 
     /// Changes a TaskRun that goes its way: neither over nor asked to stop.
-    fn change_task(&mut self, name: &str, index: usize, change: impl FnOnce(&mut TaskRunFacts)) {
-        let task = self.runs.get_mut(name).and_then(|run| run.task_runs.get_mut(index));
-        if let Some(task) = task
-            && task.facts.is_live()
-            && task.facts.stopped == Stopped::No
+    fn change_task(&mut self, name: &str, meant: Attempt, change: impl FnOnce(&mut TaskRunFacts)) {
+        let task_run = self.runs.get_mut(name).and_then(|run| run.attempt(meant));
+        if let Some(task_run) = task_run
+            && task_run.facts.stopped == Stopped::No
         {
-            change(&mut task.facts);
-            let changed = task.facts.name.clone();
+            change(&mut task_run.facts);
+            let changed = task_run.facts.name.clone();
             self.touched(Object::TaskRun(changed));
         }
     }

@@ -1,15 +1,19 @@
-//! What Tekton's controller does with a run: resolve, launch, count, cancel, time out.
+//! What Tekton's controller does with a run: resolve, launch, count, stop, time out.
 
 use uuid::Uuid;
-use wfe_core::facts::{Child, Status, Stopped, TaskRunFacts};
+use wfe_core::{
+    execution::CancelMode,
+    facts::{Child, Status, Stopped, TaskRunFacts},
+};
 
 use super::{
     super::{
         super::{Birth, manifest::go_duration},
-        script::{Fate, Outcome},
+        graph::{Graph, Outcome},
+        script::Fate,
         words::{self, Counts, StopCause},
     },
-    Moment, Move, Object, TaskRun, World,
+    Attempt, Moment, Move, Object, Run, TaskMove, TaskRun, World,
 };
 
 impl World {
@@ -20,24 +24,15 @@ impl World {
         if run.facts.uid != uid {
             return;
         }
-        let goes_on = run.facts.is_live() && !run.cancelled;
+        let goes_on = run.facts.is_live() && run.wish != Some(CancelMode::Immediate);
         match step {
             Move::Resolving if goes_on => self.resolving(name, now),
             Move::Resolved if goes_on => self.resolved(name, now),
             Move::Reconcile if goes_on => self.reconcile(name, now),
             Move::TimeOutRun if goes_on => self.time_out(name, now),
-            Move::CancelRun if run.facts.is_live() => self.cancel_run(name, now),
-            Move::TaskPending(index) => self.task_pending(name, index, now),
-            Move::TaskRunning(index) => self.task_running(name, index, now),
-            Move::TaskPulling(index) => self.task_pulling(name, index),
-            Move::TaskWaits(index, obstacle) => self.task_waits(name, index, obstacle),
-            Move::TaskEnded(index) => self.task_ended(name, index, now),
-            Move::StopTask(index, cause) => self.task_stopped(name, index, cause, now),
-            Move::Resolving
-            | Move::Resolved
-            | Move::Reconcile
-            | Move::TimeOutRun
-            | Move::CancelRun => {}
+            Move::Stop if run.facts.is_live() => self.stop_run(name, now),
+            Move::Task(meant, step) => self.play_task(name, meant, step, now),
+            Move::Resolving | Move::Resolved | Move::Reconcile | Move::TimeOutRun | Move::Stop => {}
         }
     }
 
@@ -60,82 +55,85 @@ impl World {
         let Some(run) = self.change_run(name) else {
             return;
         };
-        if run.fate == Fate::NeverResolved {
-            return;
+        match &run.fate {
+            Fate::NeverResolved | Fate::Denied => {}
+            Fate::Missing => {
+                let missing = words::bundle_missing(&namespace, name, &run.bundle);
+                words::end(&mut run.facts, missing, now.stamp());
+            }
+            Fate::WrongParameters => {
+                let wrong = words::wrong_parameters(&namespace, name, &run.repeated);
+                words::end(&mut run.facts, wrong, now.stamp());
+            }
+            Fate::Runs(graph) => {
+                run.facts.tasks = Some(graph.tasks().iter().map(|t| t.name.clone()).collect());
+                self.reconcile(name, now);
+            }
         }
-        if run.fate == Fate::Missing {
-            let missing = words::bundle_missing(&namespace, name, &run.bundle);
-            words::end(&mut run.facts, missing, now.stamp());
-            return;
-        }
-        if run.fate == Fate::WrongParameters {
-            let wrong = words::wrong_parameters(&namespace, name, &run.repeated);
-            words::end(&mut run.facts, wrong, now.stamp());
-            return;
-        }
-        let tasks = run.fate.tasks().iter().map(ToString::to_string).collect();
-        run.facts.tasks = Some(tasks);
-        self.reconcile(name, now);
     }
 
-    /// Counts the TaskRuns, starts the next one or ends the run.
+    /// Counts the TaskRuns, starts the tasks whose turn has come, or ends the run.
     fn reconcile(&mut self, name: &str, now: Moment) {
         let Some(run) = self.change_run(name) else {
             return;
         };
-        let names = run.fate.tasks();
-        let mut counts = Counts::default();
-        for task in &run.task_runs {
-            match task.facts.condition.as_ref().map(|c| (c.status, c)) {
-                Some((Status::True, _)) => counts.succeeded += 1,
-                Some((Status::False, condition)) if words::counts_as_cancelled(condition) => {
-                    counts.cancelled += 1;
-                }
-                Some((Status::False, _)) => counts.failed += 1,
-                Some((Status::Unknown, _)) | None => counts.incomplete += 1,
-            }
-        }
-        let stopping = counts.failed + counts.cancelled > 0;
-        let waiting = &names[run.task_runs.len().min(names.len())..];
-        if stopping {
-            run.facts.skipped = waiting.iter().map(|task| words::skipped(task)).collect();
-            counts.skipped = waiting.len();
-        } else {
-            counts.incomplete += waiting.len();
-        }
-        if counts.incomplete == 0 {
-            words::end(&mut run.facts, counts.over(), now.stamp());
+        if run.facts.tasks.is_none() {
             return;
         }
-        let reason = if stopping { "PipelineRunStopping" } else { "Running" };
-        run.facts.condition = Some(counts.going(reason));
-        let idle = run.task_runs.iter().all(|task| !task.facts.is_live());
-        if !stopping && idle {
-            self.launch(name, now, Launch::Known);
+        let Some(graph) = run.fate.graph().cloned() else {
+            return;
+        };
+        let look = Look::at(run, &graph);
+        run.facts.skipped = look
+            .skipped
+            .iter()
+            .filter_map(|index| graph.tasks().get(*index))
+            .map(|task| words::skipped(&task.name, run.wish))
+            .collect();
+        if look.counts.incomplete == 0 {
+            let asked = run.wish.is_some();
+            words::end(&mut run.facts, look.counts.over(asked), now.stamp());
+            return;
+        }
+        // Tekton stumbles over what comes after a task that still runs: until that one has ended, the
+        // run says what it said before.
+        let stumbles = run.wish == Some(CancelMode::StopAndFinally) && look.holds_others_up;
+        if !stumbles {
+            let reason = match run.wish {
+                Some(CancelMode::RunFinally) => "CancelledRunningFinally",
+                Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
+                None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
+                    "PipelineRunStopping"
+                }
+                None | Some(CancelMode::Immediate) => "Running",
+            };
+            run.facts.condition = Some(look.counts.going(reason));
+        }
+        for index in look.ready {
+            self.launch(name, index, now, Launch::Known);
         }
     }
 
-    /// Creates the TaskRun of the next task.
-    fn launch(&mut self, name: &str, now: Moment, launch: Launch) {
-        let (lag, task_time) = (self.rules.pace.lag(), self.rules.pace.task);
+    /// Creates the TaskRun of a task.
+    fn launch(&mut self, name: &str, index: usize, now: Moment, launch: Launch) {
         self.sequence += 1;
-        let sequence = self.sequence;
+        let serial = self.sequence;
         let Some(run) = self.runs.get_mut(name) else {
             return;
         };
-        let index = run.task_runs.len();
-        let Some(&task) = run.fate.tasks().get(index) else {
+        let Some(task) = run.fate.graph().and_then(|graph| graph.tasks().get(index)) else {
             return;
         };
+        let task = task.name.clone();
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
         let task_run = format!("{name}-{task}");
-        let (uid, outcome) = (run.facts.uid.clone(), run.fate.outcome(index));
+        let uid = run.facts.uid.clone();
         run.task_runs.push(TaskRun {
             facts: TaskRunFacts {
                 name: task_run.clone(),
-                uid: Uuid::from_u64_pair(micros, sequence).to_string(),
-                run_uid: uid.clone(),
-                pipeline_task: task.to_owned(),
+                uid: Uuid::from_u64_pair(micros, serial).to_string(),
+                run_uid: uid,
+                pipeline_task: task.clone(),
                 condition: None,
                 started_at: None,
                 completed_at: None,
@@ -145,6 +143,8 @@ impl World {
                 stopped: Stopped::No,
             },
             version: 0,
+            task: index,
+            serial,
             orphan: launch == Launch::Orphan,
         });
         let again = run.facts.children.iter().any(|child| child.name == task_run);
@@ -152,52 +152,60 @@ impl World {
             run.facts.children.push(Child {
                 kind: "TaskRun".to_owned(),
                 name: task_run.clone(),
-                pipeline_task: task.to_owned(),
+                pipeline_task: task,
             });
         }
         self.owners.insert(task_run.clone(), name.to_owned());
         self.touched(Object::TaskRun(task_run));
-        let mut plan = |after, step| self.plan_move(name, &uid, now.instant + after, step);
-        plan(lag, Move::TaskPending(index));
-        match outcome {
-            Outcome::ImagePull => plan(task_time / 2, Move::TaskPulling(index)),
-            Outcome::Waits(obstacle) => plan(2 * lag, Move::TaskWaits(index, obstacle)),
-            Outcome::Succeeds | Outcome::Fails | Outcome::OutOfMemory | Outcome::NeverEnds => {
-                plan(2 * lag, Move::TaskRunning(index));
-            }
-        }
-        let ends = !matches!(outcome, Outcome::NeverEnds | Outcome::Waits(_));
-        if ends && launch == Launch::Known {
-            plan(task_time, Move::TaskEnded(index));
-        }
+        self.begin_attempt(name, Attempt { task: index, serial }, now);
     }
 
-    fn task_stopped(&mut self, name: &str, index: usize, cause: StopCause, now: Moment) {
-        let at = now.stamp();
-        let task = self.runs.get_mut(name).and_then(|run| run.task_runs.get_mut(index));
-        let Some(task) = task else {
+    /// Plans what happens to a new attempt of a task.
+    pub(super) fn begin_attempt(&mut self, name: &str, meant: Attempt, now: Moment) {
+        let (lag, task_time) = (self.rules.pace.lag(), self.rules.pace.task);
+        let Some(run) = self.runs.get_mut(name) else {
             return;
         };
-        if !task.facts.is_live() {
+        let Some(task_run) = run.of_task(meant.task) else {
             return;
+        };
+        let (outcome, orphan) = (run.outcome(task_run), task_run.orphan);
+        let uid = run.facts.uid.clone();
+        let mut plan =
+            |after, step| self.plan_move(name, &uid, now.instant + after, Move::Task(meant, step));
+        plan(lag, TaskMove::Pending);
+        match outcome {
+            Outcome::ImagePull => plan(task_time / 2, TaskMove::Pulling),
+            Outcome::Waits(obstacle) => plan(2 * lag, TaskMove::Waits(obstacle)),
+            Outcome::Succeeds
+            | Outcome::Fails
+            | Outcome::FailsFirst(_)
+            | Outcome::OutOfMemory
+            | Outcome::NeverEnds => plan(2 * lag, TaskMove::Running),
         }
-        let before = task.facts.condition.as_ref();
-        let condition = words::task_cancelled(&task.facts.name, cause, before);
-        for step in &mut task.facts.steps {
-            step.state = words::stopped_step(&step.state, &condition.reason, at);
+        let ends = !matches!(outcome, Outcome::NeverEnds | Outcome::Waits(_));
+        if ends && !orphan {
+            plan(task_time, TaskMove::Ended);
         }
-        task.facts.started_at.get_or_insert(at);
-        task.facts.condition = Some(condition);
-        task.facts.completed_at = Some(at);
-        let changed = task.facts.name.clone();
-        self.touched(Object::TaskRun(changed));
-        self.wake_run(name, now);
     }
 
     pub(super) fn wake_run(&mut self, name: &str, now: Moment) {
         if let Some(uid) = self.runs.get(name).map(|run| run.facts.uid.clone()) {
             let at = now.instant + self.rules.pace.lag();
             self.plan_move(name, &uid, at, Move::Reconcile);
+        }
+    }
+
+    /// Does what the run was asked for.
+    fn stop_run(&mut self, name: &str, now: Moment) {
+        match self.runs.get(name).and_then(|run| run.wish) {
+            None => {}
+            Some(CancelMode::Immediate) => self.cancel_run(name, now),
+            Some(CancelMode::RunFinally) => {
+                self.stop_all(name, StopCause::RunCancelled, now);
+                self.reconcile(name, now);
+            }
+            Some(CancelMode::StopAndFinally) => self.reconcile(name, now),
         }
     }
 
@@ -214,7 +222,7 @@ impl World {
             run.facts.children.clear();
             run.task_runs.iter_mut().for_each(|task| task.orphan = true);
             if run.task_runs.is_empty() {
-                self.launch(name, now, Launch::Orphan);
+                self.launch(name, 0, now, Launch::Orphan);
             }
             return;
         }
@@ -230,33 +238,110 @@ impl World {
         self.stop_all(name, StopCause::RunTimedOut, now);
     }
 
+    /// Stops what runs, but no finally task of a run that goes on to run them.
     fn stop_all(&mut self, name: &str, cause: StopCause, now: Moment) {
-        let count = self.runs.get(name).map_or(0, |run| run.task_runs.len());
-        for index in 0..count {
-            self.stop_task(name, index, cause, now);
+        let Some(run) = self.runs.get(name) else {
+            return;
+        };
+        let spared = |task: usize| {
+            run.facts.is_live() && run.fate.graph().is_some_and(|graph| graph.is_finally(task))
+        };
+        let attempts = run.task_runs.iter().filter(|task_run| !spared(task_run.task));
+        let attempts = attempts.map(|found| Attempt { task: found.task, serial: found.serial });
+        for meant in attempts.collect::<Vec<_>>() {
+            self.stop_task(name, meant, cause, now);
         }
     }
 
     /// Writes the wish into the TaskRun; its controller follows a moment later.
-    pub(super) fn stop_task(&mut self, name: &str, index: usize, cause: StopCause, now: Moment) {
+    pub(super) fn stop_task(&mut self, name: &str, meant: Attempt, cause: StopCause, now: Moment) {
         let lag = self.rules.pace.lag();
         let Some(run) = self.runs.get_mut(name) else {
             return;
         };
         let uid = run.facts.uid.clone();
-        let Some(task) = run.task_runs.get_mut(index) else {
+        let Some(task_run) = run.attempt(meant) else {
             return;
         };
-        if !task.facts.is_live() || task.facts.stopped != Stopped::No {
+        if task_run.facts.stopped != Stopped::No {
             return;
         }
-        task.facts.stopped = match cause {
+        task_run.facts.stopped = match cause {
             StopCause::RunTimedOut => Stopped::RunTimedOut,
             StopCause::Itself | StopCause::RunCancelled => Stopped::Asked,
         };
-        let task_run = task.facts.name.clone();
-        self.touched(Object::TaskRun(task_run));
-        self.plan_move(name, &uid, now.instant + lag, Move::StopTask(index, cause));
+        let changed = task_run.facts.name.clone();
+        self.touched(Object::TaskRun(changed));
+        let stop = Move::Task(meant, TaskMove::Stopped(cause));
+        self.plan_move(name, &uid, now.instant + lag, stop);
+    }
+}
+
+/// What the controller finds when it looks at a run.
+struct Look {
+    counts: Counts,
+    /// The tasks that will not be begun.
+    skipped: Vec<usize>,
+    /// The tasks whose turn has come.
+    ready: Vec<usize>,
+    /// Whether a task failed or was stopped, so that no other one in order begins.
+    stopping: bool,
+    /// Whether there are finally tasks that have not ended.
+    finally_waits: bool,
+    /// Whether a task runs that others have to wait for.
+    holds_others_up: bool,
+}
+
+impl Look {
+    fn at(run: &Run, graph: &Graph) -> Self {
+        let condition = |index: usize| run.of_task(index).map(|found| &found.facts.condition);
+        let mut counts = Counts::default();
+        let (mut unbegun, mut in_order_live, mut finally_unbegun) = (Vec::new(), 0, Vec::new());
+        let (mut holds_others_up, mut finally_waits) = (false, false);
+        for index in 0..graph.tasks().len() {
+            match condition(index) {
+                None if graph.is_finally(index) => finally_unbegun.push(index),
+                None => {
+                    holds_others_up |= graph.before(index).any(|before| {
+                        run.of_task(before).is_some_and(|found| found.facts.is_live())
+                    });
+                    unbegun.push(index);
+                }
+                Some(Some(condition)) if condition.status == Status::True => counts.succeeded += 1,
+                Some(Some(condition)) if condition.status == Status::False => {
+                    if words::counts_as_cancelled(condition) {
+                        counts.cancelled += 1;
+                    } else {
+                        counts.failed += 1;
+                    }
+                }
+                Some(_) => {
+                    counts.incomplete += 1;
+                    in_order_live += usize::from(!graph.is_finally(index));
+                    finally_waits |= graph.is_finally(index);
+                }
+            }
+        }
+        let stopping = counts.failed + counts.cancelled > 0;
+        let (mut ready, mut skipped) = (Vec::new(), Vec::new());
+        if stopping || run.wish.is_some() {
+            counts.skipped = unbegun.len();
+            skipped = unbegun;
+        } else {
+            let ended_well = |before: usize| {
+                let found = run.of_task(before).and_then(|found| found.facts.condition.as_ref());
+                found.is_some_and(|condition| condition.status == Status::True)
+            };
+            ready.extend(unbegun.iter().filter(|index| graph.before(**index).all(ended_well)));
+            counts.incomplete += unbegun.len();
+            in_order_live += unbegun.len();
+        }
+        counts.incomplete += finally_unbegun.len();
+        finally_waits |= !finally_unbegun.is_empty();
+        if in_order_live == 0 {
+            ready.extend(finally_unbegun);
+        }
+        Self { counts, skipped, ready, stopping, finally_waits, holds_others_up }
     }
 }
 

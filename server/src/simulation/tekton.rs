@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use wfe_core::{facts::RunFacts, failure::FailureReason, ids::ExecutionId};
+use wfe_core::{execution::CancelMode, facts::RunFacts, failure::FailureReason, ids::ExecutionId};
 
 use super::{
     callers::{NEVER_TOLD, SENSITIVE},

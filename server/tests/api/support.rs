@@ -251,6 +251,7 @@ impl Running {
         let settings = Settings {
             namespace: "kubernaut-workflows".to_owned(),
             heartbeat,
+            finally_patience: FINALLY_PATIENCE,
             sensitive: SensitiveNames::default(),
         };
         let service = Service::new(

@@ -84,7 +84,7 @@ fn create(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<RunFacts, CreateError>>
 
 fn cancel(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<(), TektonError>> {
     let tekton = Arc::clone(tekton);
-    tokio::spawn(async move { tekton.cancel("a", "uid of a").await })
+    tokio::spawn(async move { tekton.cancel("a", "uid of a", CancelMode::Immediate).await })
 }
 
 fn is(asked: &Asked, method: &str, path: &str) {

@@ -96,7 +96,27 @@ pub enum EscalationCause {
     },
 }
 
+impl EscalationCause {
+    /// The name, as it is told and used as a label.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Patience => "patience",
+            Self::Deadline => "deadline",
+            Self::Request { .. } => "request",
+        }
+    }
+}
+
 impl Cancellation {
+    /// Why it is as strong as it is now, as a caller wrote it or in a word.
+    pub fn reason_now(&self) -> &str {
+        match self.escalations.last().map(|last| &last.cause) {
+            Some(EscalationCause::Request { reason, .. }) => reason,
+            Some(cause @ (EscalationCause::Patience | EscalationCause::Deadline)) => cause.as_str(),
+            None => &self.reason,
+        }
+    }
+
     /// A request to stop everything now.
     pub const fn immediate(reason: String, actor: Actor, requested_at: Timestamp) -> Self {
         Self {

@@ -162,10 +162,9 @@ fn every_transition_that_people_care_for_has_one_event() {
                 "Warning | ExecutionDelayed | CreateRun | Its run cannot be created yet, and is tried \
                  again: it says why",
             ),
-            EventType::CancelRequested => Some(
-                "Normal | CancelRequested | Cancel | alice asked it to stop: wrong target. It is \
-                     being stopped.",
-            ),
+            EventType::CancelRequested => {
+                Some("Normal | CancelRequested | Cancel | alice asked it to stop: wrong target.")
+            }
             EventType::CancelEscalated => Some(
                 "Warning | CancelEscalated | Cancel | alice asked to stop it in a stronger way: it \
                  takes too long. It is being stopped.",
@@ -212,7 +211,8 @@ fn a_stop_that_gives_time_says_until_when_and_what_goes_on_makes_no_event() {
     execution.cancellation.clone_from(&event.cancellation);
     let mut delayed = mk_event(EventType::Delayed);
     delayed.set_state(State::Cancelling);
-    let told = |execution| note(&mk_object("fix-api"), &delayed, execution, "bridge-0");
+    let told =
+        |execution: &v1::Execution| note(&mk_object("fix-api"), &delayed, execution, "bridge-0");
     assert_eq!(told(&execution), None);
     execution.cancellation = Some(v1::Cancellation::default());
     assert!(told(&execution).is_some());

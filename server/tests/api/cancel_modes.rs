@@ -231,13 +231,20 @@ async fn raced(mut client: Client, n: u64, mode: CancelMode, mut dice: StdRng) -
     let started =
         start(&mut client, mk_start_of(bundle, &name, &format!("default/pod/{name}"))).await;
     let mut stream = watch(&mut client, &started.id, None).await.unwrap();
+    let (seen, mut news) = tokio::sync::watch::channel(0);
     let following = async {
+        // Dropped at the end, which the other side hears.
+        let seen = seen;
         let mut copy: Option<v1::Execution> = None;
         while let Some(message) = stream.message().await.unwrap() {
             match (message.update.unwrap(), &mut copy) {
-                (watch_response::Update::Snapshot(snapshot), None) => copy = Some(snapshot),
+                (watch_response::Update::Snapshot(snapshot), None) => {
+                    seen.send_replace(snapshot.revision);
+                    copy = Some(snapshot);
+                }
                 (watch_response::Update::Event(event), Some(copy)) => {
                     assert!(wfe_proto::apply(copy, &event), "{name}: {event:?} after {copy:?}");
+                    seen.send_replace(copy.revision);
                 }
                 (watch_response::Update::Terminal(end), Some(copy)) => {
                     assert_eq!(*copy, end, "{name}: what the events told is what it is");
@@ -252,11 +259,20 @@ async fn raced(mut client: Client, n: u64, mode: CancelMode, mut dice: StdRng) -
     let mut caller = client.clone();
     let (id, pause, time) = (
         started.id.clone(),
-        Duration::from_millis(dice.random_range(0..700)),
-        Duration::from_millis(dice.random_range(50..1500)),
+        Duration::from_millis(dice.random_range(0..60)),
+        Duration::from_millis(dice.random_range(50..1000)),
     );
+    // A revision, since how fast a life goes depends on the machine.
+    let moment = dice.random_range(1..=16);
     let again = dice.random_bool(0.2).then(|| Duration::from_millis(dice.random_range(0..300)));
     let cancelling = async {
+        while *news.borrow_and_update() < moment {
+            match tokio::time::timeout(Duration::from_millis(500), news.changed()).await {
+                Ok(Ok(())) => {}
+                // Nothing more will come, or nothing for long.
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
         tokio::time::sleep(pause).await;
         let time = GIVE_TIME.contains(&mode).then_some(time);
         cancel_as(&mut caller, &id, mode, time).await;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::ListParams;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::sync::watch;
 use wfe_proto::v1::{
     self, CancelMode, EscalationCause, EventType, State, TaskState, watch_request, watch_response,
 };
@@ -210,12 +211,19 @@ async fn a_task_that_fails_after_a_cancel_is_what_really_happened() -> Result<()
     .await
 }
 
-/// As many in each mode.
-const CANCELS: u64 = 200;
+/// As many in each mode: what two busy cores do in two minutes.
+const CANCELS: u64 = 100;
 const AT_ONCE: usize = 48;
+/// The place of the workflow that hangs among all of them.
+const HANGS: usize = 0;
 
 /// Follows an execution from its snapshot: every event is the next one, and what they tell is what it is.
-async fn followed(client: &mut Client, id: &str) -> Result<v1::Execution> {
+/// `seen` hears of each revision.
+async fn followed(
+    client: &mut Client,
+    id: &str,
+    seen: watch::Sender<i64>,
+) -> Result<v1::Execution> {
     let scope = Some(watch_request::Scope::ExecutionId(id.to_owned()));
     let request = v1::WatchRequest { scope, after: None };
     let mut stream = client.watch(request).await?.into_inner();
@@ -223,9 +231,13 @@ async fn followed(client: &mut Client, id: &str) -> Result<v1::Execution> {
     let to_the_end = async {
         while let Some(message) = stream.message().await? {
             match (message.update.context("an update")?, &mut copy) {
-                (watch_response::Update::Snapshot(snapshot), None) => copy = Some(snapshot),
+                (watch_response::Update::Snapshot(snapshot), None) => {
+                    seen.send_replace(snapshot.revision);
+                    copy = Some(snapshot);
+                }
                 (watch_response::Update::Event(event), Some(copy)) => {
                     anyhow::ensure!(wfe_proto::apply(copy, &event), "{event:?} after {copy:?}");
+                    seen.send_replace(copy.revision);
                 }
                 (watch_response::Update::Heartbeat(_), Some(_)) => {}
                 (watch_response::Update::Terminal(end), Some(copy)) => {
@@ -240,6 +252,20 @@ async fn followed(client: &mut Client, id: &str) -> Result<v1::Execution> {
     tokio::time::timeout(PATIENCE, to_the_end)
         .await
         .with_context(|| format!("{id} does not end"))?
+}
+
+/// A moment of the life that is followed: some time after a revision, or when nothing more was heard of for
+/// long. Not a time alone, since how fast a life goes depends on the machine.
+async fn until_moment(mut seen: watch::Receiver<i64>, revision: i64, pause: Duration) {
+    const SILENCE: Duration = Duration::from_secs(20);
+    while *seen.borrow_and_update() < revision {
+        match tokio::time::timeout(SILENCE, seen.changed()).await {
+            Ok(Ok(())) => {}
+            // Nothing more will come, or nothing for long.
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    tokio::time::sleep(pause).await;
 }
 
 /// How an execution must end whose run says this of itself.
@@ -258,10 +284,10 @@ async fn whatever_the_moment_each_ends_as_its_run_did_and_leaves_nothing_alive()
     let fails = || Task::new("a").fate(Fate::Fail { exit_code: 1 });
     let report = || takes("report", 100);
     let workflows = [
+        pushed(&plane, "race-hangs", hangs("a"), report()).await?,
         pushed(&plane, "race-quick", takes("a", 50), report()).await?,
         pushed(&plane, "race-slow", takes("a", 1_500), report()).await?,
         pushed(&plane, "race-fails", fails(), report()).await?,
-        pushed(&plane, "race-hangs", hangs("a"), report()).await?,
         pushed(&plane, "race-report-fails", takes("a", 100), fails_report()).await?,
     ];
     with_server(&plane, async |namespace, server| {
@@ -273,16 +299,20 @@ async fn whatever_the_moment_each_ends_as_its_run_did_and_leaves_nothing_alive()
                 let mut client = client.clone();
                 let mut dice =
                     StdRng::seed_from_u64(n * 3 + u64::from(mode.as_str_name().len() as u32));
-                let workflow = workflows[dice.random_range(0..workflows.len())].clone();
+                let which = dice.random_range(0..workflows.len());
+                let workflow = workflows[which].clone();
                 async move {
                     let name = mode.as_str_name().to_lowercase().replace('_', "-");
                     let target = format!("default/pod/{name}-{n}");
                     let id = start(&mut client, mk_start(&workflow, &target, &target)).await?.id;
-                    let pause = Duration::from_millis(dice.random_range(0..6_000));
+                    let pause = Duration::from_millis(dice.random_range(0..150));
+                    // One that hangs says nothing more after this.
+                    let moment = dice.random_range(if which == HANGS { 1..=4 } else { 1..=14 });
                     let again = dice.random_bool(0.1);
                     let mut caller = client.clone();
+                    let (seen, news) = watch::channel(0);
                     let cancelling = async {
-                        tokio::time::sleep(pause).await;
+                        until_moment(news, moment, pause).await;
                         let seconds = (mode != CancelMode::Immediate).then_some(4);
                         cancel_as(&mut caller, &id, mode, seconds).await?;
                         if again {
@@ -290,7 +320,8 @@ async fn whatever_the_moment_each_ends_as_its_run_did_and_leaves_nothing_alive()
                         }
                         anyhow::Ok(())
                     };
-                    let (end, cancelled) = tokio::join!(followed(&mut client, &id), cancelling);
+                    let (end, cancelled) =
+                        tokio::join!(followed(&mut client, &id, seen), cancelling);
                     cancelled?;
                     let end = end?;
                     anyhow::ensure!(get(&mut client.clone(), &id).await? == end, "{id}");

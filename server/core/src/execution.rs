@@ -309,6 +309,7 @@ impl RunRef {
 /// Why an execution must stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per execution, and most are requested")]
 pub enum Stop {
     /// Somebody asked.
     Requested(Cancellation),

@@ -86,11 +86,10 @@ pub fn next(
     now: Timestamp,
 ) -> Result<Step, IllegalTransition> {
     let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
-    let input = match input {
-        Input::Cancel(cancellation) => {
-            Input::Cancel(cancellation.not_after(execution.request.deadline))
-        }
-        other => other,
+    let input = if let Input::Cancel(cancellation) = input {
+        Input::Cancel(cancellation.not_after(execution.request.deadline))
+    } else {
+        input
     };
     let moved = match &execution.state {
         State::Waiting { hold } => from_waiting(hold, input, now),

@@ -191,10 +191,9 @@ fn what_goes_on_while_time_is_given_is_named() {
     };
     let obstacle = |tasks: Vec<TaskProgress>| {
         let progress = Progress { total: 9, tasks, ..Progress::default() };
-        match moved(&cancelling, Input::Progress(progress)).execution.state {
-            State::Cancelling { obstacle, .. } => obstacle,
-            state => panic!("{state:?}"),
-        }
+        let state = moved(&cancelling, Input::Progress(progress)).execution.state;
+        let State::Cancelling { obstacle, .. } = state else { panic!("{state:?}") };
+        obstacle
     };
     let running = || task("migrate", TaskState::Running, Some("run-migrate"));
     let later = || task("verify", TaskState::Pending, None);
@@ -375,9 +374,9 @@ proptest! {
         let mut execution = mk_execution(1, mk_state(StateCode::Waiting));
         for (name, mode) in inputs {
             let before = execution.clone();
-            let input = match mk_input(INPUTS[name]) {
-                Input::Cancel(_) => Input::Cancel(mk_cancel(CancelMode::ALL[mode])),
-                other => other,
+            let input = match INPUTS[name] {
+                "Cancel" => Input::Cancel(mk_cancel(CancelMode::ALL[mode])),
+                name => mk_input(name),
             };
             match step(&before, input) {
                 Ok(Step::Changed(change)) => {

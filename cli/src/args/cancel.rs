@@ -9,17 +9,16 @@ use super::Span;
 #[command(after_help = "\
 Examples:
   wfe cancel 0198c0de-7a3c-7bb0-9c11-000000000001 --reason \"started by mistake\"
-  wfe cancel 0198c0de-7a3c-7bb0-9c11-000000000001 --reason \"not now\" \\
-      --mode stop-and-finally --escalate-after 2m
+  wfe cancel 0198c0de-7a3c-7bb0-9c11-000000000001 --reason late --mode run-finally
   wfe cancel --request-id nightly-restart-2026-11-21 --reason \"not needed any more\"
 
 Answers at once. The execution is CANCELLING until nothing of its run is alive; `wfe watch` shows
 the end. An execution that has ended stays as it is, which is not an error.
 
-run-finally stops the tasks that run and then runs the finally tasks; stop-and-finally lets the tasks
-that run end first. When that takes too long, everything is stopped at once; so it is by a second
-cancel with a stronger mode (stop-and-finally, run-finally, immediate). The execution ends as its run
-really did: FAILED when a task failed meanwhile.
+run-finally stops the tasks that run and then runs the finally tasks; stop-and-finally lets
+the tasks that run end first. What takes longer than --escalate-after is stopped at once. A
+second cancel counts when its mode is stronger (stop-and-finally, run-finally, immediate).
+The execution ends as its run really did: FAILED when a task failed meanwhile.
 
 A request for which nothing was started is withdrawn for ever: a start with its id that comes later
 is refused.")]

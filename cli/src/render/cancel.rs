@@ -4,21 +4,19 @@ use wfe_proto::v1::{CancelMode, Cancellation, Escalation, EscalationCause};
 
 use super::{by, plain, time};
 
-/// How a run is stopped, and until when what goes on is given time.
-pub(crate) fn how(cancellation: &Cancellation) -> String {
+/// How gently a run is stopped, and until when; nothing when everything is stopped at once.
+pub(crate) fn how(cancellation: &Cancellation) -> Option<String> {
+    let until = cancellation.escalate_time.as_ref()?;
     let mode = mode_name(cancellation.mode());
-    match cancellation.escalate_time.as_ref() {
-        Some(until) => format!("{mode}, at once from {}", time::stamp(Some(until))),
-        None => mode.to_owned(),
-    }
+    Some(format!("{mode}, at once from {}", time::stamp(Some(until))))
 }
 
 /// Who asked, how and why, then what made it stronger; a line each.
 pub(crate) fn lines(cancellation: &Cancellation) -> Vec<String> {
     let by = by(cancellation.actor.as_ref());
     let at = time::stamp(cancellation.request_time.as_ref());
-    let mut lines =
-        vec![format!("{at}{by}, {}: {}", how(cancellation), plain(&cancellation.reason))];
+    let how = how(cancellation).map(|how| format!(", {how}")).unwrap_or_default();
+    let mut lines = vec![format!("{at}{by}{how}: {}", plain(&cancellation.reason))];
     lines.extend(cancellation.escalations.iter().map(escalation));
     lines
 }

@@ -117,7 +117,7 @@ fn gates(event: &ExecutionEvent) -> String {
 /// How it is stopped from then on, for the event that says so.
 fn given(event: &ExecutionEvent) -> String {
     let asked = matches!(event.r#type(), EventType::CancelRequested | EventType::CancelEscalated);
-    let how = event.cancellation.as_ref().filter(|_| asked).map(cancel::how);
+    let how = event.cancellation.as_ref().filter(|_| asked).and_then(cancel::how);
     how.map(|how| format!(" ({how})")).unwrap_or_default()
 }
 

@@ -183,7 +183,7 @@ pub(crate) fn standing(execution: &Execution, now: Timestamp) -> String {
             or(&seen.unwrap_or_default(), "its run exists")
         }
         State::Cancelling => {
-            let how = execution.cancellation.as_ref().map(cancel::how);
+            let how = execution.cancellation.as_ref().and_then(cancel::how);
             let how = how.map(|how| format!(" ({how})")).unwrap_or_default();
             format!("{}{how}", or(&execution.obstacle, "it was asked to stop"))
         }

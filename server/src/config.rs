@@ -120,6 +120,9 @@ pub struct Config {
     /// How long a task may take to start when nobody says why.
     #[serde(with = "humantime_serde")]
     pub task_start_patience: Duration,
+    /// How long a Cancel that gives time gives, when it does not say how much.
+    #[serde(with = "humantime_serde")]
+    pub finally_patience: Duration,
     /// How long a run stays in the cluster after its end; 0 is for ever.
     #[serde(with = "humantime_serde")]
     pub run_retention: Duration,
@@ -233,6 +236,7 @@ impl Default for Config {
             volume_patience: patience.volume,
             container_config_patience: patience.container_config,
             task_start_patience: patience.task_start,
+            finally_patience: Duration::from_mins(5),
             run_retention: Duration::from_hours(24),
             heartbeat: Duration::from_secs(15),
             audit_summary_interval: SUMMARY_INTERVAL,
@@ -286,6 +290,10 @@ impl Config {
         let patience = self.patience();
         if StuckOn::ALL.iter().any(|on| patience.with(*on).is_zero()) {
             return Err("a patience must be longer than 0s".to_owned());
+        }
+        let longest = Duration::from_hours(24);
+        if self.finally_patience.is_zero() || self.finally_patience > longest {
+            return Err("finally_patience must be longer than 0s and at most 24h".to_owned());
         }
         let [shortest, longest] = SUMMARY_INTERVALS;
         if !(shortest..=longest).contains(&self.audit_summary_interval) {

@@ -229,6 +229,7 @@ impl Metrics {
             | EventKind::RunCreated { .. }
             | EventKind::Progressed { .. }
             | EventKind::CancelRequested { .. }
+            | EventKind::CancelEscalated { .. }
             | EventKind::DeadlinePassed { .. }
             | EventKind::Succeeded { .. }
             | EventKind::Cancelled { .. } => "",

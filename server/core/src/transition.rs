@@ -20,7 +20,9 @@
 //! | Cancelling | Obstruct         | Cancelling                                                |
 //! | Cancelling | RunExists        | Cancelling, now with a run                                |
 //! | Cancelling | Progress         | Cancelling                                                |
-//! | Cancelling | Cancel           | Cancelling, unchanged: the first request stands           |
+//! | Cancelling | Cancel           | Cancelling, stopped in the stronger way; else unchanged   |
+//! | Cancelling | Deadline         | Cancelling, at once when time was given; else unchanged   |
+//! | Cancelling | OutOfPatience    | Cancelling, at once when time was given; else unchanged   |
 //! | Cancelling | Quiet            | Cancelled, Succeeded or Failed, whichever really happened |
 //! | terminal   | Cancel           | unchanged: a late cancel is no error                      |
 //! ```
@@ -33,7 +35,8 @@ use crate::{
     actor::Actor,
     event::{Event, EventKind},
     execution::{
-        Cancellation, CreatedRun, Execution, Hold, PlannedRun, RunRef, State, StateCode, Stop,
+        Cancellation, CreatedRun, EscalationCause, Execution, Hold, PlannedRun, RunRef, State,
+        StateCode, Stop,
     },
     failure::Failure,
     observe::RunEnd,
@@ -82,6 +85,11 @@ pub fn next(
     now: Timestamp,
 ) -> Result<Step, IllegalTransition> {
     let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
+    let input = if let Input::Cancel(cancellation) = input {
+        Input::Cancel(cancellation.not_after(execution.request.deadline))
+    } else {
+        input
+    };
     let moved = match &execution.state {
         State::Waiting { hold } => from_waiting(hold, input, now),
         State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input, now),
@@ -217,11 +225,8 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
                 // Somebody stopped the run behind our back. Its children may be alive, so it is
                 // over only when they are not.
                 RunEnd::Cancelled { .. } => {
-                    let cancellation = Cancellation {
-                        reason: "the PipelineRun was cancelled from outside".to_owned(),
-                        actor: actor.clone(),
-                        requested_at: now,
-                    };
+                    let reason = "the PipelineRun was cancelled from outside".to_owned();
+                    let cancellation = Cancellation::immediate(reason, actor.clone(), now);
                     cancelling(RunRef::Created(run), Stop::Requested(cancellation))
                 }
             }
@@ -266,7 +271,13 @@ fn from_cancelling(
         Move::to(State::Cancelling { run, stop: stop.clone(), obstacle }, kind)
     };
     match (input, run) {
-        (Input::Cancel(_) | Input::Deadline(_) | Input::OutOfPatience(_), _) => Some(Move::Stay),
+        (Input::Cancel(by), _) => escalated(run, stop, |first| first.joined(&by, now)),
+        (Input::Deadline(_), _) => {
+            escalated(run, stop, |first| first.at_once(EscalationCause::Deadline, now))
+        }
+        (Input::OutOfPatience(_), _) => {
+            escalated(run, stop, |first| first.at_once(EscalationCause::Patience, now))
+        }
         (Input::Obstruct(text), _) => {
             let text = shorten(&text, MAX_MESSAGE_BYTES);
             if obstacle == Some(text.as_str()) {
@@ -284,7 +295,8 @@ fn from_cancelling(
                 return Some(Move::Stay);
             }
             let run = CreatedRun { progress: progress.clone(), ..run.clone() };
-            stay(RunRef::Created(run), None, EventKind::Progressed { progress })
+            let obstacle = progress.goes_on();
+            stay(RunRef::Created(run), obstacle, EventKind::Progressed { progress })
         }
         (Input::Quiet { end, progress }, _) => quiet(run, stop, end, progress, now),
         (Input::RunExists { .. }, RunRef::Created(_))
@@ -322,6 +334,24 @@ fn cancelling(run: RunRef, stop: Stop) -> Option<Move> {
         }
     };
     Move::to(State::Cancelling { run, stop, obstacle: None }, kind)
+}
+
+/// Stops it in a stronger way, when `stronger` makes one of what somebody asked for.
+fn escalated(
+    run: &RunRef,
+    stop: &Stop,
+    stronger: impl FnOnce(&Cancellation) -> Option<Cancellation>,
+) -> Option<Move> {
+    let first = match stop {
+        Stop::Requested(first) => first,
+        Stop::Deadline { .. } => return Some(Move::Stay),
+    };
+    let Some(cancellation) = stronger(first) else { return Some(Move::Stay) };
+    let stop = Stop::Requested(cancellation.clone());
+    Move::to(
+        State::Cancelling { run: run.clone(), stop, obstacle: None },
+        EventKind::CancelEscalated { cancellation },
+    )
 }
 
 fn succeeded(

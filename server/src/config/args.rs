@@ -109,6 +109,9 @@ pub struct Args {
     /// How long a task may take to start when nobody says why [default: 15m]
     #[arg(long, env = "WFE_TASK_START_PATIENCE", value_parser = humantime::parse_duration)]
     task_start_patience: Option<Duration>,
+    /// How long a Cancel lets tasks end and finally tasks run, when it does not say [default: 5m]
+    #[arg(long, env = "WFE_FINALLY_PATIENCE", value_parser = humantime::parse_duration)]
+    finally_patience: Option<Duration>,
     /// How long a run stays in the cluster after its end; 0s is for ever [default: 24h]
     #[arg(long, env = "WFE_RUN_RETENTION", value_parser = humantime::parse_duration)]
     run_retention: Option<Duration>,
@@ -212,6 +215,7 @@ pub(super) struct Overrides {
     container_config_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     task_start_patience: Option<Duration>,
+    finally_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     run_retention: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
@@ -274,6 +278,7 @@ impl Args {
             volume_patience,
             container_config_patience,
             task_start_patience,
+            finally_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,
@@ -318,6 +323,7 @@ impl Args {
             volume_patience,
             container_config_patience,
             task_start_patience,
+            finally_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_core::{
     actor::Actor,
-    execution::{CreatedRun, Execution, Hold, PlannedRun, RunRef},
+    execution::{CancelMode, CreatedRun, Execution, Hold, PlannedRun, RunRef},
     facts::{RunFacts, TaskRunFacts},
     failure::{Failure, FailureReason},
     lock::ForeignRuns,
-    observe::{Observation, observe},
+    observe::{Observation, RunEnd, observe},
     progress::Progress,
     settle::{Settlement, admit_head, rename, settle},
     transition::Input,
@@ -81,12 +81,13 @@ impl Reconciler {
             Action::Verify(run) => self.verify(execution, &run).await,
             Action::ReadEnd(run) => self.read_end(execution, &run).await,
             Action::Occupy(run) => self.occupy(execution, &run).await,
-            Action::Cancel(run) => {
-                self.tekton.cancel(run.planned.name.as_str(), &run.uid).await?;
+            Action::Cancel { run, mode } => {
+                self.tekton.cancel(run.planned.name.as_str(), &run.uid, mode).await?;
                 // The watches say when it has stopped; a request that was lost is made again.
                 Ok(Some(Turn::After(self.policy.cancel_retry)))
             }
-            Action::Sweep(run) => self.sweep(execution, &run).await,
+            Action::StopByParts { run, mode } => self.stop_by_parts(execution, &run, mode).await,
+            Action::Sweep { run, mode } => self.sweep(execution, &run, mode).await,
             Action::StopStray { name, uid } => self.stop_stray(execution, &name, &uid).await,
             Action::Delete { name, uid } => {
                 self.tekton.delete(&name, &uid).await?;
@@ -308,10 +309,12 @@ impl Reconciler {
     ) -> Result<Left, ServiceError> {
         let left = self.tekton.task_runs(execution.id).await?;
         let alive = left.iter().filter(|task| task.is_live() && !task.is_abandoned());
-        let alive: Vec<String> = alive.map(|task| task.name.clone()).collect();
+        let mut alive: Vec<String> = alive.map(|task| task.name.clone()).collect();
         for task_run in &alive {
             self.tekton.cancel_task_run(task_run).await?;
         }
+        let name = run.planned.name.as_str();
+        alive.extend(self.tekton.stop_child_runs(name, &run.uid).await?);
         // What nobody saw may have run: who is asked to look is better asked once too often.
         let may_have_run = match last {
             Last::Seen => false,
@@ -326,7 +329,7 @@ impl Reconciler {
             return Ok(Left::Alive(alive));
         }
         // A TaskRun that is over gets no pod any more, so those that are there are all.
-        self.tekton.stop_pods(run.planned.name.as_str(), &run.uid).await?;
+        self.tekton.stop_pods(name, &run.uid).await?;
         Ok(Left::Nothing)
     }
 
@@ -375,6 +378,7 @@ impl Reconciler {
         &self,
         execution: &Execution,
         run: &RunRef,
+        mode: CancelMode,
     ) -> Result<Option<Turn>, ServiceError> {
         let snapshot = match run.created() {
             Some(created) => self.read_own(created).await?,
@@ -384,7 +388,7 @@ impl Reconciler {
         let seen = match snapshot {
             Some(snapshot) if snapshot.run.is_live() && !snapshot.run.is_abandoned() => {
                 // The watches were ahead of themselves or were not complete: stop it first.
-                self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid).await?;
+                self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid, mode).await?;
                 return Ok(Some(Turn::After(self.policy.cancel_retry)));
             }
             Some(snapshot) => Some(observe(&snapshot.run, &snapshot.task_runs, &veil)),
@@ -406,13 +410,51 @@ impl Reconciler {
                 Left::Nothing => {}
                 Left::News => return Ok(None),
                 Left::Alive(names) => {
-                    let obstacle = format!("TaskRuns still stop: {}", names.join(", "));
+                    let obstacle = still_stop(&names);
                     self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
                     return Ok(Some(Turn::Retry { at_least: None }));
                 }
             }
         }
         self.apply(execution, "quiet", Input::Quiet { end, progress }).await
+    }
+
+    /// Stops by itself what Tekton cannot stop: a run with pipelines as its tasks. Such a run never ends,
+    /// so that it is deleted once nothing of it is alive: it would hold its target for ever.
+    async fn stop_by_parts(
+        &self,
+        execution: &Execution,
+        run: &CreatedRun,
+        mode: CancelMode,
+    ) -> Result<Option<Turn>, ServiceError> {
+        let Some(snapshot) = self.read_own(run).await? else {
+            let gone = Input::Quiet { end: None, progress: None };
+            return self.apply(execution, "quiet", gone).await;
+        };
+        let name = snapshot.run.name.as_str();
+        let veil = self.sensitive(execution).veil;
+        let Observation { progress, live_task_runs, .. } =
+            observe(&snapshot.run, &snapshot.task_runs, &veil);
+        let mut alive = self.tekton.stop_child_runs(name, &run.uid).await?;
+        for task_run in live_task_runs {
+            self.tekton.cancel_task_run(&task_run).await?;
+            alive.push(task_run);
+        }
+        if alive.is_empty() && mode == CancelMode::Immediate && snapshot.run.is_live() {
+            // It was asked to stop, and Tekton begins nothing of a run before it has tried that.
+            self.tekton.stop_pods(name, &run.uid).await?;
+            self.tekton.delete(name, &run.uid).await?;
+            let ran = progress.ran();
+            let end = Some(RunEnd::Cancelled { ran });
+            let quiet = Input::Quiet { end, progress: Some(progress) };
+            return self.apply(execution, "quiet", quiet).await;
+        }
+        let obstacle = match alive.as_slice() {
+            [] => "Tekton cannot end a run with pipelines inside of it".to_owned(),
+            alive => still_stop(alive),
+        };
+        self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
+        Ok(Some(Turn::After(self.policy.cancel_retry)))
     }
 
     async fn stop_stray(
@@ -433,7 +475,7 @@ impl Reconciler {
         }
         tracing::warn!(execution.id = %execution.id, run = name, "stopping what is left of an execution that ended");
         if live {
-            self.tekton.cancel(name, uid).await?;
+            self.tekton.cancel(name, uid, CancelMode::Immediate).await?;
         } else {
             for task_run in &live_task_runs {
                 self.tekton.cancel_task_run(task_run).await?;
@@ -446,6 +488,10 @@ impl Reconciler {
         let read = self.tekton.read(run.planned.name.as_str()).await?;
         Ok(read.filter(|snapshot| snapshot.run.uid == run.uid))
     }
+}
+
+fn still_stop(names: &[String]) -> String {
+    format!("what runs inside of the run still stops: {}", names.join(", "))
 }
 
 /// The run cannot be created, because nobody knows with what.

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use tokio::{sync::mpsc, time::sleep};
 use wfe_core::{
     actor::Actor,
-    execution::{Closed, Execution, StateCode},
+    execution::{CancelMode, Closed, Execution, StateCode},
     ids::{ExecutionId, RequestId, Revision},
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
     target::TargetKey,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Clock as _,
     error::ServiceError,
-    service::{Cancelled, Mode, Started, Update},
+    service::{Cancel, Cancelled, Mode, Started, Update},
     testing::{mk_key, mk_request, mk_sealed},
 };
 
@@ -244,11 +244,19 @@ async fn repeat(world: &World, request: &StartRequest) {
     }
 }
 
+/// A cancel in any mode, with any patience.
+fn mk_cancel(world: &World) -> Cancel {
+    let mode = world.dice.one_of(&CancelMode::ALL);
+    let escalate_after = world.dice.hits(500).then(|| world.dice.time(1, 30_000));
+    Cancel { reason: "not needed any more".to_owned(), mode, escalate_after }
+}
+
 /// Cancels an execution until it is answered.
 async fn cancel(world: &World, id: ExecutionId) {
     loop {
+        let cancel = mk_cancel(world);
         let cancel = |service: crate::service::Service| async move {
-            service.cancel(id, "not needed any more".to_owned(), Actor::anonymous(None)).await
+            service.cancel(id, cancel, Actor::anonymous(None)).await
         };
         match world.call(format!("cancel {id}"), cancel).await {
             None | Some(Err(ServiceError::StoreUnavailable(_))) => {}
@@ -265,9 +273,9 @@ async fn cancel(world: &World, id: ExecutionId) {
 async fn withdraw(world: &World, id: &RequestId) {
     loop {
         let request = id.clone();
+        let cancel = mk_cancel(world);
         let cancel = |service: crate::service::Service| async move {
-            let reason = "not needed any more".to_owned();
-            service.cancel_request(request, reason, Actor::anonymous(None)).await
+            service.cancel_request(request, cancel, Actor::anonymous(None)).await
         };
         match world.call(format!("withdraw {id}"), cancel).await {
             None | Some(Err(ServiceError::StoreUnavailable(_))) => {}

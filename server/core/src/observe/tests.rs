@@ -26,6 +26,7 @@ fn mk_run(status: Status, reason: &str, tasks: &[&str]) -> RunFacts {
         tasks: Some(tasks.iter().map(|t| (*t).to_owned()).collect()),
         children: Vec::new(),
         skipped: Vec::new(),
+        stopping: None,
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn quiet(
             };
             failed(Some(run), failure.of_run_that(ran), None, now)
         }
-        (None, run, Stop::Deadline { obstacle, .. }) => {
+        (None, run @ RunRef::Planned(_), Stop::Deadline { obstacle, .. }) => {
             let why = obstacle.as_deref().unwrap_or("it was not there yet");
             let failure = Failure::deadline(&format!("its run was being created ({why})"));
             failed(Some(run), failure, None, now)

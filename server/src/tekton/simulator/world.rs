@@ -101,8 +101,6 @@ pub(super) struct Run {
     born: Moment,
     birth: Birth,
     timeout: Option<Duration>,
-    /// How it was asked to stop.
-    wish: Option<CancelMode>,
     /// Whether only its TaskRuns are there: who deleted it left them alone.
     gone: bool,
 }
@@ -262,6 +260,10 @@ impl World {
             Fate::WrongParameters | Fate::Runs(_) => parameters_of(request),
             Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Unfit(_) => String::new(),
         };
+        let stopping = match request.birth {
+            Birth::Ready => None,
+            Birth::Cancelled => Some(CancelMode::Immediate),
+        };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
         let facts = RunFacts {
@@ -277,6 +279,7 @@ impl World {
             tasks: None,
             children: Vec::new(),
             skipped: Vec::new(),
+            stopping,
         };
         let run = Run {
             version: 0,
@@ -287,10 +290,6 @@ impl World {
             born: now,
             birth: request.birth,
             timeout: request.timeout,
-            wish: match request.birth {
-                Birth::Ready => None,
-                Birth::Cancelled => Some(CancelMode::Immediate),
-            },
             gone: false,
             facts,
         };
@@ -312,8 +311,8 @@ impl World {
         let Some(run) = self.runs.get_mut(name) else {
             return;
         };
-        if run.facts.uid == uid && run.facts.is_live() && run.wish < Some(mode) {
-            run.wish = Some(mode);
+        if run.facts.uid == uid && run.facts.is_live() && run.facts.stopping < Some(mode) {
+            run.facts.stopping = Some(mode);
             self.plan_move(name, uid, now.instant + lag, Move::Stop);
             self.touched(Object::Run(name.to_owned()));
         }

@@ -25,7 +25,8 @@ impl World {
         if run.facts.uid != uid {
             return;
         }
-        let goes_on = run.facts.is_live() && !run.gone && run.wish != Some(CancelMode::Immediate);
+        let goes_on =
+            run.facts.is_live() && !run.gone && run.facts.stopping != Some(CancelMode::Immediate);
         match step {
             Move::Resolving if goes_on => self.resolving(name, now),
             Move::Resolved if goes_on => self.resolved(name, now),
@@ -99,12 +100,12 @@ impl World {
                 if left_out {
                     words::left_out(&task.name)
                 } else {
-                    words::skipped(&task.name, run.wish)
+                    words::skipped(&task.name, run.facts.stopping)
                 }
             })
             .collect();
         if look.counts.incomplete == 0 {
-            let asked = run.wish.is_some();
+            let asked = run.facts.stopping.is_some();
             words::end(&mut run.facts, look.counts.over(asked), now.stamp());
             return;
         }
@@ -112,7 +113,7 @@ impl World {
         if look.stumbles {
             return;
         }
-        let reason = match run.wish {
+        let reason = match run.facts.stopping {
             Some(CancelMode::RunFinally) => "CancelledRunningFinally",
             Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
             None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
@@ -224,7 +225,7 @@ impl World {
 
     /// Does what the run was asked for.
     fn stop_run(&mut self, name: &str, now: Moment) {
-        match self.runs.get(name).and_then(|run| run.wish) {
+        match self.runs.get(name).and_then(|run| run.facts.stopping) {
             None => {}
             Some(CancelMode::Immediate) => self.cancel_run(name, now),
             Some(CancelMode::RunFinally) => {

@@ -67,11 +67,11 @@ impl Look {
         let out_of_order = (0..graph.tasks().len()).filter(ended).any(|index| {
             graph.before(index).any(|before| !ended(&before) && !graph.is_left_out(before))
         });
-        let stumbles =
-            out_of_order || run.wish == Some(CancelMode::StopAndFinally) && holds_others_up;
+        let stumbles = out_of_order
+            || run.facts.stopping == Some(CancelMode::StopAndFinally) && holds_others_up;
         let stopping = counts.failed + counts.cancelled > 0;
         let mut ready = Vec::new();
-        if stopping || run.wish.is_some() {
+        if stopping || run.facts.stopping.is_some() {
             skipped.extend(unbegun);
         } else {
             ready.extend(unbegun.iter().filter(|index| {

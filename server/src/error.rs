@@ -99,8 +99,8 @@ pub enum ServiceError {
     /// The log is not the one that was signed.
     #[error("the log is not the one that was signed: {0}")]
     LogDamaged(Doubt),
-    /// The contract has it, this version does not.
-    #[error("{feature} is not available yet")]
+    /// The contract has it, this server does not.
+    #[error("{feature} is not available")]
     NotAvailable {
         /// What is not available.
         feature: &'static str,

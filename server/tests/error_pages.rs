@@ -97,7 +97,7 @@ fn errors() -> Vec<ServiceError> {
         ServiceError::LogCursorAhead { asked: 9, newest: 7 },
         ServiceError::CursorExpired { asked: 3, oldest: 7 },
         ServiceError::LogDamaged(Doubt::Missing(Position(3))),
-        ServiceError::NotAvailable { feature: "a graceful cancel" },
+        ServiceError::NotAvailable { feature: "an export of the log" },
         ServiceError::StoreUnavailable(row("executions")),
         ServiceError::ClusterUnavailable,
         ServiceError::AuditLagging {

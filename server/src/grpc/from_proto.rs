@@ -39,10 +39,6 @@ pub(super) use export_log::export_log;
 pub(super) use on_behalf_of::on_behalf_of;
 use parameters::Sensitive;
 
-pub(super) fn not_available(feature: &'static str) -> ServiceError {
-    ServiceError::NotAvailable { feature }
-}
-
 /// A Start. Sensitive values leave here sealed; `patterns` name them beside what the caller marks.
 pub(super) fn start(
     message: v1::StartRequest,

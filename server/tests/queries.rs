@@ -75,7 +75,7 @@ fn docs() -> PathBuf {
 fn queries(page: &str) -> String {
     let blocks = page.split("```promql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let lines = blocks.flat_map(str::lines).filter(|line| !line.starts_with('#'));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A use of a metric: the name as it is written, what is around it, and its matchers.

@@ -36,8 +36,8 @@ mod tests {
     fn a_log_is_shown_by_its_last_lines_and_says_what_is_left_out() {
         assert_eq!(lines("one\n\n\ttwo\n"), ["one", "", "    two"]);
         assert_eq!(lines(""), [""; 0]);
-        let long: String = (0..40).map(|n| format!("{n}\n")).collect();
-        let shown = lines(&long);
+        let long: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+        let shown = lines(&long.join("\n"));
         assert_eq!(shown.len(), LINES + 1);
         assert_eq!(shown[0], "[10 lines before these: -o json has them]");
         assert_eq!((shown[1].as_str(), shown[LINES].as_str()), ("10", "39"));

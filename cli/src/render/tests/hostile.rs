@@ -63,10 +63,18 @@ impl Dice<'_> {
                 let known = values.values().map(|value| value.number()).collect::<Vec<_>>();
                 Value::EnumNumber(*known.get(self.roll(20) as usize).unwrap_or(&small))
             }
-            Kind::Message(message) => {
-                Value::Message(self.message(&message.full_name().to_owned(), depth))
-            }
-            other => panic!("{field:?} is a {other:?}"),
+            Kind::Message(message) => Value::Message(self.message(message.full_name(), depth)),
+            Kind::Double
+            | Kind::Float
+            | Kind::Uint32
+            | Kind::Uint64
+            | Kind::Sint32
+            | Kind::Sint64
+            | Kind::Fixed32
+            | Kind::Fixed64
+            | Kind::Sfixed32
+            | Kind::Sfixed64
+            | Kind::Bytes => panic!("{field:?} is of a kind that the contract does not have"),
         }
     }
 

@@ -402,7 +402,219 @@ fn steps_become_a_pipeline_in_their_run() {
     let spec = pipeline_run(&run, "ns").spec;
     assert!(spec.pipeline_ref.is_none());
     let written = serde_json::to_string_pretty(&spec.pipeline_spec).unwrap();
-    expect![[r#""#]].assert_eq(&written);
+    expect![[r#"
+        {
+          "params": [
+            {
+              "name": "PRICE"
+            },
+            {
+              "name": "REGION"
+            },
+            {
+              "name": "REPLICAS"
+            },
+            {
+              "name": "a.b"
+            },
+            {
+              "name": "TARGET_RESOURCE"
+            }
+          ],
+          "workspaces": [
+            {
+              "name": "secret-token"
+            }
+          ],
+          "tasks": [
+            {
+              "name": "first",
+              "workspaces": [
+                {
+                  "name": "secret-token",
+                  "workspace": "secret-token"
+                }
+              ],
+              "taskSpec": {
+                "workspaces": [
+                  {
+                    "name": "secret-token",
+                    "readOnly": true
+                  }
+                ],
+                "steps": [
+                  {
+                    "name": "main",
+                    "image": "registry.example/tools/kubectl:1.34",
+                    "script": "echo $(params.REPLICAS)",
+                    "env": [
+                      {
+                        "name": "WFE_DOLLAR",
+                        "value": "$"
+                      },
+                      {
+                        "name": "PRICE",
+                        "value": "5$(WFE_DOLLAR) $(WFE_DOLLAR)(params.REPLICAS)"
+                      },
+                      {
+                        "name": "REGION",
+                        "value": "$(params.REGION)"
+                      },
+                      {
+                        "name": "REPLICAS",
+                        "value": "$(params.REPLICAS)"
+                      },
+                      {
+                        "name": "TARGET_RESOURCE",
+                        "value": "$(params.TARGET_RESOURCE)"
+                      }
+                    ],
+                    "securityContext": {
+                      "allowPrivilegeEscalation": false,
+                      "capabilities": {
+                        "drop": [
+                          "ALL"
+                        ]
+                      },
+                      "runAsNonRoot": true,
+                      "seccompProfile": {
+                        "type": "RuntimeDefault"
+                      }
+                    }
+                  }
+                ]
+              }
+            },
+            {
+              "name": "second",
+              "runAfter": [
+                "first"
+              ],
+              "workspaces": [
+                {
+                  "name": "secret-token",
+                  "workspace": "secret-token"
+                }
+              ],
+              "taskSpec": {
+                "workspaces": [
+                  {
+                    "name": "secret-token",
+                    "readOnly": true
+                  }
+                ],
+                "steps": [
+                  {
+                    "name": "main",
+                    "image": "registry.example/tools/kubectl:1.34",
+                    "script": "echo $(params.REPLICAS)",
+                    "env": [
+                      {
+                        "name": "WFE_DOLLAR",
+                        "value": "$"
+                      },
+                      {
+                        "name": "PRICE",
+                        "value": "5$(WFE_DOLLAR) $(WFE_DOLLAR)(params.REPLICAS)"
+                      },
+                      {
+                        "name": "REGION",
+                        "value": "$(params.REGION)"
+                      },
+                      {
+                        "name": "REPLICAS",
+                        "value": "$(params.REPLICAS)"
+                      },
+                      {
+                        "name": "TARGET_RESOURCE",
+                        "value": "$(params.TARGET_RESOURCE)"
+                      }
+                    ],
+                    "securityContext": {
+                      "allowPrivilegeEscalation": false,
+                      "capabilities": {
+                        "drop": [
+                          "ALL"
+                        ]
+                      },
+                      "runAsNonRoot": true,
+                      "seccompProfile": {
+                        "type": "RuntimeDefault"
+                      }
+                    }
+                  }
+                ]
+              }
+            },
+            {
+              "name": "third",
+              "runAfter": [
+                "second"
+              ],
+              "retries": 2,
+              "timeout": "1m30s",
+              "workspaces": [
+                {
+                  "name": "secret-token",
+                  "workspace": "secret-token"
+                }
+              ],
+              "taskSpec": {
+                "workspaces": [
+                  {
+                    "name": "secret-token",
+                    "readOnly": true
+                  }
+                ],
+                "steps": [
+                  {
+                    "name": "main",
+                    "image": "registry.example/tools/kubectl:1.34",
+                    "command": [
+                      "kubectl",
+                      "version"
+                    ],
+                    "env": [
+                      {
+                        "name": "WFE_DOLLAR",
+                        "value": "$"
+                      },
+                      {
+                        "name": "PRICE",
+                        "value": "5$(WFE_DOLLAR) $(WFE_DOLLAR)(params.REPLICAS)"
+                      },
+                      {
+                        "name": "REPLICAS",
+                        "value": "$(params.REPLICAS)"
+                      },
+                      {
+                        "name": "TARGET_RESOURCE",
+                        "value": "$(params.TARGET_RESOURCE)"
+                      },
+                      {
+                        "name": "REGION",
+                        "value": "of the step"
+                      }
+                    ],
+                    "securityContext": {
+                      "allowPrivilegeEscalation": false,
+                      "capabilities": {
+                        "drop": [
+                          "ALL"
+                        ]
+                      },
+                      "runAsNonRoot": true,
+                      "seccompProfile": {
+                        "type": "RuntimeDefault"
+                      }
+                    }
+                  }
+                ]
+              }
+            }
+          ]
+        }"#]]
+    .assert_eq(&written);
 }
 
 #[test]

@@ -26,17 +26,25 @@ use crate::{
     testing::{mk_key, mk_request, mk_sealed},
 };
 
-const BUNDLES: [&str; 8] = [
+const BUNDLES: [&str; 12] = [
     "registry.example/wfe/succeeds:v1",
     "registry.example/wfe/succeeds:v1",
     "registry.example/wfe/three-tasks-in-order:v1",
     "registry.example/wfe/step-exits-1:v1",
     "registry.example/wfe/image-cannot-be-pulled:v1",
     "registry.example/wfe/missing:v1",
-    NEVER_ENDS,
+    "registry.example/wfe/finally-runs:v1",
+    "registry.example/wfe/finally-fails:v1",
+    NEVER_END[0],
+    NEVER_END[1],
+    NEVER_END[2],
     REFUSED,
 ];
-const NEVER_ENDS: &str = "registry.example/wfe/never-ends:v1";
+const NEVER_END: [&str; 3] = [
+    "registry.example/wfe/never-ends:v1",
+    "registry.example/wfe/never-ends-and-finally:v1",
+    "registry.example/wfe/finally-never-ends:v1",
+];
 
 /// The parameter that some requests have and nobody may read.
 pub(super) const SENSITIVE: &str = "TOKEN";
@@ -163,7 +171,7 @@ async fn call(world: &Arc<World>, number: u32) {
         }
     }
     // Nobody else ends those.
-    if request.workflow.reference() == NEVER_ENDS {
+    if NEVER_END.contains(&&*request.workflow.reference()) {
         sleep(dice.time(1000, 60_000)).await;
         withdraw(world, &id).await;
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    execution::{CancelMode, Closed},
+    execution::{CancelMode, Closed, EscalationCause},
     failure::FailureReason,
     progress::{StepProgress, TaskProgress, TaskState},
     stuck::StuckOn,

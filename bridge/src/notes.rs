@@ -8,9 +8,10 @@
 //! |---|---|---|
 //! | `HELD` | Normal | `ExecutionWaiting` |
 //! | `RUN_CREATED` | Normal | `ExecutionCreated` |
-//! | `DELAYED` | Warning | `ExecutionDelayed` |
+//! | `DELAYED`, unless by what a Cancel gives time | Warning | `ExecutionDelayed` |
 //! | `CANCEL_REQUESTED` by somebody | Normal | `CancelRequested` |
 //! | `CANCEL_REQUESTED` by the deadline | Warning | `DeadlineExceeded` |
+//! | `CANCEL_ESCALATED` | Warning | `CancelEscalated` |
 //! | `SUCCEEDED` | Normal | `WorkflowCompleted` |
 //! | `FAILED` | Warning | `WorkflowFailed` |
 //! | `CANCELLED` | Warning | `WorkflowCancelled` |
@@ -38,7 +39,10 @@ use wfe_proto::v1::{self, EventType};
 
 use crate::{
     decide::Wish,
-    project::{asked, class, clear_command, go, held, moment, person, run_name},
+    project::{
+        asked, class, clear_command, escalated, gives_time, go, held, moment, person, run_name,
+        stopping,
+    },
     request::{Cause, Refusal},
     text::fit_bytes,
 };
@@ -294,6 +298,8 @@ fn told(event: &v1::ExecutionEvent, execution: &v1::Execution) -> Option<Told> {
             let run = run.map_or_else(|| "Its PipelineRun".to_owned(), run_name);
             Told::normal("ExecutionCreated", "CreateRun", format!("{run} was created."))
         }
+        // What is given time to end is no trouble, and the status tells of it.
+        EventType::Delayed if gives_time(execution) => return None,
         EventType::Delayed if event.state() == v1::State::Cancelling => Told::warning(
             "ExecutionDelayed",
             "Cancel",
@@ -304,9 +310,17 @@ fn told(event: &v1::ExecutionEvent, execution: &v1::Execution) -> Option<Told> {
             "CreateRun",
             format!("Its run cannot be created yet, and is tried again: {}", event.message),
         ),
+        EventType::CancelEscalated => {
+            let cancellation = event.cancellation.clone().unwrap_or_default();
+            Told::warning("CancelEscalated", "Cancel", escalated(&cancellation))
+        }
         EventType::CancelRequested => {
             if let Some(cancellation) = &event.cancellation {
                 let text = asked(cancellation, "asked it to stop");
+                let text = match cancellation.escalate_time {
+                    Some(_) => format!("{text} {}", stopping(cancellation)),
+                    None => text,
+                };
                 Told::normal("CancelRequested", "Cancel", text)
             } else {
                 let text = "Its deadline has passed, and it is being stopped.".to_owned();

@@ -41,7 +41,9 @@ pub use difference::{Difference, differs};
 pub(crate) use duration::go;
 pub(crate) use failure::class;
 pub(crate) use times::moment;
-pub(crate) use words::{asked, cause, clear_command, held, person, run_name};
+pub(crate) use words::{
+    asked, cause, clear_command, escalated, gives_time, held, person, run_name, stopping,
+};
 
 /// What is known of the request that a WorkflowExecution stands for.
 #[derive(Debug, Clone, Copy)]

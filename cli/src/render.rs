@@ -1,6 +1,7 @@
 //! Answers as text for people. Pure: the time of now and the wish for colours are arguments, and
 //! nothing is written from here.
 
+pub(crate) mod cancel;
 pub(crate) mod clearance;
 pub(crate) mod event;
 pub(crate) mod execution;

@@ -122,6 +122,13 @@ pub struct PipelineRunSpec {
 /// `spec.status` of a PipelineRun that is to stop at once.
 pub const CANCELLED: &str = "Cancelled";
 
+/// `spec.status` of a PipelineRun whose tasks are to stop, and whose finally tasks are to run then.
+pub const CANCELLED_RUN_FINALLY: &str = "CancelledRunFinally";
+
+/// `spec.status` of a PipelineRun that is to begin no more tasks, and whose finally tasks are to run
+/// when those that run have ended.
+pub const STOPPED_RUN_FINALLY: &str = "StoppedRunFinally";
+
 /// `spec.status` of a TaskRun that is to stop at once.
 pub const TASK_RUN_CANCELLED: &str = "TaskRunCancelled";
 

@@ -114,6 +114,9 @@ pub struct Config {
     /// How long a run may wait for a container that cannot be made.
     #[serde(with = "humantime_serde")]
     pub container_config_patience: Duration,
+    /// How long a Cancel that gives time gives, when it does not say how much.
+    #[serde(with = "humantime_serde")]
+    pub finally_patience: Duration,
     /// How long a run stays in the cluster after its end; 0 is for ever.
     #[serde(with = "humantime_serde")]
     pub run_retention: Duration,
@@ -225,6 +228,7 @@ impl Default for Config {
             quota_patience: patience.quota,
             scheduling_patience: patience.scheduling,
             container_config_patience: patience.container_config,
+            finally_patience: Duration::from_mins(5),
             run_retention: Duration::from_hours(24),
             heartbeat: Duration::from_secs(15),
             audit_summary_interval: SUMMARY_INTERVAL,
@@ -278,6 +282,10 @@ impl Config {
         let patience = self.patience();
         if StuckOn::ALL.iter().any(|on| patience.with(*on).is_zero()) {
             return Err("a patience must be longer than 0s".to_owned());
+        }
+        let longest = Duration::from_hours(24);
+        if self.finally_patience.is_zero() || self.finally_patience > longest {
+            return Err("finally_patience must be longer than 0s and at most 24h".to_owned());
         }
         let [shortest, longest] = SUMMARY_INTERVALS;
         if !(shortest..=longest).contains(&self.audit_summary_interval) {

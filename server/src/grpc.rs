@@ -165,15 +165,15 @@ impl ExecutionService for Door {
             let access = self.admit(Method::Cancel, &request).await?;
             let mut message = request.into_inner();
             let somebody = from_proto::on_behalf_of(message.on_behalf_of.take())?;
-            let (key, reason) = from_proto::cancel(message)?;
+            let (key, cancel) = from_proto::cancel(message)?;
             Box::pin(self.allowed(&access, Method::Cancel, &key)).await?;
             let actor = access.acting_for(somebody)?;
             let execution = match key {
                 from_proto::Key::Execution(id) => {
-                    Some(Box::pin(self.service.cancel(id, reason, actor)).await?)
+                    Some(Box::pin(self.service.cancel(id, cancel, actor)).await?)
                 }
                 from_proto::Key::Request(id) => {
-                    match Box::pin(self.service.cancel_request(id, reason, actor)).await? {
+                    match Box::pin(self.service.cancel_request(id, cancel, actor)).await? {
                         Cancelled::Execution(execution) => Some(*execution),
                         Cancelled::Withdrawn => None,
                     }

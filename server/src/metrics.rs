@@ -216,6 +216,7 @@ impl Metrics {
             | EventKind::RunCreated { .. }
             | EventKind::Progressed { .. }
             | EventKind::CancelRequested { .. }
+            | EventKind::CancelEscalated { .. }
             | EventKind::DeadlinePassed { .. }
             | EventKind::Succeeded { .. }
             | EventKind::Cancelled { .. } => "",

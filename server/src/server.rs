@@ -175,6 +175,7 @@ impl Server {
             namespace: config.namespace,
             heartbeat: config.heartbeat,
             sensitive: config.sensitive_parameters,
+            finally_patience: config.finally_patience,
         };
         let backpressure = delivery.as_ref().and_then(|delivery| delivery.backpressure.clone());
         let service = Service::new(

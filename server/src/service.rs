@@ -41,7 +41,7 @@ mod follow;
 mod start;
 mod watch;
 
-pub use cancel::Cancelled;
+pub use cancel::{Cancel, Cancelled};
 pub use clear::ClearedBlock;
 pub use follow::{News, Told};
 pub use start::{Mode, Started};
@@ -88,6 +88,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Parameters that are sensitive whoever calls.
     pub sensitive: SensitiveNames,
+    /// How long what still runs is given by a Cancel that gives time and does not say how much.
+    pub finally_patience: Duration,
 }
 
 impl Service {

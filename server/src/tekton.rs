@@ -8,7 +8,7 @@ use std::{borrow::Cow, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
-    execution::PlannedRun,
+    execution::{CancelMode, PlannedRun},
     facts::{RunFacts, TaskRunFacts},
     failure::FailureReason,
     ids::ExecutionId,
@@ -38,8 +38,16 @@ pub trait Tekton: Send + Sync + 'static {
     /// Reads a run and its TaskRuns from the API server, past every cache.
     async fn read(&self, name: &str) -> Result<Option<RunSnapshot>, TektonError>;
 
-    /// Asks Tekton to stop a run now. Without effect on a run that has ended or is gone.
-    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError>;
+    /// Asks Tekton to stop a run in this way. Without effect on a run that has ended or is gone, or that
+    /// was asked for as much before: a wish is only made stronger.
+    async fn cancel(&self, name: &str, uid: &str, mode: CancelMode) -> Result<(), TektonError>;
+
+    /// Stops the pipelines that run as tasks of a run, with all that they created: Tekton fails to. Answers
+    /// the names of what is still alive.
+    async fn stop_child_runs(&self, name: &str, uid: &str) -> Result<Vec<String>, TektonError> {
+        let _ = (name, uid);
+        Ok(Vec::new())
+    }
 
     /// Asks Tekton to stop one TaskRun now. Without effect on one that has ended or is gone.
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError>;

@@ -113,11 +113,11 @@ pub(crate) fn mk_clearance(second: i64) -> Clearance {
 }
 
 pub(crate) fn cancel() -> Input {
-    Input::Cancel(Cancellation {
-        reason: "not needed any more".to_owned(),
-        actor: Actor::anonymous(None),
-        requested_at: at(0),
-    })
+    Input::Cancel(Cancellation::immediate(
+        "not needed any more".to_owned(),
+        Actor::anonymous(None),
+        at(0),
+    ))
 }
 
 /// Nothing of the run is alive, and it never was.

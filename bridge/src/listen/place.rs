@@ -100,6 +100,7 @@ impl Heard {
                 | EventType::RunCreated
                 | EventType::Progressed
                 | EventType::CancelRequested
+                | EventType::CancelEscalated
                 | EventType::Succeeded
                 | EventType::Cancelled => Self::Nothing,
             },

@@ -13,7 +13,7 @@ use crate::request::{Cause, Refusal};
 
 const UID: &str = "5a6f1c0e-7d1f-4a55-9a52-0d8b2d1c9e11";
 
-const TYPES: [EventType; 12] = [
+const TYPES: [EventType; 13] = [
     EventType::Unspecified,
     EventType::Accepted,
     EventType::Held,
@@ -22,6 +22,7 @@ const TYPES: [EventType; 12] = [
     EventType::RunCreated,
     EventType::Progressed,
     EventType::CancelRequested,
+    EventType::CancelEscalated,
     EventType::Succeeded,
     EventType::Failed,
     EventType::Cancelled,
@@ -97,6 +98,16 @@ fn mk_event(r#type: EventType) -> v1::ExecutionEvent {
         EventType::CancelRequested | EventType::Cancelled => {
             event.cancellation = Some(cancellation);
         }
+        EventType::CancelEscalated => {
+            let escalation = v1::Escalation {
+                cause: v1::EscalationCause::Request.into(),
+                actor: Some(mk_actor()),
+                reason: "it takes too long".into(),
+                ..v1::Escalation::default()
+            };
+            event.cancellation =
+                Some(v1::Cancellation { escalations: vec![escalation], ..cancellation });
+        }
         EventType::Succeeded => event.end_time = Some(stamp(at())),
         EventType::Failed => {
             event.failure = Some(v1::Failure {
@@ -154,6 +165,10 @@ fn every_transition_that_people_care_for_has_one_event() {
             EventType::CancelRequested => {
                 Some("Normal | CancelRequested | Cancel | alice asked it to stop: wrong target.")
             }
+            EventType::CancelEscalated => Some(
+                "Warning | CancelEscalated | Cancel | alice asked to stop it in a stronger way: it \
+                 takes too long. It is being stopped.",
+            ),
             EventType::Succeeded => {
                 Some("Normal | WorkflowCompleted | Run | Workflow restart-v1 succeeded in 1m30s.")
             }
@@ -180,6 +195,27 @@ fn a_stop_that_nobody_asked_for_is_the_deadlines() {
     event.cancellation = None;
     let told = line(&mk_note(&event).unwrap());
     assert!(told.starts_with("Warning | DeadlineExceeded | Cancel"), "{told}");
+}
+
+#[test]
+fn a_stop_that_gives_time_says_until_when_and_what_goes_on_makes_no_event() {
+    let mut event = mk_event(EventType::CancelRequested);
+    let cancellation = event.cancellation.as_mut().unwrap();
+    cancellation.set_mode(v1::CancelMode::RunFinally);
+    cancellation.escalate_time = Some(stamp(at()));
+    let told = line(&mk_note(&event).unwrap());
+    assert!(told.contains("then its finally tasks run; everything is stopped at 2"), "{told}");
+
+    let mut execution = mk_execution();
+    execution.set_state(State::Cancelling);
+    execution.cancellation.clone_from(&event.cancellation);
+    let mut delayed = mk_event(EventType::Delayed);
+    delayed.set_state(State::Cancelling);
+    let told =
+        |execution: &v1::Execution| note(&mk_object("fix-api"), &delayed, execution, "bridge-0");
+    assert_eq!(told(&execution), None);
+    execution.cancellation = Some(v1::Cancellation::default());
+    assert!(told(&execution).is_some());
 }
 
 #[test]

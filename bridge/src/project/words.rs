@@ -70,10 +70,17 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
                 Some(cancellation) => asked(cancellation, "asked it to stop"),
                 None => "Its deadline has passed.".to_owned(),
             };
-            if obstacle.is_empty() {
-                text.push_str(" It is being stopped.");
-            } else {
-                text = format!("{text} It cannot be stopped yet, and is tried again: {obstacle}");
+            let how = match &execution.cancellation {
+                Some(cancellation) => stopping(cancellation),
+                None => AT_ONCE.to_owned(),
+            };
+            match (obstacle, gives_time(execution)) {
+                ("", _) => text = format!("{text} {how}"),
+                (_, true) => text = format!("{text} {how} Now {obstacle}."),
+                (_, false) => {
+                    text =
+                        format!("{text} It cannot be stopped yet, and is tried again: {obstacle}");
+                }
             }
             Word::new(CANCELLING, text)
         }
@@ -83,6 +90,44 @@ pub(super) fn unfinished(execution: &v1::Execution, holder: Option<&Holder>) -> 
         ),
     };
     (word, Gate::Open)
+}
+
+/// How something is stopped in which nothing is given time.
+const AT_ONCE: &str = "It is being stopped.";
+
+/// How it is stopped, and until when what goes on is given time.
+pub(crate) fn stopping(cancellation: &v1::Cancellation) -> String {
+    let how = match cancellation.mode() {
+        v1::CancelMode::Unspecified | v1::CancelMode::Immediate => return AT_ONCE.to_owned(),
+        v1::CancelMode::RunFinally => "Its tasks are stopped, then its finally tasks run",
+        v1::CancelMode::StopAndFinally => "Tasks that run may end, then its finally tasks run",
+    };
+    match cancellation.escalate_time.as_ref().and_then(moment) {
+        Some(until) => format!("{how}; everything is stopped at {}.", whole_after(until).0),
+        None => format!("{how}."),
+    }
+}
+
+/// Whether something of an execution that is stopped may go on for a time.
+pub(crate) fn gives_time(execution: &v1::Execution) -> bool {
+    execution.state() == State::Cancelling
+        && execution.cancellation.as_ref().is_some_and(|asked| asked.escalate_time.is_some())
+}
+
+/// Why it is stopped in a stronger way than before, and how.
+pub(crate) fn escalated(cancellation: &v1::Cancellation) -> String {
+    let how = stopping(cancellation);
+    let last = cancellation.escalations.last().cloned().unwrap_or_default();
+    match last.cause() {
+        v1::EscalationCause::Request => {
+            let user = last.actor.as_ref().and_then(person).unwrap_or("Somebody");
+            format!("{user} asked to stop it in a stronger way: {}. {how}", last.reason)
+        }
+        v1::EscalationCause::Deadline => format!("Its deadline has passed. {how}"),
+        v1::EscalationCause::Patience | v1::EscalationCause::Unspecified => {
+            format!("It took too long to stop. {how}")
+        }
+    }
 }
 
 /// Who asked for a stop, and why.

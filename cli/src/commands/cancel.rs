@@ -4,7 +4,7 @@ use wfe_proto::v1::{CancelMode, CancelRequest};
 
 use super::{answer, answered};
 use crate::{
-    args::{CancelArgs, CancelModeArg, Global},
+    args::{CancelArgs, CancelModeArg, Global, Span},
     client::{connect, request},
     context::Context,
     error::Error,
@@ -17,7 +17,7 @@ pub(super) async fn run(
     global: &Global,
     args: CancelArgs,
 ) -> Result<Exit, Error> {
-    let CancelArgs { which, reason, mode } = args;
+    let CancelArgs { which, reason, mode, escalate_after } = args;
     let request_id = which.request_id.unwrap_or_default();
     let mut client = connect(&global.server, &global.access, global.timeout.0)?;
     let message = CancelRequest {
@@ -27,6 +27,8 @@ pub(super) async fn run(
         reason,
         mode: to_mode(mode).into(),
         on_behalf_of: None,
+        escalate_after: escalate_after
+            .map(|Span(time)| prost_types::Duration::try_from(time).unwrap_or_default()),
     };
     let call = client.cancel(request(message, global.timeout.0));
     let response = answered(context, call).await?;

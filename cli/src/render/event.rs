@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use wfe_proto::v1::{Decision, EventType, Execution, ExecutionEvent, State};
 
-use super::{bare, execution, gate_name, paint_state, plain, progress, time, waiting};
+use super::{bare, cancel, execution, gate_name, paint_state, plain, progress, time, waiting};
 use crate::context::Colour;
 
 /// Longest name of a state.
@@ -91,7 +91,7 @@ fn message(event: &ExecutionEvent) -> String {
     } else {
         plain(&event.message)
     };
-    let said = format!("{said}{}", gates(event));
+    let said = format!("{said}{}{}", gates(event), given(event));
     let seen = event.progress.as_ref().map(progress::summary);
     match seen.filter(|seen| !seen.is_empty() && !said.contains(seen)) {
         Some(seen) => format!("{said} ({seen})"),
@@ -114,16 +114,24 @@ fn gates(event: &ExecutionEvent) -> String {
     text
 }
 
+/// How it is stopped from then on, for the event that says so.
+fn given(event: &ExecutionEvent) -> String {
+    let asked = matches!(event.r#type(), EventType::CancelRequested | EventType::CancelEscalated);
+    let how = event.cancellation.as_ref().filter(|_| asked).and_then(cancel::how);
+    how.map(|how| format!(" ({how})")).unwrap_or_default()
+}
+
 fn type_sentence(kind: EventType) -> &'static str {
     match kind {
         EventType::Unspecified => "something that this version does not know",
         EventType::Accepted => "accepted",
         EventType::Held => "a gate of its target is closed",
         EventType::Admitted => "it holds its target",
-        EventType::Delayed => "its run cannot be created right now",
+        EventType::Delayed => "something is in the way",
         EventType::RunCreated => "its run exists",
         EventType::Progressed => "its run moved on",
         EventType::CancelRequested => "it was asked to stop",
+        EventType::CancelEscalated => "it is stopped in a stronger way",
         EventType::Succeeded => "succeeded",
         EventType::Failed => "failed",
         EventType::Cancelled => "cancelled",

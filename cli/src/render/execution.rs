@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use wfe_proto::v1::{Execution, Failure, State, Waiting, execution::Workflow};
 
 use super::{
-    by, clearance, failure_name, gate_name, paint_state, plain, plain_lines, progress, target_name,
-    time, waiting,
+    by, cancel, clearance, failure_name, gate_name, paint_state, plain, plain_lines, progress,
+    target_name, time, waiting,
 };
 use crate::context::Colour;
 
@@ -128,9 +128,7 @@ fn standing_fields(fields: &mut Fields, execution: &Execution, now: Timestamp, c
         fields.add_lines("log", plain_lines(&failure.log_tail));
     }
     if let Some(cancellation) = &execution.cancellation {
-        let by = by(cancellation.actor.as_ref());
-        let at = time::stamp(cancellation.request_time.as_ref());
-        fields.add("cancelled", &format!("{at}{by}: {}", cancellation.reason));
+        fields.add_lines("cancelled", cancel::lines(cancellation));
     }
     if let Some(cleared) = &execution.clearance {
         fields.add("cleared", &clearance::record(cleared));
@@ -184,7 +182,11 @@ pub(crate) fn standing(execution: &Execution, now: Timestamp) -> String {
             let seen = execution.progress.as_ref().map(progress::summary);
             or(&seen.unwrap_or_default(), "its run exists")
         }
-        State::Cancelling => or(&execution.obstacle, "it was asked to stop"),
+        State::Cancelling => {
+            let how = execution.cancellation.as_ref().and_then(cancel::how);
+            let how = how.map(|how| format!(" ({how})")).unwrap_or_default();
+            format!("{}{how}", or(&execution.obstacle, "it was asked to stop"))
+        }
         State::Succeeded | State::Failed | State::Cancelled => ending(execution, now),
     }
 }

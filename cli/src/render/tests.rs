@@ -1,8 +1,9 @@
 use expect_test::expect;
 use wfe_proto::v1::{
-    Actor, Backoff, Block, BlockReason, Cancellation, ClearBlockResponse, Clearance,
-    ClearanceAttempt, ClearanceOutcome, Cooldown, EventType, Execution, GateMode, Lock, OnBehalfOf,
-    QueueEntry, Run, State, StepProgress, Target, TaskState, Waiting, WorkflowIdentity,
+    Actor, Backoff, Block, BlockReason, CancelMode, Cancellation, ClearBlockResponse, Clearance,
+    ClearanceAttempt, ClearanceOutcome, Cooldown, Escalation, EscalationCause, EventType,
+    Execution, ExecutionEvent, GateMode, Lock, OnBehalfOf, QueueEntry, Run, State, StepProgress,
+    Target, TaskState, Waiting, WorkflowIdentity,
 };
 
 use super::*;
@@ -389,6 +390,53 @@ fn a_cancelled_execution_says_who_and_why() {
           cancelled   2026-11-21T10:01:00.000Z by alice: started by mistake, and then some more words that do not fit in a table at all
     "]]
     .assert_eq(&execution::describe(&cancelled(), now(), "", Colour::Off));
+}
+
+#[test]
+fn a_cancel_that_gives_time_says_how_until_when_and_what_made_it_stronger() {
+    let escalation = Escalation {
+        time: Some(at("10:00:30")),
+        cause: EscalationCause::Request.into(),
+        previous_mode: CancelMode::StopAndFinally.into(),
+        actor: Some(Actor { user: "bob".to_owned(), ..Actor::default() }),
+        reason: "it takes too long".to_owned(),
+    };
+    let cancellation = Cancellation {
+        mode: CancelMode::RunFinally.into(),
+        reason: "started by mistake".to_owned(),
+        actor: Some(Actor { user: "alice".to_owned(), ..Actor::default() }),
+        request_time: Some(at("10:00:00")),
+        escalate_time: Some(at("10:05:00")),
+        escalations: vec![escalation],
+    };
+    let stopping = Execution {
+        obstacle: "task report still runs".to_owned(),
+        cancellation: Some(cancellation.clone()),
+        ..mk_execution("e-3", State::Cancelling, 6)
+    };
+    let mut event = ExecutionEvent {
+        revision: 6,
+        time: Some(at("10:00:30")),
+        message: "what runs is stopped, then the finally tasks run: it takes too long".to_owned(),
+        cancellation: Some(cancellation),
+        ..ExecutionEvent::default()
+    };
+    event.set_type(EventType::CancelEscalated);
+    event.set_state(State::Cancelling);
+    let text = format!(
+        "{}\n{}\n{}",
+        execution::headline(&stopping, now(), Colour::Off),
+        event::line(&event, Colour::Off),
+        execution::describe(&stopping, now(), "", Colour::Off),
+    );
+    for line in [
+        "CANCELLING: task report still runs (run-finally, at once from 2026-11-21T10:05:00.000Z)",
+        "it takes too long (run-finally, at once from 2026-11-21T10:05:00.000Z)",
+        "10:00:00.000Z by alice, run-finally, at once from 2026-11-21T10:05:00.000Z: started by mistake",
+        "10:00:30.000Z by bob, before stop-and-finally: it takes too long",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }
 
 #[test]

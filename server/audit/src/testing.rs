@@ -199,11 +199,8 @@ impl Logbook {
                 self.transition(n, StateCode::Running, StateCode::Failed, end);
             }
             Ends::Cancelled => {
-                let cancellation = Cancellation {
-                    reason: "started by mistake".to_owned(),
-                    actor: mk_actor(),
-                    requested_at: self.now,
-                };
+                let cancellation =
+                    Cancellation::immediate("started by mistake".to_owned(), mk_actor(), self.now);
                 let asked = EventKind::CancelRequested { cancellation: cancellation.clone() };
                 let what = What::Transition {
                     before: Some(StateCode::Running),

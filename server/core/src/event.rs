@@ -67,6 +67,11 @@ pub enum EventKind {
         /// Who asked and why.
         cancellation: Cancellation,
     },
+    /// It is stopped in a stronger way than before; the last escalation says why.
+    CancelEscalated {
+        /// The request, as it is now.
+        cancellation: Cancellation,
+    },
     /// It must stop, because its deadline passed, or because it was stuck for too long.
     DeadlinePassed {
         /// The deadline.
@@ -109,6 +114,7 @@ impl EventKind {
             Self::RunCreated { .. } => "run_created",
             Self::Progressed { .. } => "progressed",
             Self::CancelRequested { .. } => "cancel_requested",
+            Self::CancelEscalated { .. } => "cancel_escalated",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::Succeeded { .. } => "succeeded",
             Self::Failed { .. } => "failed",

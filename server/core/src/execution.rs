@@ -16,7 +16,7 @@ use crate::{
 mod cancel;
 mod hold;
 
-pub use cancel::CancelMode;
+pub use cancel::{CancelMode, Cancellation, Escalation, EscalationCause};
 pub use hold::{Closed, Gate, Hold};
 
 /// One accepted request to run a workflow on a target, for ever on record.
@@ -309,6 +309,7 @@ impl RunRef {
 /// Why an execution must stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per execution, and most are requested")]
 pub enum Stop {
     /// Somebody asked.
     Requested(Cancellation),
@@ -325,21 +326,18 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// How the run is stopped.
+    pub const fn mode(&self) -> CancelMode {
+        match self {
+            Self::Requested(cancellation) => cancellation.mode,
+            Self::Deadline { .. } => CancelMode::Immediate,
+        }
+    }
+
     const fn cancellation(&self) -> Option<&Cancellation> {
         match self {
             Self::Requested(cancellation) => Some(cancellation),
             Self::Deadline { .. } => None,
         }
     }
-}
-
-/// A request to stop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancellation {
-    /// Why, as the caller wrote it.
-    pub reason: String,
-    /// Who asked.
-    pub actor: Actor,
-    /// When it was accepted.
-    pub requested_at: Timestamp,
 }

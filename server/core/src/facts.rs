@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::ids::ExecutionId;
+use crate::{execution::CancelMode, ids::ExecutionId};
 
 /// A PipelineRun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct RunFacts {
     pub children: Vec<Child>,
     /// The tasks that will not run.
     pub skipped: Vec<Skipped>,
+    /// How it was asked to stop.
+    pub stopping: Option<CancelMode>,
 }
 
 impl RunFacts {

@@ -32,6 +32,29 @@ impl Progress {
     pub fn ran(&self) -> bool {
         self.tasks.iter().flat_map(|task| &task.steps).any(|step| step.started_at.is_some())
     }
+
+    /// What goes on although the run is to stop, for a person: what it waits for without running, or
+    /// the tasks that have begun and not ended. `None` when nothing does.
+    pub fn goes_on(&self) -> Option<String> {
+        if let Some(stuck) = &self.stuck {
+            return Some(stuck.wait.sentence());
+        }
+        let begun = self.tasks.iter().filter(|task| match task.state {
+            TaskState::Running => true,
+            TaskState::Pending => task.task_run.is_some(),
+            TaskState::Succeeded
+            | TaskState::Failed
+            | TaskState::Skipped
+            | TaskState::Cancelled => false,
+        });
+        let names: Vec<&str> = begun.map(|task| task.name.as_str()).collect();
+        let text = match names.as_slice() {
+            [] => return None,
+            [name] => format!("task {name} still runs"),
+            names => format!("tasks still run: {}", names.join(", ")),
+        };
+        Some(shorten(&text, MAX_MESSAGE_BYTES))
+    }
 }
 
 /// One task of a pipeline.

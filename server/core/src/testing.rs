@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::{
     actor::Actor,
     execution::{
-        Cancellation, Closed, CreatedRun, Execution, Hold, PlannedRun, RunRef, State, StateCode,
-        Stop,
+        CancelMode, Cancellation, Closed, CreatedRun, Execution, Hold, PlannedRun, RunRef, State,
+        StateCode, Stop,
     },
     failure::{Failure, FailureReason},
     ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
@@ -78,11 +78,13 @@ pub(crate) fn mk_created(epoch: u64) -> CreatedRun {
 }
 
 pub(crate) fn mk_cancellation() -> Cancellation {
-    Cancellation {
-        reason: "not needed".to_owned(),
-        actor: Actor::anonymous(None),
-        requested_at: at(2),
-    }
+    Cancellation::immediate("not needed".to_owned(), Actor::anonymous(None), at(2))
+}
+
+/// A request to stop that gives time until second 100, when its mode gives any.
+pub(crate) fn mk_cancel(mode: CancelMode) -> Cancellation {
+    let escalate_at = mode.gives_time().then(|| at(100));
+    Cancellation { mode, escalate_at, ..mk_cancellation() }
 }
 
 pub(crate) fn mk_failure() -> Failure {

@@ -20,7 +20,9 @@
 //! | Cancelling | Obstruct         | Cancelling                                                |
 //! | Cancelling | RunExists        | Cancelling, now with a run                                |
 //! | Cancelling | Progress         | Cancelling                                                |
-//! | Cancelling | Cancel           | Cancelling, unchanged: the first request stands           |
+//! | Cancelling | Cancel           | Cancelling, stopped in the stronger way; else unchanged   |
+//! | Cancelling | Deadline         | Cancelling, at once when time was given; else unchanged   |
+//! | Cancelling | OutOfPatience    | Cancelling, at once when time was given; else unchanged   |
 //! | Cancelling | Quiet            | Cancelled, Succeeded or Failed, whichever really happened |
 //! | terminal   | Cancel           | unchanged: a late cancel is no error                      |
 //! ```
@@ -41,11 +43,12 @@ use crate::{
     stuck::StuckOn,
 };
 
+mod cancelling;
 mod input;
 mod quiet;
 
+use cancelling::from_cancelling;
 pub use input::Input;
-use quiet::quiet;
 
 /// The input is not possible in this state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +86,11 @@ pub fn next(
     now: Timestamp,
 ) -> Result<Step, IllegalTransition> {
     let illegal = IllegalTransition { state: execution.state.code(), input: input.name() };
+    let input = if let Input::Cancel(cancellation) = input {
+        Input::Cancel(cancellation.not_after(execution.request.deadline))
+    } else {
+        input
+    };
     let moved = match &execution.state {
         State::Waiting { hold } => from_waiting(hold, input, now),
         State::Starting { run, obstacle } => from_starting(run, obstacle.as_deref(), input, now),
@@ -214,11 +222,8 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
                 // Somebody stopped the run behind our back. Its children may be alive, so it is
                 // over only when they are not.
                 RunEnd::Cancelled { .. } => {
-                    let cancellation = Cancellation {
-                        reason: "the PipelineRun was cancelled from outside".to_owned(),
-                        actor: actor.clone(),
-                        requested_at: now,
-                    };
+                    let reason = "the PipelineRun was cancelled from outside".to_owned();
+                    let cancellation = Cancellation::immediate(reason, actor.clone(), now);
                     cancelling(RunRef::Created(run), Stop::Requested(cancellation))
                 }
             }
@@ -249,50 +254,6 @@ fn from_running(run: &CreatedRun, input: Input, actor: &Actor, now: Timestamp) -
         | Input::Refuse(_)
         | Input::RunExists { .. }
         | Input::Quiet { .. } => None,
-    }
-}
-
-fn from_cancelling(
-    run: &RunRef,
-    stop: &Stop,
-    obstacle: Option<&str>,
-    input: Input,
-    now: Timestamp,
-) -> Option<Move> {
-    let stay = |run: RunRef, obstacle: Option<String>, kind: EventKind| {
-        Move::to(State::Cancelling { run, stop: stop.clone(), obstacle }, kind)
-    };
-    match (input, run) {
-        (Input::Cancel(_) | Input::Deadline(_) | Input::OutOfPatience(_), _) => Some(Move::Stay),
-        (Input::Obstruct(text), _) => {
-            let text = shorten(&text, MAX_MESSAGE_BYTES);
-            if obstacle == Some(text.as_str()) {
-                return Some(Move::Stay);
-            }
-            stay(run.clone(), Some(text.clone()), EventKind::Delayed { obstacle: text })
-        }
-        (Input::RunExists { uid, created_at }, RunRef::Planned(planned)) => {
-            let run = created(planned, uid, created_at, now);
-            stay(RunRef::Created(run.clone()), None, EventKind::RunCreated { run })
-        }
-        (Input::Progress(progress), RunRef::Created(run)) => {
-            if progress == run.progress {
-                return Some(Move::Stay);
-            }
-            let run = CreatedRun { progress: progress.clone(), ..run.clone() };
-            stay(RunRef::Created(run), None, EventKind::Progressed { progress })
-        }
-        (Input::Quiet { end, progress }, _) => quiet(run, stop, end, progress, now),
-        (Input::RunExists { .. }, RunRef::Created(_))
-        | (Input::Progress(_), RunRef::Planned(_))
-        | (
-            Input::Admit(_)
-            | Input::Hold(_)
-            | Input::Refuse(_)
-            | Input::RunEnded { .. }
-            | Input::RunLost,
-            _,
-        ) => None,
     }
 }
 

@@ -227,11 +227,11 @@ fn mk_execution(new: &wfe_core::start::NewExecution) -> Execution {
         clearance: None,
         state: wfe_core::execution::State::Cancelled {
             run: None,
-            cancellation: wfe_core::execution::Cancellation {
-                reason: String::new(),
-                actor: new.actor.clone(),
-                requested_at: at(0),
-            },
+            cancellation: wfe_core::execution::Cancellation::immediate(
+                String::new(),
+                new.actor.clone(),
+                at(0),
+            ),
             ended_at: at(0),
         },
     }

@@ -103,6 +103,9 @@ pub struct Args {
     /// How long a run may wait for a container that cannot be made [default: 5m]
     #[arg(long, env = "WFE_CONTAINER_CONFIG_PATIENCE", value_parser = humantime::parse_duration)]
     container_config_patience: Option<Duration>,
+    /// How long a Cancel lets tasks end and finally tasks run, when it does not say [default: 5m]
+    #[arg(long, env = "WFE_FINALLY_PATIENCE", value_parser = humantime::parse_duration)]
+    finally_patience: Option<Duration>,
     /// How long a run stays in the cluster after its end; 0s is for ever [default: 24h]
     #[arg(long, env = "WFE_RUN_RETENTION", value_parser = humantime::parse_duration)]
     run_retention: Option<Duration>,
@@ -203,6 +206,8 @@ pub(super) struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     container_config_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
+    finally_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     run_retention: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     heartbeat: Option<Duration>,
@@ -262,6 +267,7 @@ impl Args {
             quota_patience,
             scheduling_patience,
             container_config_patience,
+            finally_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,
@@ -304,6 +310,7 @@ impl Args {
             quota_patience,
             scheduling_patience,
             container_config_patience,
+            finally_patience,
             run_retention,
             heartbeat,
             audit_summary_interval,

@@ -86,6 +86,7 @@ fn data_of(logged: &Logged, execution: Option<&Execution>) -> Result<Option<Even
             | EventKind::Delayed { .. }
             | EventKind::Progressed { .. }
             | EventKind::CancelRequested { .. }
+            | EventKind::CancelEscalated { .. }
             | EventKind::DeadlinePassed { .. } => None,
         },
         What::ClearBlock { outcome, reason, .. } if outcome == "cleared" => {

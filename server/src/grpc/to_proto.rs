@@ -4,11 +4,10 @@ use jiff::Timestamp;
 use wfe_core::{
     actor::{Actor, AuthenticationMethod},
     event::{Event, EventKind},
-    execution::{
-        Cancellation, Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode,
-    },
+    execution::{Closed, CreatedRun, Execution, Gate, Hold, PlannedRun, State, StateCode},
     failure::{Failure, FailureReason},
     ids::{ExecutionId, Revision},
+    progress::Progress,
     request::{Source, StartRequest},
 };
 use wfe_proto::v1;
@@ -16,10 +15,12 @@ use wfe_proto::v1;
 use super::{from_proto::question, page};
 use crate::store::{Filter, Listed, Sequence};
 
+mod cancel;
 mod decision;
 mod progress;
 mod target;
 
+use cancel::cancellation;
 pub(super) use decision::{block_cleared, decision};
 use progress::seen;
 pub(super) use target::target;
@@ -161,16 +162,18 @@ pub(super) fn event(event: &Event, namespace: &str) -> v1::ExecutionEvent {
         }
         EventKind::Progressed { progress } => {
             message.progress = seen(progress);
-            match &progress.stuck {
-                Some(stuck) if *after == StateCode::Running => {
-                    (v1::EventType::Delayed, stuck.wait.sentence())
-                }
-                Some(_) | None => (v1::EventType::Progressed, progress.message.clone()),
+            match in_the_way(progress, *after) {
+                Some(sentence) => (v1::EventType::Delayed, sentence),
+                None => (v1::EventType::Progressed, progress.message.clone()),
             }
         }
         EventKind::CancelRequested { cancellation: request } => {
             message.cancellation = Some(cancellation(request));
             (v1::EventType::CancelRequested, format!("asked to stop: {}", request.reason))
+        }
+        EventKind::CancelEscalated { cancellation: request } => {
+            message.cancellation = Some(cancellation(request));
+            (v1::EventType::CancelEscalated, cancel::escalated(request))
         }
         EventKind::DeadlinePassed { deadline, stuck: None } => {
             (v1::EventType::CancelRequested, format!("its deadline, {deadline}, has passed"))
@@ -229,6 +232,19 @@ pub(super) fn events(events: &[Event], limit: u32, namespace: &str) -> v1::ListE
                 page::encode(&format!("events {}", entry.execution), revision(entry.revision))
             })
             .unwrap_or_default(),
+    }
+}
+
+/// What is in the way of a run that is this far, and so of its execution.
+fn in_the_way(progress: &Progress, state: StateCode) -> Option<String> {
+    match state {
+        StateCode::Running => progress.stuck.as_ref().map(|stuck| stuck.wait.sentence()),
+        StateCode::Cancelling => progress.goes_on(),
+        StateCode::Waiting
+        | StateCode::Starting
+        | StateCode::Succeeded
+        | StateCode::Failed
+        | StateCode::Cancelled => None,
     }
 }
 
@@ -306,16 +322,6 @@ fn actor(actor: &Actor) -> v1::Actor {
             groups: somebody.groups.clone(),
         }),
         address: address.clone().unwrap_or_default(),
-    }
-}
-
-fn cancellation(cancellation: &Cancellation) -> v1::Cancellation {
-    let Cancellation { reason, actor: by, requested_at } = cancellation;
-    v1::Cancellation {
-        mode: v1::CancelMode::Immediate.into(),
-        reason: reason.clone(),
-        actor: Some(actor(by)),
-        request_time: Some(timestamp(*requested_at)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wfe_core::{
     actor::Actor,
-    execution::{CreatedRun, Execution, Hold, PlannedRun, RunRef},
+    execution::{CreatedRun, Execution, Hold, PlannedRun},
     facts::RunFacts,
     failure::{Failure, FailureReason},
     lock::ForeignRuns,
@@ -22,6 +22,8 @@ use crate::{
     tekton::{Birth, CreateError, RunRequest, RunSnapshot},
     vault::{CannotOpen, Opened},
 };
+
+mod stop;
 
 /// What came of an attempt to bring a run into being.
 enum Created {
@@ -57,12 +59,13 @@ impl Reconciler {
             Action::Verify(run) => self.verify(execution, &run).await,
             Action::ReadEnd(run) => self.read_end(execution, &run).await,
             Action::Occupy(run) => self.occupy(execution, &run).await,
-            Action::Cancel(run) => {
-                self.tekton.cancel(run.planned.name.as_str(), &run.uid).await?;
+            Action::Cancel { run, mode } => {
+                self.tekton.cancel(run.planned.name.as_str(), &run.uid, mode).await?;
                 // The watches say when it has stopped; a request that was lost is made again.
                 Ok(Some(Turn::After(self.policy.cancel_retry)))
             }
-            Action::Sweep(run) => self.sweep(execution, &run).await,
+            Action::StopByParts { run, mode } => self.stop_by_parts(execution, &run, mode).await,
+            Action::Sweep { run, mode } => self.sweep(execution, &run, mode).await,
             Action::StopStray { name, uid } => self.stop_stray(execution, &name, &uid).await,
             Action::Delete { name, uid } => {
                 self.tekton.delete(&name, &uid).await?;
@@ -283,69 +286,6 @@ impl Reconciler {
             }
             None => Ok(Some(Turn::Retry { at_least: None })),
         }
-    }
-
-    /// Stops what a run left behind, and says so once nothing is alive. The run ended before the list
-    /// is made, and an ended run creates nothing, so what the list does not show cannot come.
-    async fn sweep(
-        &self,
-        execution: &Execution,
-        run: &RunRef,
-    ) -> Result<Option<Turn>, ServiceError> {
-        let snapshot = match run.created() {
-            Some(created) => self.read_own(created).await?,
-            None => None,
-        };
-        let (end, progress) = match snapshot {
-            None => (None, None),
-            Some(snapshot) if snapshot.run.is_live() => {
-                // The watches were ahead of themselves or were not complete: stop it first.
-                self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid).await?;
-                return Ok(Some(Turn::After(self.policy.cancel_retry)));
-            }
-            Some(snapshot) => {
-                let Observation { progress, end, live_task_runs, .. } =
-                    observe(&snapshot.run, &snapshot.task_runs, &self.sensitive(execution).veil);
-                if !live_task_runs.is_empty() {
-                    for task_run in &live_task_runs {
-                        self.tekton.cancel_task_run(task_run).await?;
-                    }
-                    let obstacle = format!("TaskRuns still stop: {}", live_task_runs.join(", "));
-                    self.apply(execution, "obstruct", Input::Obstruct(obstacle)).await?;
-                    return Ok(Some(Turn::Retry { at_least: None }));
-                }
-                // A TaskRun that is over gets no pod any more, so those that are there are all.
-                self.tekton.stop_pods(&snapshot.run.name, &snapshot.run.uid).await?;
-                (end, Some(progress))
-            }
-        };
-        self.apply(execution, "quiet", Input::Quiet { end, progress }).await
-    }
-
-    async fn stop_stray(
-        &self,
-        execution: &Execution,
-        name: &str,
-        uid: &str,
-    ) -> Result<Option<Turn>, ServiceError> {
-        let Some(snapshot) = self.tekton.read(name).await?.filter(|seen| seen.run.uid == uid)
-        else {
-            return Ok(Some(Turn::Rest));
-        };
-        let veil = self.sensitive(execution).veil;
-        let live_task_runs = observe(&snapshot.run, &snapshot.task_runs, &veil).live_task_runs;
-        if !snapshot.run.is_live() && live_task_runs.is_empty() {
-            return Ok(Some(Turn::Rest));
-        }
-        tracing::warn!(execution.id = %execution.id, run = name, "stopping what is left of an execution that ended");
-        if snapshot.run.is_live() {
-            self.tekton.cancel(name, uid).await?;
-        } else {
-            for task_run in &live_task_runs {
-                self.tekton.cancel_task_run(task_run).await?;
-            }
-        }
-        Ok(Some(Turn::After(self.policy.cancel_retry)))
     }
 
     async fn read_own(&self, run: &CreatedRun) -> Result<Option<RunSnapshot>, ServiceError> {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wfe_core::{
-    execution::{CreatedRun, Execution, PlannedRun, RunRef, State},
+    execution::{CancelMode, CreatedRun, Execution, PlannedRun, RunRef, State, Stop},
+    facts::RunFacts,
     gates::later,
-    ids::ExecutionId,
     lock::ForeignRuns,
     observe::{Observation, RunEnd, observe},
     progress::Progress,
@@ -80,9 +80,26 @@ pub(super) enum Action {
     /// Take the run's name so that no create under way can bring it to life.
     Occupy(PlannedRun),
     /// Ask Tekton to stop the run.
-    Cancel(CreatedRun),
+    Cancel {
+        /// The run.
+        run: CreatedRun,
+        /// How.
+        mode: CancelMode,
+    },
+    /// Tekton cannot stop the run, for pipelines run as its tasks: stop what it consists of.
+    StopByParts {
+        /// The run.
+        run: CreatedRun,
+        /// How.
+        mode: CancelMode,
+    },
     /// The run is over: make sure that nothing of it is alive.
-    Sweep(RunRef),
+    Sweep {
+        /// The run.
+        run: RunRef,
+        /// How to stop it should it not be over.
+        mode: CancelMode,
+    },
     /// The execution is over, but its run is not: stop it.
     StopStray {
         /// Name of the run.
@@ -124,7 +141,9 @@ pub(super) fn plan(
         },
         State::Starting { run, .. } => starting(execution, run, known, policy, now),
         State::Running { run } => running(run, execution.request.deadline, known, policy, now),
-        State::Cancelling { run, .. } => cancelling(execution.id, run, &known.run),
+        State::Cancelling { run, stop, obstacle } => {
+            cancelling(execution, run, stop, obstacle.as_deref(), known, policy, now)
+        }
         State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => {
             ended(execution, &known.run, policy, now)
         }
@@ -162,6 +181,30 @@ fn stranger(name: &str) -> Action {
     Action::Wait { obstacle }
 }
 
+/// What a look at a run tells.
+struct Looked {
+    /// How far it is, with what it waits for and for how long.
+    progress: Progress,
+    /// How it ended.
+    end: Option<RunEnd>,
+    /// Whether all that it created is known and over.
+    over: bool,
+    /// Until when what it waits for is what every run does.
+    normal_until: Option<Timestamp>,
+}
+
+fn look(run: &CreatedRun, snapshot: &RunSnapshot, known: &Known, now: Timestamp) -> Looked {
+    let Observation { progress, end, complete, live_task_runs, wait } =
+        observe(&snapshot.run, &snapshot.task_runs, &known.veil);
+    let normal_until = wait.as_ref().map(|wait| wait.is_normal_until(run.created_at));
+    let normal_until = normal_until.filter(|until| now < *until);
+    let stuck = wait
+        .filter(|_| normal_until.is_none())
+        .map(|wait| Stuck::noted(wait, run.progress.stuck.as_deref(), now));
+    let progress = Progress { stuck: stuck.map(Box::new), ..progress };
+    Looked { progress, end, over: complete && live_task_runs.is_empty(), normal_until }
+}
+
 fn running(
     run: &CreatedRun,
     deadline: Option<Timestamp>,
@@ -177,18 +220,9 @@ fn running(
         }
         Seen::Present(snapshot) => snapshot,
     };
-    let Observation { progress, end, complete, live_task_runs, wait } =
-        observe(&snapshot.run, &snapshot.task_runs, &known.veil);
-    let normal_until = wait.as_ref().map(|wait| wait.is_normal_until(run.created_at));
-    let normal_until = normal_until.filter(|until| now < *until);
-    let stuck = wait
-        .filter(|_| normal_until.is_none())
-        .map(|wait| Stuck::noted(wait, run.progress.stuck.as_deref(), now));
-    let progress = Progress { stuck: stuck.map(Box::new), ..progress };
+    let Looked { progress, end, over, normal_until } = look(run, snapshot, known, now);
     match end {
-        Some(end) if complete && live_task_runs.is_empty() => {
-            Action::Apply(Input::RunEnded { end, progress })
-        }
+        Some(end) if over => Action::Apply(Input::RunEnded { end, progress }),
         // A cancelled run gets its last look when it is swept.
         Some(end @ RunEnd::Cancelled { .. }) => Action::Apply(Input::RunEnded { end, progress }),
         Some(_) => Action::ReadEnd(run.clone()),
@@ -211,9 +245,19 @@ fn running(
     }
 }
 
-fn cancelling(id: ExecutionId, run: &RunRef, seen: &Seen) -> Action {
-    match (run, seen) {
-        (RunRef::Planned(_), Seen::Present(snapshot)) if snapshot.run.execution == Some(id) => {
+fn cancelling(
+    execution: &Execution,
+    run: &RunRef,
+    stop: &Stop,
+    obstacle: Option<&str>,
+    known: &Known,
+    policy: &Policy,
+    now: Timestamp,
+) -> Action {
+    match (run, &known.run) {
+        (RunRef::Planned(_), Seen::Present(snapshot))
+            if snapshot.run.execution == Some(execution.id) =>
+        {
             Action::Apply(exists(snapshot))
         }
         // Not seen is not the same as not there: the name is taken, whatever the watches say.
@@ -223,13 +267,82 @@ fn cancelling(id: ExecutionId, run: &RunRef, seen: &Seen) -> Action {
         (RunRef::Created(run), Seen::Present(snapshot))
             if snapshot.run.uid == run.uid && snapshot.run.is_live() =>
         {
-            Action::Cancel(run.clone())
+            let given = given_time(stop, execution.request.deadline, policy);
+            match given {
+                None => stop_at_once(run, &snapshot.run),
+                Some(given) => let_end(run, given, stop.mode(), obstacle, snapshot, known, now),
+            }
         }
         (RunRef::Created(_), Seen::NotSynced | Seen::Absent | Seen::Present(_)) => {
-            Action::Sweep(run.clone())
+            Action::Sweep { run: run.clone(), mode: stop.mode() }
         }
     }
 }
+
+/// Until when what goes on is given time, and what happens then.
+struct Given {
+    until: Timestamp,
+    then: Input,
+}
+
+fn given_time(stop: &Stop, deadline: Option<Timestamp>, policy: &Policy) -> Option<Given> {
+    let until = match stop {
+        Stop::Requested(cancellation) => cancellation.escalate_at?,
+        Stop::Deadline { .. } => return None,
+    };
+    Some(match deadline.filter(|deadline| *deadline <= until) {
+        // Tekton gets a moment to end it by itself, as it does while nobody has cancelled it.
+        Some(deadline) => {
+            Given { until: later(deadline, policy.deadline_grace), then: Input::Deadline(deadline) }
+        }
+        None => Given { until, then: Input::OutOfPatience(until) },
+    })
+}
+
+fn stop_at_once(run: &CreatedRun, seen: &RunFacts) -> Action {
+    let (run, mode) = (run.clone(), CancelMode::Immediate);
+    if seen.stopping == Some(mode) && could_not_be_stopped(seen) {
+        return Action::StopByParts { run, mode };
+    }
+    Action::Cancel { run, mode }
+}
+
+fn could_not_be_stopped(seen: &RunFacts) -> bool {
+    seen.condition.as_ref().is_some_and(|condition| condition.reason == COULD_NOT_CANCEL)
+}
+
+fn let_end(
+    run: &CreatedRun,
+    given: Given,
+    mode: CancelMode,
+    obstacle: Option<&str>,
+    snapshot: &RunSnapshot,
+    known: &Known,
+    now: Timestamp,
+) -> Action {
+    if given.until <= now {
+        return Action::Apply(given.then);
+    }
+    if snapshot.run.stopping < Some(mode) {
+        return Action::Cancel { run: run.clone(), mode };
+    }
+    if could_not_be_stopped(&snapshot.run) {
+        return Action::StopByParts { run: run.clone(), mode };
+    }
+    let Looked { progress, normal_until, .. } = look(run, snapshot, known, now);
+    if progress != run.progress {
+        return Action::Apply(Input::Progress(progress));
+    }
+    match progress.goes_on() {
+        Some(text) if obstacle != Some(text.as_str()) => Action::Apply(Input::Obstruct(text)),
+        Some(_) | None => {
+            Action::RestUntil(normal_until.map_or(given.until, |until| until.min(given.until)))
+        }
+    }
+}
+
+/// What Tekton says of a run that it cannot stop for what runs as its tasks.
+const COULD_NOT_CANCEL: &str = "PipelineRunCouldntCancel";
 
 /// What is left in the cluster of an execution that ended.
 fn ended(execution: &Execution, seen: &Seen, policy: &Policy, now: Timestamp) -> Action {

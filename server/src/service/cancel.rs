@@ -1,9 +1,12 @@
 //! Cancel: asks an execution to stop, or makes sure that nothing of a request runs.
 
+use std::time::Duration;
+
 use wfe_core::{
     actor::Actor,
     audit::Try,
-    execution::{Cancellation, Execution},
+    execution::{CancelMode, Cancellation, Execution},
+    gates::later,
     ids::{ExecutionId, RequestId},
     settle::settle,
     transition::Input,
@@ -12,6 +15,18 @@ use wfe_core::{
 
 use super::Service;
 use crate::error::ServiceError;
+
+/// How an execution is asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancel {
+    /// Why.
+    pub reason: String,
+    /// How gently.
+    pub mode: CancelMode,
+    /// How long what goes on is given; `None` is as the service is set. Without a meaning for
+    /// [`CancelMode::Immediate`].
+    pub escalate_after: Option<Duration>,
+}
 
 /// The answer to a Cancel of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +43,16 @@ impl Service {
     pub async fn cancel_request(
         &self,
         id: RequestId,
-        reason: String,
+        cancel: Cancel,
         actor: Actor,
     ) -> Result<Cancelled, ServiceError> {
         let at = self.clock.now();
-        let new = Withdrawal { request_id: id, reason: reason.clone(), actor: actor.clone(), at };
+        let reason = cancel.reason.clone();
+        let new = Withdrawal { request_id: id, reason, actor: actor.clone(), at };
         match self.ledger.withdraw(&new).await? {
             // In a transaction of its own: an execution that was accepted stays the one of its request.
             WithdrawDecision::Stop(execution) => {
-                let execution = self.cancel(execution, reason, actor).await?;
+                let execution = self.cancel(execution, cancel, actor).await?;
                 Ok(Cancelled::Execution(Box::new(execution)))
             }
             WithdrawDecision::Withdraw(_) | WithdrawDecision::Withdrawn(_) => {
@@ -45,17 +61,22 @@ impl Service {
         }
     }
 
-    /// Asks an execution to stop, and answers it as it is then. Of one that ended, or that was asked
-    /// before, it changes nothing; that somebody asked is on record.
+    /// Asks an execution to stop, and answers it as it is then. Of one that ended, or that is stopped as
+    /// strongly already, it changes nothing; that somebody asked is on record.
     pub async fn cancel(
         &self,
         id: ExecutionId,
-        reason: String,
+        cancel: Cancel,
         actor: Actor,
     ) -> Result<Execution, ServiceError> {
         let now = self.clock.now();
-        let cancellation =
-            Cancellation { reason: reason.clone(), actor: actor.clone(), requested_at: now };
+        let Cancel { reason, mode, escalate_after } = cancel;
+        let patience = escalate_after.unwrap_or(self.settings.finally_patience);
+        let cancellation = Cancellation {
+            mode,
+            escalate_at: mode.gives_time().then(|| later(now, patience)),
+            ..Cancellation::immediate(reason.clone(), actor.clone(), now)
+        };
         let input = Input::Cancel(cancellation);
         // A cancel gives up a target only from WAITING, which holds none, so nobody is let in here.
         let around = self.ledger.circumstances(None, now);

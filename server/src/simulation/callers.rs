@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use tokio::{sync::mpsc, time::sleep};
 use wfe_core::{
     actor::Actor,
-    execution::{Closed, Execution, StateCode},
+    execution::{CancelMode, Closed, Execution, StateCode},
     ids::{ExecutionId, RequestId, Revision},
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
     target::TargetKey,
@@ -22,21 +22,29 @@ use super::{
 use crate::{
     clock::Clock as _,
     error::ServiceError,
-    service::{Cancelled, Mode, Started, Update},
+    service::{Cancel, Cancelled, Mode, Started, Update},
     testing::{mk_key, mk_request, mk_sealed},
 };
 
-const BUNDLES: [&str; 8] = [
+const BUNDLES: [&str; 12] = [
     "registry.example/wfe/succeeds:v1",
     "registry.example/wfe/succeeds:v1",
     "registry.example/wfe/three-tasks-in-order:v1",
     "registry.example/wfe/step-exits-1:v1",
     "registry.example/wfe/image-cannot-be-pulled:v1",
     "registry.example/wfe/missing:v1",
-    NEVER_ENDS,
+    "registry.example/wfe/finally-runs:v1",
+    "registry.example/wfe/finally-fails:v1",
+    NEVER_END[0],
+    NEVER_END[1],
+    NEVER_END[2],
     REFUSED,
 ];
-const NEVER_ENDS: &str = "registry.example/wfe/never-ends:v1";
+const NEVER_END: [&str; 3] = [
+    "registry.example/wfe/never-ends:v1",
+    "registry.example/wfe/never-ends-and-finally:v1",
+    "registry.example/wfe/finally-never-ends:v1",
+];
 
 /// The parameter that some requests have and nobody may read.
 pub(super) const SENSITIVE: &str = "TOKEN";
@@ -163,7 +171,7 @@ async fn call(world: &Arc<World>, number: u32) {
         }
     }
     // Nobody else ends those.
-    if request.workflow.pinned_reference() == NEVER_ENDS {
+    if NEVER_END.contains(&request.workflow.pinned_reference().as_str()) {
         sleep(dice.time(1000, 60_000)).await;
         withdraw(world, &id).await;
     }
@@ -244,11 +252,19 @@ async fn repeat(world: &World, request: &StartRequest) {
     }
 }
 
+/// A cancel in any mode, with any patience.
+fn mk_cancel(world: &World) -> Cancel {
+    let mode = world.dice.one_of(&CancelMode::ALL);
+    let escalate_after = world.dice.hits(500).then(|| world.dice.time(1, 30_000));
+    Cancel { reason: "not needed any more".to_owned(), mode, escalate_after }
+}
+
 /// Cancels an execution until it is answered.
 async fn cancel(world: &World, id: ExecutionId) {
     loop {
+        let cancel = mk_cancel(world);
         let cancel = |service: crate::service::Service| async move {
-            service.cancel(id, "not needed any more".to_owned(), Actor::anonymous(None)).await
+            service.cancel(id, cancel, Actor::anonymous(None)).await
         };
         match world.call(format!("cancel {id}"), cancel).await {
             None | Some(Err(ServiceError::StoreUnavailable(_))) => {}
@@ -265,9 +281,9 @@ async fn cancel(world: &World, id: ExecutionId) {
 async fn withdraw(world: &World, id: &RequestId) {
     loop {
         let request = id.clone();
+        let cancel = mk_cancel(world);
         let cancel = |service: crate::service::Service| async move {
-            let reason = "not needed any more".to_owned();
-            service.cancel_request(request, reason, Actor::anonymous(None)).await
+            service.cancel_request(request, cancel, Actor::anonymous(None)).await
         };
         match world.call(format!("withdraw {id}"), cancel).await {
             None | Some(Err(ServiceError::StoreUnavailable(_))) => {}

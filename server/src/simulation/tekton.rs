@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use wfe_core::{facts::RunFacts, failure::FailureReason, ids::ExecutionId};
+use wfe_core::{execution::CancelMode, facts::RunFacts, failure::FailureReason, ids::ExecutionId};
 
 use super::{
     callers::{NEVER_TOLD, SENSITIVE},
@@ -139,8 +139,12 @@ impl Tekton for TroubledTekton {
         self.call("read", name, self.inner.read(name)).await
     }
 
-    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
-        self.call("cancel", name, self.inner.cancel(name, uid)).await
+    async fn cancel(&self, name: &str, uid: &str, mode: CancelMode) -> Result<(), TektonError> {
+        self.call("cancel", name, self.inner.cancel(name, uid, mode)).await
+    }
+
+    async fn stop_child_runs(&self, name: &str, uid: &str) -> Result<Vec<String>, TektonError> {
+        self.call("stop child runs of", name, self.inner.stop_child_runs(name, uid)).await
     }
 
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError> {

@@ -211,6 +211,7 @@ impl World {
             namespace: "runs".to_owned(),
             heartbeat: Duration::from_secs(15),
             sensitive: SensitiveNames::default(),
+            finally_patience: Duration::from_secs(20),
         };
         let service = Service::new(
             ledger,

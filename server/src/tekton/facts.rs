@@ -2,8 +2,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use wfe_core::facts::{
-    Child, Condition, ContainerState, RunFacts, Skipped, Status, StepFacts, Stopped, TaskRunFacts,
+use wfe_core::{
+    execution::CancelMode,
+    facts::{
+        Child, Condition, ContainerState, RunFacts, Skipped, Status, StepFacts, Stopped,
+        TaskRunFacts,
+    },
 };
 use wfe_crds::{
     names::{label, tekton_label},
@@ -50,8 +54,23 @@ pub(super) fn run(run: PipelineRun) -> Result<Versioned<RunFacts>, Unreadable> {
             .into_iter()
             .map(|task| Skipped { task: task.name, reason: task.reason })
             .collect(),
+        stopping: run.spec.status.as_deref().and_then(stopping),
     };
     Ok(Versioned { facts, version })
+}
+
+/// How a `spec.status` asks a PipelineRun to stop.
+pub(super) fn stopping(wish: &str) -> Option<CancelMode> {
+    CancelMode::ALL.into_iter().find(|mode| wish_of(*mode) == wish)
+}
+
+/// The `spec.status` that asks a PipelineRun to stop in this way.
+pub(super) const fn wish_of(mode: CancelMode) -> &'static str {
+    match mode {
+        CancelMode::StopAndFinally => tekton::STOPPED_RUN_FINALLY,
+        CancelMode::RunFinally => tekton::CANCELLED_RUN_FINALLY,
+        CancelMode::Immediate => tekton::CANCELLED,
+    }
 }
 
 /// The facts of a TaskRun that belongs to a PipelineRun.

@@ -9,19 +9,19 @@ use std::{
 
 use ::kube::{
     Api, Client, Resource as _,
-    api::{
-        DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, Request as Calls,
-    },
+    api::{DeleteParams, ListParams, PatchParams, PostParams, Preconditions, Request as Calls},
     client::Body,
 };
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use wfe_core::facts::{RunFacts, TaskRunFacts};
+use wfe_core::{
+    execution::CancelMode,
+    facts::{RunFacts, TaskRunFacts},
+};
 use wfe_crds::{
     names::{SERVER_FIELD_MANAGER, label, tekton_label},
-    tekton::{CANCELLED, PipelineRun, TASK_RUN_CANCELLED, TaskRun},
+    tekton::{PipelineRun, TaskRun},
 };
 use wfe_runtime::cluster::{
     self, CallError, ClientError, PAGE, Pulse, Timing, bounded, call, keep,
@@ -35,9 +35,11 @@ use super::{
 
 mod errors;
 mod kinds;
+mod stop;
 
 use errors::{failed, not_created};
 use kinds::IntoCache;
+use stop::Before;
 
 /// The API server gives a create up after this time, so that none takes effect long after its
 /// caller has turned away.
@@ -299,32 +301,30 @@ impl Tekton for KubeTekton {
         self.snapshot(name).await.map_err(|error| failed(error, "read PipelineRun", name))
     }
 
-    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
-        // With the UID, the patch can only meet the run that is meant.
-        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": {"status": CANCELLED}}));
-        match call(self.runs.patch(name, &patch_params(), &patch)).await {
-            Ok(_) => Ok(()),
-            Err(error) if self.is_settled(&error, name, uid, |run| !run.is_live()).await => Ok(()),
+    async fn cancel(&self, name: &str, uid: &str, mode: CancelMode) -> Result<(), TektonError> {
+        let asked = match mode {
+            // Nothing is stronger, so whatever was asked for before is replaced.
+            CancelMode::Immediate => self.wish(name, uid, mode, Before::Any).await,
+            CancelMode::RunFinally | CancelMode::StopAndFinally => {
+                self.strengthen(name, uid, mode).await
+            }
+        };
+        let settled = |run: &RunFacts| !run.is_live() || run.stopping >= Some(mode);
+        match asked {
+            Ok(()) => Ok(()),
+            Err(error) if self.is_settled(&error, name, uid, settled).await => Ok(()),
             Err(error) => Err(failed(error, "cancel PipelineRun", name)),
         }
     }
 
+    async fn stop_child_runs(&self, name: &str, uid: &str) -> Result<Vec<String>, TektonError> {
+        let stopped = self.stop_runs_below(uid).await;
+        stopped.map_err(|error| failed(error, "stop pipelines inside of PipelineRun", name))
+    }
+
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError> {
-        let patch = Patch::Merge(json!({"spec": {"status": TASK_RUN_CANCELLED}}));
-        let patched = call(self.task_runs.patch(name, &patch_params(), &patch)).await;
-        let Err(error) = patched else {
-            return Ok(());
-        };
-        let settled = match error.code() {
-            Some(404) => true,
-            Some(400 | 409 | 422) => match call(self.task_runs.get_opt(name)).await {
-                Ok(None) => true,
-                Ok(Some(task)) => facts::task_run(task).is_ok_and(|task| !task.facts.is_live()),
-                Err(_) => false,
-            },
-            _ => false,
-        };
-        if settled { Ok(()) } else { Err(failed(error, "cancel TaskRun", name)) }
+        let stopped = self.stop_task_run(name).await;
+        stopped.map_err(|error| failed(error, "cancel TaskRun", name))
     }
 
     async fn stop_pods(&self, run: &str, uid: &str) -> Result<(), TektonError> {

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wfe_core::{
-    execution::PlannedRun,
+    execution::{CancelMode, PlannedRun},
     facts::{RunFacts, TaskRunFacts},
     ids::{ClusterId, Epoch, ExecutionId, RunName},
     observe::{Observation, RunEnd, observe},
@@ -288,7 +288,7 @@ impl Stage {
     /// until the API server itself shows none.
     async fn stop(&self, run: &RunFacts) -> RunSnapshot {
         let name = &run.name;
-        self.accept(self.tekton.cancel(name, &run.uid).await);
+        self.accept(self.tekton.cancel(name, &run.uid, CancelMode::Immediate).await);
         let deadline = Instant::now() + self.patience;
         loop {
             let snapshot = require(self.read(name).await, "the run that was cancelled");

@@ -226,10 +226,10 @@ impl Tekton for Simulator {
         Ok(self.cluster.world().run(name).map(snapshot))
     }
 
-    async fn cancel(&self, name: &str, uid: &str) -> Result<(), TektonError> {
+    async fn cancel(&self, name: &str, uid: &str, mode: CancelMode) -> Result<(), TektonError> {
         self.reach("cancel PipelineRun", name)?;
         let now = self.cluster.now();
-        self.cluster.world().cancel(name, uid, CancelMode::Immediate, now);
+        self.cluster.world().cancel(name, uid, mode, now);
         self.cluster.tell();
         Ok(())
     }

@@ -105,22 +105,35 @@ async fn what_is_not_there_yet_says_so_and_stores_nothing() {
         refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
     }
     assert_eq!(stored(&stack).await, (0, 0));
+}
 
+#[tokio::test]
+async fn a_cancel_gives_time_within_limits_and_only_where_time_is_given() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
     let id = start(&mut client, mk()).await.id;
-    let cancel = || v1::CancelRequest { reason: "x".to_owned(), ..v1::CancelRequest::default() };
-    for mode in [CancelMode::RunFinally, CancelMode::StopAndFinally] {
-        for (execution_id, request_id) in [(id.as_str(), ""), ("", "not-started")] {
-            let request = v1::CancelRequest {
-                execution_id: execution_id.to_owned(),
-                request_id: request_id.to_owned(),
-                mode: mode.into(),
-                ..cancel()
-            };
-            let status = client.cancel(request).await.unwrap_err();
-            refused(&status, Code::Unimplemented, "NOT_AVAILABLE");
-        }
+    let day = 24 * 60 * 60;
+    let time = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
+    let cancel = |mode: i32, escalate_after| v1::CancelRequest {
+        execution_id: id.clone(),
+        reason: "why".to_owned(),
+        mode,
+        escalate_after,
+        ..v1::CancelRequest::default()
+    };
+    let gently = CancelMode::RunFinally.into();
+    for (request, field) in [
+        (cancel(CancelMode::Unspecified.into(), time(60, 0)), "escalate_after"),
+        (cancel(CancelMode::Immediate.into(), time(60, 0)), "escalate_after"),
+        (cancel(gently, time(0, 0)), "escalate_after"),
+        (cancel(gently, time(-1, 0)), "escalate_after"),
+        (cancel(gently, time(day, 1)), "escalate_after"),
+        (cancel(gently, time(i64::MAX, 999_999_999)), "escalate_after"),
+        (cancel(9, None), "mode"),
+    ] {
+        assert_eq!(violated(&client.cancel(request).await.unwrap_err()), [field]);
     }
-    start(&mut client, mk_start("not-started", "pod/y")).await;
+    assert_eq!(get(&mut client, &id).await.cancellation, None);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod cancel;
+mod cancel_modes;
 mod follow;
 mod gates;
 mod guarded;

@@ -46,6 +46,9 @@ pub(crate) type Client = ExecutionServiceClient<Channel>;
 /// How long a test waits for what has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a Cancel that gives time gives when it does not say.
+pub(crate) const FINALLY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A service, its cluster and its database. The last two outlive a restart.
 pub(crate) struct Stack {
     pub(crate) cluster: Arc<SimulatedCluster>,
@@ -251,6 +254,7 @@ impl Running {
         let settings = Settings {
             namespace: "kubernaut-workflows".to_owned(),
             heartbeat,
+            finally_patience: FINALLY_PATIENCE,
             sensitive: SensitiveNames::default(),
         };
         let service = Service::new(
@@ -333,9 +337,21 @@ pub(crate) async fn get(client: &mut Client, id: &str) -> v1::Execution {
 }
 
 pub(crate) async fn cancel(client: &mut Client, id: &str) -> v1::Execution {
+    cancel_as(client, id, v1::CancelMode::Immediate, None).await
+}
+
+/// Cancels in a mode; one that gives time gives `time`, or what the service is set to.
+pub(crate) async fn cancel_as(
+    client: &mut Client,
+    id: &str,
+    mode: v1::CancelMode,
+    time: Option<Duration>,
+) -> v1::Execution {
     let request = v1::CancelRequest {
         execution_id: id.to_owned(),
         reason: "a test".to_owned(),
+        mode: mode.into(),
+        escalate_after: time.map(|time| prost_types::Duration::try_from(time).unwrap()),
         ..v1::CancelRequest::default()
     };
     client.cancel(request).await.unwrap().into_inner().execution.unwrap()

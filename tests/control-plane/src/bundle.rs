@@ -137,13 +137,25 @@ impl Task {
 pub struct Workflow {
     params: Vec<String>,
     tasks: Vec<Task>,
+    finally: Vec<Task>,
 }
 
 impl Workflow {
     /// A workflow of these tasks. It declares the parameter `TARGET_RESOURCE`.
     #[must_use]
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self { params: vec!["TARGET_RESOURCE".to_owned()], tasks: tasks.into_iter().collect() }
+        Self {
+            params: vec!["TARGET_RESOURCE".to_owned()],
+            tasks: tasks.into_iter().collect(),
+            finally: Vec::new(),
+        }
+    }
+
+    /// Adds a task that runs at the end, whatever became of the others.
+    #[must_use]
+    pub fn finally(mut self, task: Task) -> Self {
+        self.finally.push(task);
+        self
     }
 
     /// Declares another parameter, a string that is empty by default.
@@ -165,6 +177,7 @@ impl Workflow {
             "spec": {
                 "params": params.collect::<Vec<_>>(),
                 "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
+                "finally": self.finally.iter().map(Task::to_json).collect::<Vec<_>>(),
             },
         })
     }

@@ -252,6 +252,7 @@ fn reason(event: &v1::ExecutionEvent) -> Option<&'static str> {
         EventType::Delayed => Some("ExecutionDelayed"),
         EventType::CancelRequested if event.cancellation.is_some() => Some("CancelRequested"),
         EventType::CancelRequested => Some("DeadlineExceeded"),
+        EventType::CancelEscalated => Some("CancelEscalated"),
         EventType::Succeeded => Some("WorkflowCompleted"),
         EventType::Failed => Some("WorkflowFailed"),
         EventType::Cancelled => Some("WorkflowCancelled"),

@@ -50,9 +50,21 @@ pub(crate) async fn get(client: &mut Client, id: &str) -> Result<v1::Execution> 
 }
 
 pub(crate) async fn cancel(client: &mut Client, id: &str) -> Result<v1::Execution> {
+    cancel_as(client, id, v1::CancelMode::Immediate, None).await
+}
+
+/// Cancels in a mode; one that gives time gives `seconds`, or what the service is set to.
+pub(crate) async fn cancel_as(
+    client: &mut Client,
+    id: &str,
+    mode: v1::CancelMode,
+    seconds: Option<i64>,
+) -> Result<v1::Execution> {
     let request = v1::CancelRequest {
         execution_id: id.to_owned(),
         reason: "a test".to_owned(),
+        mode: mode.into(),
+        escalate_after: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
         ..v1::CancelRequest::default()
     };
     client.cancel(request).await?.into_inner().execution.context("an execution")

@@ -2,6 +2,7 @@
 
 mod calls;
 mod cancel;
+mod cancel_modes;
 mod clients;
 mod crash;
 mod lifecycle;

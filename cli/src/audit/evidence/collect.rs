@@ -145,6 +145,7 @@ impl Collected {
             | EventKind::Delayed { .. }
             | EventKind::Progressed { .. }
             | EventKind::CancelRequested { .. }
+            | EventKind::CancelEscalated { .. }
             | EventKind::DeadlinePassed { .. } => {}
         }
     }
@@ -191,6 +192,10 @@ impl Collected {
                 EventKind::CancelRequested { cancellation } => {
                     let own = vec!["stopped".to_owned(), cancellation.reason.clone()];
                     self.cancels.push(deed(own, 1));
+                }
+                EventKind::CancelEscalated { cancellation } => {
+                    let effect = format!("made stronger: {}", cancellation.mode.as_str());
+                    self.cancels.push(deed(vec![effect, cancellation.reason_now().to_owned()], 1));
                 }
                 // What waits ends at once, with the same entry.
                 EventKind::Cancelled { cancellation, .. }

@@ -197,6 +197,9 @@ fn details(event: &EventKind) -> String {
         EventKind::CancelRequested { cancellation } | EventKind::Cancelled { cancellation, .. } => {
             format!("asked by {}: {}", cancellation.actor.person(), cancellation.reason)
         }
+        EventKind::CancelEscalated { cancellation } => {
+            format!("{} from then on: {}", cancellation.mode.as_str(), cancellation.reason_now())
+        }
         EventKind::DeadlinePassed { deadline, stuck: None } => {
             format!("the deadline was {deadline}")
         }

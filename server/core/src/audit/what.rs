@@ -18,6 +18,7 @@ use crate::{
 /// What happened or was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is of a transition")]
 pub enum What {
     /// An execution moved: one event of its life.
     Transition {

@@ -25,6 +25,7 @@ fn mk_run(status: Status, reason: &str, tasks: &[&str]) -> RunFacts {
         tasks: Some(tasks.iter().map(|t| (*t).to_owned()).collect()),
         children: Vec::new(),
         skipped: Vec::new(),
+        stopping: None,
     }
 }
 

@@ -18,6 +18,7 @@ fn mk_run(reason: &str) -> RunFacts {
         tasks: Some(vec!["a".to_owned(), "b".to_owned()]),
         children: Vec::new(),
         skipped: Vec::new(),
+        stopping: None,
     }
 }
 

@@ -73,7 +73,14 @@ pub(super) fn quiet(
                 Failure { was_execution_failure: ran, ..Failure::deadline("its run was stopped") };
             failed(Some(run), failure, None, now)
         }
-        (None, run, Stop::Deadline { obstacle, .. }) => {
+        (None, RunRef::Created(run), Stop::Deadline { .. }) => {
+            let failure = Failure {
+                was_execution_failure: run.progress.ran(),
+                ..Failure::deadline("its run was stopped")
+            };
+            failed(Some(RunRef::Created(run)), failure, None, now)
+        }
+        (None, run @ RunRef::Planned(_), Stop::Deadline { obstacle, .. }) => {
             let why = obstacle.as_deref().unwrap_or("it was not there yet");
             let failure = Failure::deadline(&format!("its run was being created ({why})"));
             failed(Some(run), failure, None, now)

@@ -1,7 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{execution::Closed, failure::FailureReason, testing::*};
+use crate::{
+    execution::{CancelMode, Closed, EscalationCause},
+    failure::FailureReason,
+    progress::{TaskProgress, TaskState},
+    testing::*,
+};
 
 const INPUTS: [&str; 12] = [
     "Admit",
@@ -88,6 +93,120 @@ fn every_state_answers_every_input_as_the_table_says() {
     }
 }
 
+fn mk_cancelling(mode: CancelMode) -> Execution {
+    let run = RunRef::Created(mk_created(1));
+    let stop = Stop::Requested(mk_cancel(mode));
+    mk_execution(1, State::Cancelling { run, stop, obstacle: None })
+}
+
+/// The mode and the last escalation of an execution that is cancelled.
+fn stopped_how(execution: &Execution) -> (CancelMode, Option<EscalationCause>) {
+    let Some(cancellation) = execution.state.cancellation() else { panic!("{execution:?}") };
+    let last = cancellation.escalations.last().map(|escalation| escalation.cause.clone());
+    (cancellation.mode, last)
+}
+
+/// The whole product of modes and of what can ask for more, while an execution is cancelled.
+#[test]
+fn a_cancel_becomes_stronger_by_a_stronger_one_a_deadline_or_the_end_of_patience() {
+    for first in CancelMode::ALL {
+        let before = mk_cancelling(first);
+        let by = |mode| {
+            let Cancellation { actor, reason, .. } = mk_cancel(mode);
+            EscalationCause::Request { actor, reason }
+        };
+        let mut cases = vec![
+            (mk_input("Deadline"), CancelMode::Immediate, EscalationCause::Deadline),
+            (mk_input("OutOfPatience"), CancelMode::Immediate, EscalationCause::Patience),
+        ];
+        for mode in CancelMode::ALL {
+            cases.push((Input::Cancel(mk_cancel(mode)), mode, by(mode)));
+        }
+        for (input, to, cause) in cases {
+            let stronger = to > first;
+            match step(&before, input).unwrap() {
+                Step::Same => assert!(!stronger, "{first:?} {cause:?}"),
+                Step::Changed(change) => {
+                    assert!(stronger, "{first:?} {cause:?}");
+                    assert_eq!(change.execution.state.code(), StateCode::Cancelling);
+                    assert_eq!(stopped_how(&change.execution), (to, Some(cause)));
+                    let [Event { kind: EventKind::CancelEscalated { cancellation }, .. }] =
+                        change.events.as_slice()
+                    else {
+                        panic!("{:?}", change.events)
+                    };
+                    assert_eq!(change.execution.state.cancellation(), Some(cancellation));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deadline_that_stops_an_execution_leaves_nothing_to_escalate() {
+    let stopping =
+        moved(&mk_execution(1, mk_state(StateCode::Running)), mk_input("Deadline")).execution;
+    for mode in CancelMode::ALL {
+        assert_eq!(step(&stopping, Input::Cancel(mk_cancel(mode))), Ok(Step::Same));
+    }
+    assert_eq!(step(&stopping, mk_input("OutOfPatience")), Ok(Step::Same));
+}
+
+#[test]
+fn no_cancel_gives_more_time_than_the_deadline() {
+    for code in [StateCode::Starting, StateCode::Running] {
+        let mut execution = mk_execution(1, mk_state(code));
+        for (deadline, until) in [(None, 100), (Some(50), 50), (Some(200), 100)] {
+            execution.request.deadline = deadline.map(at);
+            let cancel = Input::Cancel(mk_cancel(CancelMode::RunFinally));
+            let cancelling = moved(&execution, cancel).execution;
+            let cancellation = cancelling.state.cancellation().unwrap();
+            assert_eq!(cancellation.escalate_at, Some(at(until)), "{code:?} {deadline:?}");
+        }
+    }
+}
+
+#[test]
+fn while_it_waits_every_mode_cancels_at_once() {
+    for mode in CancelMode::ALL {
+        let waiting = mk_execution(1, mk_state(StateCode::Waiting));
+        let cancelled = moved(&waiting, Input::Cancel(mk_cancel(mode))).execution;
+        assert_eq!(cancelled.state.code(), StateCode::Cancelled);
+        assert_eq!(stopped_how(&cancelled), (mode, None));
+    }
+}
+
+#[test]
+fn what_goes_on_while_time_is_given_is_named() {
+    let cancelling = mk_cancelling(CancelMode::StopAndFinally);
+    let task = |name: &str, state, task_run: Option<&str>| TaskProgress {
+        name: name.to_owned(),
+        state,
+        task_run: task_run.map(ToOwned::to_owned),
+        started_at: None,
+        ended_at: None,
+        attempts: 1,
+        steps: Vec::new(),
+        reason: String::new(),
+    };
+    let obstacle = |tasks: Vec<TaskProgress>| {
+        let progress = Progress { total: 9, tasks, ..Progress::default() };
+        let state = moved(&cancelling, Input::Progress(progress)).execution.state;
+        let State::Cancelling { obstacle, .. } = state else { panic!("{state:?}") };
+        obstacle
+    };
+    let running = || task("migrate", TaskState::Running, Some("run-migrate"));
+    let later = || task("verify", TaskState::Pending, None);
+    assert_eq!(obstacle(vec![running(), later()]).unwrap(), "task migrate still runs");
+    let pending = task("notify", TaskState::Pending, Some("run-notify"));
+    let both = obstacle(vec![running(), later(), pending]).unwrap();
+    assert_eq!(both, "tasks still run: migrate, notify");
+    assert_eq!(obstacle(vec![task("migrate", TaskState::Succeeded, Some("x")), later()]), None);
+    let stuck = Some(Box::new(mk_stuck(StuckOn::ImagePull)));
+    let progress = Progress { stuck, ..Progress::default() };
+    assert!(progress.goes_on().unwrap().contains("image that cannot be pulled"));
+}
+
 #[test]
 fn what_changes_nothing_gives_no_event() {
     let running = mk_execution(1, mk_state(StateCode::Running));
@@ -124,17 +243,19 @@ fn a_run_that_was_cancelled_from_outside_is_not_over_before_it_is_quiet() {
 
 #[test]
 fn cancel_against_completion_ends_as_what_really_happened() {
-    let cancelling = mk_execution(1, mk_state(StateCode::Cancelling));
-    let ends = [
-        (Some(RunEnd::Succeeded { at: at(5) }), StateCode::Succeeded),
-        (Some(RunEnd::Failed(mk_failure())), StateCode::Failed),
-        (Some(RunEnd::Cancelled { ran: true }), StateCode::Cancelled),
-        (None, StateCode::Cancelled),
-    ];
-    for (end, expected) in ends {
-        let after = moved(&cancelling, Input::Quiet { end, progress: None }).execution.state;
-        assert_eq!(after.code(), expected);
-        assert_eq!(after.cancellation(), Some(&mk_cancellation()), "the request stays on record");
+    for mode in CancelMode::ALL {
+        let cancelling = mk_cancelling(mode);
+        let ends = [
+            (Some(RunEnd::Succeeded { at: at(5) }), StateCode::Succeeded),
+            (Some(RunEnd::Failed(mk_failure())), StateCode::Failed),
+            (Some(RunEnd::Cancelled { ran: true }), StateCode::Cancelled),
+            (None, StateCode::Cancelled),
+        ];
+        for (end, expected) in ends {
+            let after = moved(&cancelling, Input::Quiet { end, progress: None }).execution.state;
+            assert_eq!(after.code(), expected);
+            assert_eq!(after.cancellation(), Some(&mk_cancel(mode)), "the request stays on record");
+        }
     }
 }
 
@@ -247,11 +368,17 @@ fn obstacles_are_shortened_and_free_of_control_characters() {
 
 proptest! {
     #[test]
-    fn any_history_keeps_the_invariants(names in proptest::collection::vec(0..INPUTS.len(), 0..40)) {
+    fn any_history_keeps_the_invariants(
+        inputs in proptest::collection::vec((0..INPUTS.len(), 0..CancelMode::ALL.len()), 0..40),
+    ) {
         let mut execution = mk_execution(1, mk_state(StateCode::Waiting));
-        for name in names {
+        for (name, mode) in inputs {
             let before = execution.clone();
-            match step(&before, mk_input(INPUTS[name])) {
+            let input = match INPUTS[name] {
+                "Cancel" => Input::Cancel(mk_cancel(CancelMode::ALL[mode])),
+                name => mk_input(name),
+            };
+            match step(&before, input) {
                 Ok(Step::Changed(change)) => {
                     prop_assert!(!before.state.code().is_terminal(), "terminal never changes");
                     prop_assert_eq!(change.execution.revision, before.revision.next());
@@ -263,6 +390,13 @@ proptest! {
             prop_assert_eq!(execution.state.ended_at().is_some(), execution.state.code().is_terminal());
             if execution.state.code().holds_target() {
                 prop_assert!(execution.state.planned_run().is_some());
+            }
+            if let (Some(old), Some(new)) = (before.state.cancellation(), execution.state.cancellation()) {
+                prop_assert!(new.mode >= old.mode, "a cancel never becomes weaker");
+                prop_assert_eq!((&new.actor, &new.reason), (&old.actor, &old.reason));
+                prop_assert!(new.escalations.starts_with(&old.escalations));
+                prop_assert!(new.escalations.len() <= 2);
+                prop_assert_eq!(new.escalate_at.is_some(), new.mode.gives_time());
             }
             if let (Some(old), Some(new)) = (before.state.planned_run(), execution.state.planned_run()) {
                 prop_assert!(new.epoch >= old.epoch);

@@ -4,8 +4,8 @@ use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Closed, Hold, Stop},
-    facts::{Condition, RunFacts, Status, Stopped, TaskRunFacts},
-    ids::{ClusterId, Epoch, Revision, RunName},
+    facts::{Condition, ContainerState, RunFacts, Status, StepFacts, Stopped, TaskRunFacts},
+    ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
     progress::Progress,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     stuck::StuckOn,
@@ -83,6 +83,7 @@ fn run(status: Status, reason: &str) -> RunFacts {
         tasks: None,
         children: Vec::new(),
         skipped: Vec::new(),
+        stopping: None,
     }
 }
 
@@ -120,9 +121,19 @@ fn running() -> State {
 }
 
 fn cancelling(run: RunRef) -> State {
-    let cancellation =
-        Cancellation { reason: "x".to_owned(), actor: Actor::service(), requested_at: at(2) };
+    let cancellation = Cancellation::immediate("x".to_owned(), Actor::service(), at(2));
     State::Cancelling { run, stop: Stop::Requested(cancellation), obstacle: None }
+}
+
+/// Cancelled in a mode that gives time, until second 50.
+fn given_time(mode: CancelMode, run: CreatedRun) -> State {
+    let cancellation = Cancellation {
+        mode,
+        escalate_at: Some(at(50)),
+        ..Cancellation::immediate("x".to_owned(), Actor::service(), at(2))
+    };
+    let stop = Stop::Requested(cancellation);
+    State::Cancelling { run: RunRef::Created(run), stop, obstacle: None }
 }
 
 fn succeeded() -> State {
@@ -289,11 +300,97 @@ fn a_cancelled_execution_takes_the_name_of_a_run_that_was_never_seen() {
 fn a_live_run_is_cancelled_and_an_ended_one_is_swept() {
     let run_ref = || RunRef::Created(created());
     let live = present(run(Status::Unknown, "Running"), Vec::new());
-    assert_eq!(decide(cancelling(run_ref()), live, at(3)), Action::Cancel(created()));
+    let cancel = Action::Cancel { run: created(), mode: CancelMode::Immediate };
+    assert_eq!(decide(cancelling(run_ref()), live, at(3)), cancel);
     for seen in
         [present(run(Status::False, "Cancelled"), Vec::new()), Seen::Absent, Seen::NotSynced]
     {
-        assert_eq!(decide(cancelling(run_ref()), seen, at(3)), Action::Sweep(run_ref()));
+        let sweep = Action::Sweep { run: run_ref(), mode: CancelMode::Immediate };
+        assert_eq!(decide(cancelling(run_ref()), seen, at(3)), sweep);
+    }
+}
+
+const GIVE_TIME: [CancelMode; 2] = [CancelMode::StopAndFinally, CancelMode::RunFinally];
+
+/// A live run that is asked to stop in this way, while its task runs.
+fn stopping(mode: Option<CancelMode>) -> Seen {
+    let running = StepFacts {
+        name: "main".to_owned(),
+        state: ContainerState::Running { started_at: Some(at(2)) },
+    };
+    let task = TaskRunFacts { steps: vec![running], ..task(Status::Unknown) };
+    present(RunFacts { stopping: mode, ..run(Status::Unknown, "Running") }, vec![task])
+}
+
+/// The run as it is on record once it was looked at.
+fn noted(seen: &Seen) -> CreatedRun {
+    let Seen::Present(snapshot) = seen else { panic!("not there") };
+    let progress = observe(&snapshot.run, &snapshot.task_runs, &Veil::none()).progress;
+    CreatedRun { progress, ..created() }
+}
+
+#[test]
+fn a_run_is_asked_to_stop_until_it_is_asked_for_as_much() {
+    for mode in GIVE_TIME {
+        for asked in [None].into_iter().chain(CancelMode::ALL.map(Some)) {
+            let action = decide(given_time(mode, created()), stopping(asked), at(3));
+            let cancel = Action::Cancel { run: created(), mode };
+            assert_eq!(action == cancel, asked < Some(mode), "{mode:?} {asked:?}: {action:?}");
+        }
+    }
+}
+
+#[test]
+fn what_goes_on_is_told_and_waited_for_until_its_time_is_over() {
+    for mode in GIVE_TIME {
+        let seen = || stopping(Some(mode));
+        let Action::Apply(Input::Progress(progress)) =
+            decide(given_time(mode, created()), seen(), at(3))
+        else {
+            panic!("not told")
+        };
+        assert_eq!(progress.goes_on().as_deref(), Some("task a still runs"));
+
+        // Tekton may say nothing new for long: then it is told as what is in the way.
+        let mut state = given_time(mode, noted(&seen()));
+        let text = "task a still runs".to_owned();
+        let told = Action::Apply(Input::Obstruct(text.clone()));
+        assert_eq!(decide(state.clone(), seen(), at(3)), told);
+        if let State::Cancelling { obstacle, .. } = &mut state {
+            *obstacle = Some(text);
+        }
+        assert_eq!(decide(state.clone(), seen(), at(49)), Action::RestUntil(at(50)));
+        let over = Action::Apply(Input::OutOfPatience(at(50)));
+        assert_eq!(decide(state, seen(), at(50)), over);
+    }
+}
+
+#[test]
+fn a_deadline_ends_the_time_that_is_given_after_a_moment_for_tekton() {
+    let seen = stopping(Some(CancelMode::RunFinally));
+    let mut execution = mk(given_time(CancelMode::RunFinally, noted(&seen)));
+    if let State::Cancelling { obstacle, .. } = &mut execution.state {
+        *obstacle = Some("task a still runs".to_owned());
+    }
+    execution.request.deadline = Some(at(50));
+    let known = Known { run: seen, foreign: Some(ForeignRuns::default()), veil: Veil::none() };
+    let decide = |second| plan(&execution, &known, &Policy::default(), at(second));
+    assert_eq!(decide(50), Action::RestUntil(at(60)));
+    assert_eq!(decide(60), Action::Apply(Input::Deadline(at(50))));
+}
+
+#[test]
+fn a_run_that_tekton_cannot_stop_is_stopped_by_its_parts() {
+    let stuck = |mode| {
+        let facts = run(Status::Unknown, "PipelineRunCouldntCancel");
+        present(RunFacts { stopping: Some(mode), ..facts }, Vec::new())
+    };
+    let (run, mode) = (created(), CancelMode::Immediate);
+    let state = cancelling(RunRef::Created(run.clone()));
+    assert_eq!(decide(state, stuck(mode), at(3)), Action::StopByParts { run, mode });
+    for mode in GIVE_TIME {
+        let action = decide(given_time(mode, created()), stuck(mode), at(3));
+        assert_eq!(action, Action::StopByParts { run: created(), mode });
     }
 }
 

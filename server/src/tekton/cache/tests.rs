@@ -23,6 +23,7 @@ fn mk_run(name: &str, uid: &str, reason: &str, version: Version) -> Versioned<Ru
         tasks: None,
         children: Vec::new(),
         skipped: Vec::new(),
+        stopping: None,
     };
     Versioned { facts, version }
 }

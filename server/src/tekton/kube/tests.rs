@@ -7,6 +7,7 @@ use wfe_core::{
     execution::PlannedRun,
     failure::FailureReason,
     ids::{ClusterId, Epoch, RunName},
+    lock::ForeignRuns,
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
     target::TargetKey,
     workflow::BundleWorkflow,
@@ -15,7 +16,7 @@ use wfe_core::{
 use wfe_runtime::cluster::testing::{ApiServer, Asked};
 
 use super::*;
-use crate::{clock::Ids, tekton::Birth, vault::Opened};
+use crate::{clock::Ids, reconcile::foreign_runs, tekton::Birth, vault::Opened};
 
 /// A PipelineRun as the API server shows it.
 fn mk_object(name: &str, version: u64, reason: &str) -> Value {
@@ -84,7 +85,7 @@ fn create(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<RunFacts, CreateError>>
 
 fn cancel(tekton: &Arc<KubeTekton>) -> JoinHandle<Result<(), TektonError>> {
     let tekton = Arc::clone(tekton);
-    tokio::spawn(async move { tekton.cancel("a", "uid of a").await })
+    tokio::spawn(async move { tekton.cancel("a", "uid of a", CancelMode::Immediate).await })
 }
 
 fn is(asked: &Asked, method: &str, path: &str) {
@@ -218,6 +219,145 @@ async fn a_cancel_of_what_has_ended_or_is_gone_is_no_error() {
     server.next().await.answer(200, &mk_object("a", 9, "Running"));
     let error = cancelling.await.unwrap().unwrap_err();
     assert!(error.source.to_string().contains("denied the request"), "{:?}", error.source);
+}
+
+fn cancel_as(tekton: &Arc<KubeTekton>, mode: CancelMode) -> JoinHandle<Result<(), TektonError>> {
+    let tekton = Arc::clone(tekton);
+    tokio::spawn(async move { tekton.cancel("a", "uid of a", mode).await })
+}
+
+/// A run that is alive and asked for this.
+fn mk_asked(wish: Option<&str>) -> Value {
+    let mut object = mk_object("a", 8, "Running");
+    object["spec"]["status"] = json!(wish);
+    object
+}
+
+/// What runs are asked for, from nothing to the most.
+const WISHES: [(Option<&str>, Option<CancelMode>); 4] = [
+    (None, None),
+    (Some("StoppedRunFinally"), Some(CancelMode::StopAndFinally)),
+    (Some("CancelledRunFinally"), Some(CancelMode::RunFinally)),
+    (Some("Cancelled"), Some(CancelMode::Immediate)),
+];
+
+#[tokio::test]
+async fn a_cancel_that_gives_time_is_only_ever_made_stronger() {
+    let (mut server, tekton) = start().await;
+    for (before, asked_before) in WISHES {
+        for (wish, mode) in WISHES.into_iter().skip(1).take(2) {
+            let cancelling = cancel_as(&tekton, mode.unwrap());
+            let asked = server.next().await;
+            is(&asked, "GET", &format!("{RUNS}/a"));
+            asked.answer(200, &mk_asked(before));
+            if asked_before < mode {
+                // Only what was seen is replaced: somebody else may ask for more at the same moment.
+                let asked = server.next().await;
+                is(&asked, "PATCH", &format!("{RUNS}/a"));
+                let patch = json!([
+                    {"op": "test", "path": "/metadata/uid", "value": "uid of a"},
+                    {"op": "test", "path": "/spec/status", "value": before},
+                    {"op": "add", "path": "/spec/status", "value": wish},
+                ]);
+                assert_eq!(asked.body, patch);
+                asked.answer(200, &mk_asked(wish));
+            }
+            cancelling.await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_that_gives_time_and_comes_second_is_no_error() {
+    let (mut server, tekton) = start().await;
+    for (now, settled) in WISHES.into_iter().zip([false, false, true, true]) {
+        let cancelling = cancel_as(&tekton, CancelMode::RunFinally);
+        server.next().await.answer(200, &mk_asked(None));
+        server.next().await.refuse(422, "Invalid", "the server rejected our request");
+        server.next().await.answer(200, &mk_asked(now.0));
+        assert_eq!(cancelling.await.unwrap().is_ok(), settled, "{now:?}");
+    }
+    let mut other = mk_asked(None);
+    other["metadata"]["uid"] = json!("another");
+    for answer in [&mk_object("a", 9, "Succeeded"), &other] {
+        let cancelling = cancel_as(&tekton, CancelMode::StopAndFinally);
+        server.next().await.answer(200, answer);
+        cancelling.await.unwrap().unwrap();
+    }
+    let cancelling = cancel_as(&tekton, CancelMode::StopAndFinally);
+    server.next().await.refuse(404, "NotFound", "");
+    cancelling.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn pipelines_inside_of_a_run_are_stopped_one_inside_of_the_other() {
+    let (mut server, tekton) = start().await;
+    let stopping = tokio::spawn({
+        let tekton = Arc::clone(&tekton);
+        async move { tekton.stop_child_runs("a", "uid of a").await }
+    });
+    let below = |asked: &Asked, kind: &str, of: &str| {
+        is(asked, "GET", kind);
+        let selector = format!("tekton.dev%2FpipelineRunUID%3Duid+of+{of}");
+        assert_eq!(asked.param("labelSelector"), Some(selector.as_str()));
+    };
+    let asked = server.next().await;
+    below(&asked, RUNS, "a");
+    asked.answer(
+        200,
+        &mk_list(&[mk_object("a-c", 9, "Running"), mk_object("a-d", 9, "Succeeded")], ""),
+    );
+    let asked = server.next().await;
+    is(&asked, "PATCH", &format!("{RUNS}/a-c"));
+    assert_eq!(
+        asked.body,
+        json!({"metadata": {"uid": "uid of a-c"}, "spec": {"status": "Cancelled"}})
+    );
+    asked.answer(200, &mk_object("a-c", 10, "Running"));
+
+    // One that is over may have left a TaskRun behind.
+    let asked = server.next().await;
+    below(&asked, TASK_RUNS, "a-d");
+    let mut left = mk_object("a-d-t", 9, "Running");
+    left["metadata"]["labels"] = json!({"tekton.dev/pipelineRunUID": "uid of a-d"});
+    asked.answer(200, &mk_list(&[left], ""));
+    let asked = server.next().await;
+    is(&asked, "PATCH", &format!("{TASK_RUNS}/a-d-t"));
+    asked.answer(200, &mk_object("a-d-t", 10, "Running"));
+
+    for of in ["a-c", "a-d"] {
+        let asked = server.next().await;
+        below(&asked, RUNS, of);
+        asked.answer(200, &mk_list(&[], ""));
+    }
+    assert_eq!(stopping.await.unwrap().unwrap(), ["a-c", "a-d-t"]);
+}
+
+/// Tekton gives a pipeline inside of a run the labels of the run.
+#[tokio::test]
+async fn a_pipeline_inside_of_a_run_belongs_to_its_execution_and_is_not_its_run() {
+    let (_server, tekton) = start().await;
+    let RunRequest { run, execution, request, .. } = mk_request();
+    let (hash, name) = (request.target.hash(), run.name.to_string());
+    let mk = |name: &str| {
+        let mut object = mk_object(name, 9, "Running");
+        object["metadata"]["labels"] = json!({
+            "kubernaut.ai/target-hash": hash, "kubernaut.ai/execution-id": execution.to_string(),
+        });
+        facts::run(serde_json::from_value(object).unwrap()).unwrap()
+    };
+    // Even a task that is called by a number makes no name of a run.
+    let (child, numbered) = (format!("{name}-verify"), format!("{name}-7"));
+    tekton.cache().replace_runs(vec![mk(&name), mk(&child), mk(&numbered)], 10);
+    tekton.cache().replace_task_runs(Vec::new(), 10);
+    let Seen::Present(seen) = tekton.seen(&name) else { panic!("not there") };
+    assert_eq!(seen.run.name, name);
+
+    let foreign = foreign_runs(&*tekton, &hash, &[execution]).unwrap();
+    assert_eq!(foreign, ForeignRuns { live: None, last_epoch: Epoch(1) });
+    // When its execution is over, what it left behind holds the target as anybody's run does.
+    let other = foreign_runs(&*tekton, &hash, &[]).unwrap();
+    assert!(other.live.is_some(), "{other:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use wfe_core::{
+    execution::CancelMode,
     facts::Stopped,
     observe::{RunEnd, observe},
     veil::Veil,
@@ -14,7 +15,7 @@ use super::{super::Birth, Stage, require};
 pub(super) async fn a_running_run_is_cancelled_with_its_task_runs(stage: &Stage) {
     let run = stage.start(&stage.bundles.never_ends).await;
     stage.until_running(&run.name).await;
-    stage.accept(stage.tekton.cancel(&run.name, &run.uid).await);
+    stage.accept(stage.tekton.cancel(&run.name, &run.uid, CancelMode::Immediate).await);
     let (end, progress) = stage.until_over(&run.name).await;
     assert!(matches!(end, RunEnd::Cancelled { .. }), "{end:?}");
     assert_eq!(progress.failed, 1, "{progress:?}");
@@ -41,7 +42,7 @@ pub(super) async fn runs_cancelled_right_after_their_creation_leave_nothing_aliv
 pub(super) async fn a_run_is_cancelled_only_under_its_uid(stage: &Stage) {
     let run = stage.start(&stage.bundles.three_tasks_in_order).await;
     let other = "00000000-0000-0000-0000-000000000000";
-    stage.accept(stage.tekton.cancel(&run.name, other).await);
+    stage.accept(stage.tekton.cancel(&run.name, other, CancelMode::Immediate).await);
     let (end, _) = stage.until_over(&run.name).await;
     assert!(matches!(end, RunEnd::Succeeded { .. }), "{end:?}");
 }
@@ -51,7 +52,7 @@ pub(super) async fn stopping_what_has_ended_or_is_gone_has_no_effect(stage: &Sta
     stage.until_over(&run.name).await;
     let before = require(stage.read(&run.name).await, "run");
     let task_run = require(before.task_runs.first(), "TaskRun");
-    stage.accept(stage.tekton.cancel(&run.name, &run.uid).await);
+    stage.accept(stage.tekton.cancel(&run.name, &run.uid, CancelMode::Immediate).await);
     stage.accept(stage.tekton.cancel_task_run(&task_run.name).await);
     // Tekton may still correct the times of what has ended, so they are not compared.
     let after = require(stage.read(&run.name).await, "run");
@@ -59,7 +60,9 @@ pub(super) async fn stopping_what_has_ended_or_is_gone_has_no_effect(stage: &Sta
     let untouched =
         after.task_runs.iter().all(|task| task.stopped == Stopped::No && !task.is_live());
     assert!(untouched, "{after:?}");
-    stage.accept(stage.tekton.cancel("wfe-0000000000000000-1", &run.uid).await);
+    stage.accept(
+        stage.tekton.cancel("wfe-0000000000000000-1", &run.uid, CancelMode::Immediate).await,
+    );
     stage.accept(stage.tekton.cancel_task_run("wfe-0000000000000000-1-main").await);
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wfe_core::{
+    execution::CancelMode,
     facts::RunFacts,
     failure::FailureReason,
     observe::RunEnd,
@@ -30,7 +31,7 @@ pub(super) async fn a_pod_that_no_node_takes_is_told_as_what_the_run_waits_for(s
 pub(super) async fn a_run_that_waits_is_cancelled_like_any_other(stage: &Stage) {
     let run = stage.start(&stage.bundles.image_never_comes).await;
     wait_of(stage, &run, StuckOn::ImagePull).await;
-    stage.accept(stage.tekton.cancel(&run.name, &run.uid).await);
+    stage.accept(stage.tekton.cancel(&run.name, &run.uid, CancelMode::Immediate).await);
     let (end, progress) = stage.until_over(&run.name).await;
     assert_eq!(end, RunEnd::Cancelled { ran: false });
     let task = require(progress.tasks.first(), "task");

@@ -143,7 +143,7 @@ async fn an_early_cancel_leaves_a_task_run_alive_until_it_is_stopped() {
     cluster.set_orphan_window(Duration::from_millis(150));
     let (simulator, _watching) = watched(&cluster);
     let run = simulator.create(&mk_request("succeeds")).await.unwrap();
-    simulator.cancel(&run.name, &run.uid).await.unwrap();
+    simulator.cancel(&run.name, &run.uid, CancelMode::Immediate).await.unwrap();
     until(|| end_of(&simulator, &run.name)).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     let left = simulator.read(&run.name).await.unwrap().unwrap();
@@ -241,7 +241,7 @@ async fn while_the_api_server_is_away_calls_fail_and_watches_grow_old() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(simulator.health().age, Duration::from_secs(20));
     assert!(simulator.read(&run.name).await.is_err());
-    assert!(simulator.cancel(&run.name, &run.uid).await.is_err());
+    assert!(simulator.cancel(&run.name, &run.uid, CancelMode::Immediate).await.is_err());
     assert!(matches!(
         simulator.create(&mk_request("succeeds")).await,
         Err(CreateError::Later { .. })

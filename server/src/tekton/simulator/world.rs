@@ -97,8 +97,6 @@ pub(super) struct Run {
     born: Moment,
     birth: Birth,
     timeout: Option<Duration>,
-    /// How it was asked to stop.
-    wish: Option<CancelMode>,
 }
 
 #[derive(Debug, Clone)]
@@ -240,6 +238,10 @@ impl World {
             Fate::WrongParameters => parameters_of(request),
             Fate::Missing | Fate::NeverResolved | Fate::Denied | Fate::Runs(_) => String::new(),
         };
+        let stopping = match request.birth {
+            Birth::Ready => None,
+            Birth::Cancelled => Some(CancelMode::Immediate),
+        };
         self.sequence += 1;
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
         let facts = RunFacts {
@@ -254,6 +256,7 @@ impl World {
             tasks: None,
             children: Vec::new(),
             skipped: Vec::new(),
+            stopping,
         };
         let run = Run {
             version: 0,
@@ -264,10 +267,6 @@ impl World {
             born: now,
             birth: request.birth,
             timeout: request.timeout,
-            wish: match request.birth {
-                Birth::Ready => None,
-                Birth::Cancelled => Some(CancelMode::Immediate),
-            },
             facts,
         };
         let first = match request.birth {
@@ -288,8 +287,8 @@ impl World {
         let Some(run) = self.runs.get_mut(name) else {
             return;
         };
-        if run.facts.uid == uid && run.facts.is_live() && run.wish < Some(mode) {
-            run.wish = Some(mode);
+        if run.facts.uid == uid && run.facts.is_live() && run.facts.stopping < Some(mode) {
+            run.facts.stopping = Some(mode);
             self.plan_move(name, uid, now.instant + lag, Move::Stop);
             self.touched(Object::Run(name.to_owned()));
         }

@@ -24,7 +24,7 @@ impl World {
         if run.facts.uid != uid {
             return;
         }
-        let goes_on = run.facts.is_live() && run.wish != Some(CancelMode::Immediate);
+        let goes_on = run.facts.is_live() && run.facts.stopping != Some(CancelMode::Immediate);
         match step {
             Move::Resolving if goes_on => self.resolving(name, now),
             Move::Resolved if goes_on => self.resolved(name, now),
@@ -88,18 +88,19 @@ impl World {
             .skipped
             .iter()
             .filter_map(|index| graph.tasks().get(*index))
-            .map(|task| words::skipped(&task.name, run.wish))
+            .map(|task| words::skipped(&task.name, run.facts.stopping))
             .collect();
         if look.counts.incomplete == 0 {
-            let asked = run.wish.is_some();
+            let asked = run.facts.stopping.is_some();
             words::end(&mut run.facts, look.counts.over(asked), now.stamp());
             return;
         }
         // Tekton stumbles over what comes after a task that still runs: until that one has ended, the
         // run says what it said before.
-        let stumbles = run.wish == Some(CancelMode::StopAndFinally) && look.holds_others_up;
+        let stumbles =
+            run.facts.stopping == Some(CancelMode::StopAndFinally) && look.holds_others_up;
         if !stumbles {
-            let reason = match run.wish {
+            let reason = match run.facts.stopping {
                 Some(CancelMode::RunFinally) => "CancelledRunningFinally",
                 Some(CancelMode::StopAndFinally) => "StoppedRunningFinally",
                 None | Some(CancelMode::Immediate) if look.stopping && !look.finally_waits => {
@@ -198,7 +199,7 @@ impl World {
 
     /// Does what the run was asked for.
     fn stop_run(&mut self, name: &str, now: Moment) {
-        match self.runs.get(name).and_then(|run| run.wish) {
+        match self.runs.get(name).and_then(|run| run.facts.stopping) {
             None => {}
             Some(CancelMode::Immediate) => self.cancel_run(name, now),
             Some(CancelMode::RunFinally) => {
@@ -324,7 +325,7 @@ impl Look {
         }
         let stopping = counts.failed + counts.cancelled > 0;
         let (mut ready, mut skipped) = (Vec::new(), Vec::new());
-        if stopping || run.wish.is_some() {
+        if stopping || run.facts.stopping.is_some() {
             counts.skipped = unbegun.len();
             skipped = unbegun;
         } else {

@@ -11,6 +11,7 @@ use serde_json::json;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use wfe_proto::v1::{self, FailureReason, State, start_request};
+use wfe_server::clock::{Clock as _, SystemClock};
 use wfe_tests::{ControlPlane, Namespace};
 
 use crate::calls::*;
@@ -281,10 +282,11 @@ async fn a_step_fits_into_a_restricted_namespace_and_has_its_workspaces_and_time
             retries: 2,
             ..mk_step("only", "kubectl", &[])
         };
+        let deadline = SystemClock.now() + Duration::from_mins(90);
         let request = v1::StartRequest {
             secrets: vec!["token".to_owned()],
             config_maps: vec!["settings".to_owned()],
-            deadline: Some((std::time::SystemTime::now() + Duration::from_mins(90)).into()),
+            deadline: Some(prost_types::Timestamp { seconds: deadline.as_second(), nanos: 0 }),
             ..mk_inline(vec![step], "restricted")
         };
         let mut client = server.client().await?;

@@ -52,8 +52,9 @@ impl Story<'_> {
 
     async fn run_example(&mut self, example: &Example) -> Result<String, Error> {
         let Example { file, text, target, parameters } = example;
-        let given: String =
-            parameters.iter().map(|(name, value)| format!(" -p {name}={value}")).collect();
+        let given = parameters
+            .iter()
+            .fold(String::new(), |given, (name, value)| format!("{given} -p {name}={value}"));
         self.say(&format!("$ wfe start --steps {file} --target {target}{given}"))?;
         let steps = Steps::of_text(file, text)?;
         let count = steps.workflow().steps.len();

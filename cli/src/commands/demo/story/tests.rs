@@ -319,6 +319,7 @@ async fn told_on(service: Service) -> (Result<(), Error>, String) {
     (told, shell.stdout())
 }
 
+#[expect(clippy::too_many_lines, reason = "the whole story is shown")]
 #[tokio::test]
 async fn the_story_is_told_to_its_end() {
     let (told, text) = told_on(World::default().service(|_| None)).await;

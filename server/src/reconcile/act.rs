@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use wfe_core::{
     actor::Actor,
     execution::{CreatedRun, Execution, Hold, PlannedRun},
-    facts::RunFacts,
+    facts::{RunFacts, TaskRunFacts},
     failure::{Failure, FailureReason},
     lock::ForeignRuns,
     observe::{Observation, observe},

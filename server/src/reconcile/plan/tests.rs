@@ -499,7 +499,8 @@ fn a_run_that_is_being_deleted_before_its_end_is_lost_although_it_is_there() {
     let seen = || present(dying(), vec![task(Status::Unknown)]);
     assert_eq!(decide(running(), seen(), at(6)), Action::Verify(created()));
     let run_ref = RunRef::Created(created());
-    assert_eq!(decide(cancelling(run_ref.clone()), seen(), at(6)), Action::Sweep(run_ref));
+    let sweep = Action::Sweep { run: run_ref.clone(), mode: CancelMode::Immediate };
+    assert_eq!(decide(cancelling(run_ref), seen(), at(6)), sweep);
     // Tekton does not look at it: only its TaskRuns can be stopped.
     let stray = Action::StopStray { name: planned().name.to_string(), uid: "uid".to_owned() };
     assert_eq!(decide(succeeded(), seen(), at(10)), stray);

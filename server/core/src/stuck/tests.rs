@@ -266,7 +266,8 @@ fn a_task_run_that_is_gone_for_good_is_waited_for() {
 
     // As long as anything goes on, it is made again when that has ended.
     let goes_on = mk_task("b", going("Pending", ""), mk_waiting(""));
-    assert_eq!(wait_of(&run, &[goes_on]), None);
+    let wait = wait_of(&run, &[goes_on]).unwrap();
+    assert_eq!((wait.on, wait.task.as_deref()), (StuckOn::TaskStart, Some("b")));
     run.children.push(mk_child("CustomRun", "c"));
     assert_eq!(wait_of(&run, std::slice::from_ref(&over)), None);
     run.children.pop();

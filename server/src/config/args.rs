@@ -215,6 +215,7 @@ pub(super) struct Overrides {
     container_config_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     task_start_patience: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     finally_patience: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde::option")]
     run_retention: Option<Duration>,

@@ -110,14 +110,14 @@ impl Task {
     /// Lays these fields over the task of the pipeline, such as `retries`.
     #[must_use]
     pub fn with(mut self, fields: Value) -> Self {
-        lay(&mut self.more, &fields);
+        lay(&mut self.more, fields);
         self
     }
 
     /// Lays these fields over its step, such as `name`.
     #[must_use]
     pub fn step_with(mut self, fields: Value) -> Self {
-        lay(&mut self.step, &fields);
+        lay(&mut self.step, fields);
         self
     }
 
@@ -180,18 +180,21 @@ impl Task {
                 }],
             },
         });
-        lay(&mut task["taskSpec"]["steps"][0], &self.step);
-        lay(&mut task, &self.more);
+        lay(&mut task["taskSpec"]["steps"][0], self.step.clone());
+        lay(&mut task, self.more.clone());
         task
     }
 }
 
 /// Lays `fields` over `object`, and objects in it over those that are there.
-fn lay(object: &mut Value, fields: &Value) {
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        match &mut object[name.as_str()] {
-            inner @ Value::Object(_) if value.is_object() => lay(inner, value),
-            field => *field = value.clone(),
+fn lay(object: &mut Value, fields: Value) {
+    let Value::Object(fields) = fields else { return };
+    for (name, value) in fields {
+        let field = &mut object[name.as_str()];
+        if field.is_object() && value.is_object() {
+            lay(field, value);
+        } else {
+            *field = value;
         }
     }
 }
@@ -224,7 +227,7 @@ impl Workflow {
     /// Lays these fields over the specification of the pipeline, such as `workspaces`.
     #[must_use]
     pub fn with(mut self, fields: Value) -> Self {
-        lay(&mut self.more, &fields);
+        lay(&mut self.more, fields);
         self
     }
 
@@ -249,7 +252,7 @@ impl Workflow {
             "tasks": self.tasks.iter().map(Task::to_json).collect::<Vec<_>>(),
             "finally": self.finally.iter().map(Task::to_json).collect::<Vec<_>>(),
         });
-        lay(&mut spec, &self.more);
+        lay(&mut spec, self.more.clone());
         json!({
             "apiVersion": "tekton.dev/v1",
             "kind": "Pipeline",

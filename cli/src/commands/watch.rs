@@ -47,7 +47,7 @@ async fn log(
 ) -> Result<Exit, Error> {
     let (subject, begun_after) = (wish.subject.words(), wish.after);
     let updates = follow(client.clone(), wish);
-    let after = show_log(context, global.output, client, updates).await?.or(begun_after);
+    let after = Box::pin(show_log(context, global.output, client, updates)).await?.or(begun_after);
     let after = after.map_or_else(String::new, |entry| format!(" --after {entry}"));
     let server = global.server.as_option();
     context.note(&format!("interrupted. Resume: wfe watch {subject}{after}{server}"));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use wfe_control_plane::wait::eventually;
 
 mod objects;
 
@@ -191,6 +192,15 @@ fn pipeline_task(object: &Value) -> &str {
     object["metadata"]["labels"]["tekton.dev/pipelineTask"].as_str().unwrap_or_default()
 }
 
+/// Why, as the first condition of an object says; empty before it has one.
+fn reason_of(object: &Value) -> &str {
+    object["status"]["conditions"][0]["reason"].as_str().unwrap_or_default()
+}
+
+fn is_over(object: &Value) -> bool {
+    matches!(object["status"]["conditions"][0]["status"].as_str(), Some("True" | "False"))
+}
+
 struct Cluster<'a> {
     dir: &'a Path,
     variables: Vec<(String, String)>,
@@ -213,33 +223,30 @@ impl Cluster<'_> {
         for object in objects {
             self.kubectl(&["apply", "-f", "-"], Some(&object)).await?;
         }
-        self.eventually("its service account", async || {
-            let found =
-                self.kubectl(&["get", "serviceaccount", "default", "-n", &namespace], None).await;
-            Ok(found.is_ok())
+        self.until("its service account", async || {
+            self.kubectl(&["get", "serviceaccount", "default", "-n", &namespace], None)
+                .await
+                .map(Some)
         })
         .await?;
         self.kubectl(&["create", "-f", "-"], Some(&self.pipeline_run(record, &namespace))).await?;
         for act in &record.then {
             self.act(act, &namespace).await?;
         }
-        let mut seen = (Value::Null, Vec::new());
-        self.eventually(record.until.as_deref().unwrap_or("the end"), async || {
-            seen = self.objects(&namespace).await?;
-            let condition = &seen.0["status"]["conditions"][0];
-            Ok(match &record.until {
-                Some(reason) => condition["reason"] == json!(reason),
-                None => matches!(condition["status"].as_str(), Some("True" | "False")),
+        let what = record.until.as_deref().unwrap_or("the end");
+        let (run, tasks) = self
+            .until(what, async || {
+                let (run, tasks) = self.objects(&namespace).await?;
+                let is_so = match &record.until {
+                    Some(reason) => reason_of(&run) == reason,
+                    // What is stopped ends a moment after its run.
+                    None => [&run].into_iter().chain(&tasks).all(is_over),
+                };
+                Ok(is_so.then_some((run, tasks)))
             })
-        })
-        .await?;
-        if record.until.is_none() {
-            // What is stopped ends a moment after its run.
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            seen = self.objects(&namespace).await?;
-        }
+            .await?;
         self.kubectl(&["delete", "namespace", &namespace, "--wait=false"], None).await?;
-        Ok(json!({ "tekton": version, "edited": null, "pipelineRun": seen.0, "taskRuns": seen.1 }))
+        Ok(json!({ "tekton": version, "edited": null, "pipelineRun": run, "taskRuns": tasks }))
     }
 
     fn pipeline_run(&self, record: &Record, namespace: &str) -> Value {
@@ -274,17 +281,16 @@ impl Cluster<'_> {
         };
         match act {
             Act::Until { until } => {
-                self.eventually(until, async || {
+                self.until(until, async || {
                     let (run, _) = self.objects(namespace).await?;
-                    Ok(run["status"]["conditions"][0]["reason"] == json!(until))
+                    Ok((reason_of(&run) == until).then_some(()))
                 })
                 .await?;
             }
             Act::UntilTask { until_task } => {
-                self.eventually(until_task, async || {
+                self.until(until_task, async || {
                     let (_, tasks) = self.objects(namespace).await?;
-                    let mut reasons = tasks.iter().map(|t| &t["status"]["conditions"][0]["reason"]);
-                    Ok(reasons.any(|reason| reason == &json!(until_task)))
+                    Ok(tasks.iter().any(|task| reason_of(task) == until_task).then_some(()))
                 })
                 .await?;
             }
@@ -323,25 +329,21 @@ impl Cluster<'_> {
             }
             Act::Pod { pod, status } => {
                 let wanted = self.pods.get(status).context("no such status of a pod")?;
-                let mut found = Value::Null;
-                self.eventually("its pod", async || {
-                    let selector = format!("tekton.dev/pipelineTask={pod}");
-                    let list = self.get(&["pods", "-l", &selector], namespace).await?;
-                    let mut pods = list.into_iter();
-                    let bound = pods.rfind(|pod| {
-                        pod["status"]["phase"] == "Pending" && pod["spec"]["nodeName"].is_string()
-                    });
-                    let bound = match bound {
-                        Some(pod) => Some(pod),
-                        None if status == "evicted" => {
-                            self.get(&["pods", "-l", &selector], namespace).await?.pop()
-                        }
-                        None => None,
-                    };
-                    found = bound.unwrap_or_default();
-                    Ok(found.is_object())
-                })
-                .await?;
+                let selector = format!("tekton.dev/pipelineTask={pod}");
+                let found = self
+                    .until("its pod", async || {
+                        let mut pods = self.get(&["pods", "-l", &selector], namespace).await?;
+                        let bound = pods.iter().rposition(|pod| {
+                            pod["status"]["phase"] == "Pending"
+                                && pod["spec"]["nodeName"].is_string()
+                        });
+                        Ok(match bound {
+                            Some(bound) => Some(pods.swap_remove(bound)),
+                            None if status == "evicted" => pods.pop(),
+                            None => None,
+                        })
+                    })
+                    .await?;
                 let name = found["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 patch("pod", &name, true, &json!({ "status": pod_status(&found, wanted) })).await?;
             }
@@ -361,19 +363,13 @@ impl Cluster<'_> {
         Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    async fn eventually(
-        &self,
-        what: &str,
-        mut look: impl AsyncFnMut() -> Result<bool>,
-    ) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !look().await? {
-            if Instant::now() > deadline {
-                bail!("waited in vain for {what}");
-            }
-            tokio::time::sleep(Duration::from_millis(150)).await;
-        }
-        Ok(())
+    /// Looks until there is something to be seen.
+    async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+        eventually(PATIENCE, what, async || match look().await {
+            Ok(found) => found.ok_or_else(|| "it is not so yet".to_owned()),
+            Err(error) => Err(format!("{error:#}")),
+        })
+        .await
     }
 
     async fn kubectl(&self, args: &[&str], input: Option<&Value>) -> Result<String> {

@@ -83,6 +83,9 @@ const MAX_VALUE_BYTES: usize = 300;
 /// What is said of a run that somebody deleted before it had ended.
 pub(crate) const DELETED: &str = "deleted from outside (lock stolen)";
 
+/// The field of a run or a TaskRun that tells why, in one word.
+const REASON: &str = "status.conditions[Succeeded].reason";
+
 /// The class of a failure. The names are those of the existing service's `failureDetails.reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -192,7 +195,7 @@ impl Failure {
         };
         let field = match &wait.step {
             Some(step) => format!("status.steps[{step}].waiting.reason"),
-            None => "status.conditions[Succeeded].reason".to_owned(),
+            None => REASON.to_owned(),
         };
         Self {
             was_execution_failure,

@@ -1,7 +1,7 @@
 //! The analysis of a run that failed: its steps, then its TaskRuns, then the run, then words.
 
 use super::{
-    Evidence, Failure, FailureReason, PIPELINE_RUN, TASK_RUN,
+    Evidence, Failure, FailureReason, PIPELINE_RUN, REASON, TASK_RUN,
     reasons::{Basis, basis},
     sentence::{self, Place},
     words,
@@ -151,14 +151,8 @@ fn of_task_run<'a>(task: &'a TaskRunFacts, veil: &Veil) -> Verdict<'a> {
         },
         Basis::TimeOut => {
             let before = words::previous_reason(message).filter(|_| !task.ran());
-            let waited = before.and_then(|before| match basis(TASK_RUN, before) {
-                Basis::Certain(certain) => Some((certain, evidence(MESSAGE, before))),
-                Basis::Refusal(_)
-                | Basis::Resolution
-                | Basis::Steps(_)
-                | Basis::Stopped
-                | Basis::TimeOut
-                | Basis::Ignored => None,
+            let waited = before.and_then(|before| {
+                Some((basis(TASK_RUN, before).certain()?, evidence(MESSAGE, before)))
             });
             let (reason, evidence) =
                 waited.unwrap_or_else(|| (FailureReason::DeadlineExceeded, told()));
@@ -265,26 +259,19 @@ fn at_the_deadline<'a>(
     };
     let told = condition_of(task);
     let before = told.and_then(|condition| words::previous_reason(&condition.message));
-    match before.filter(|_| !tasks.iter().any(|task| task.stopped != Stopped::No && task.ran())) {
-        Some(before) => match basis(TASK_RUN, before) {
-            Basis::Certain(reason) => Verdict {
-                reason,
-                told_by: told,
-                evidence: Evidence::new("TaskRun", &task.name, MESSAGE, before, veil),
-                ..verdict
-            },
-            Basis::Refusal(_)
-            | Basis::Resolution
-            | Basis::Steps(_)
-            | Basis::Stopped
-            | Basis::TimeOut
-            | Basis::Ignored => verdict,
+    let before =
+        before.filter(|_| !tasks.iter().any(|task| task.stopped != Stopped::No && task.ran()));
+    match before.and_then(|before| Some((basis(TASK_RUN, before).certain()?, before))) {
+        Some((reason, before)) => Verdict {
+            reason,
+            told_by: told,
+            evidence: Evidence::new("TaskRun", &task.name, MESSAGE, before, veil),
+            ..verdict
         },
         None => verdict,
     }
 }
 
-const REASON: &str = "status.conditions[Succeeded].reason";
 const MESSAGE: &str = "status.conditions[Succeeded].message";
 const OOM_KILLED: &str = "OOMKilled";
 

@@ -22,6 +22,21 @@ pub enum Basis {
     Ignored,
 }
 
+impl Basis {
+    /// What it means by itself, whatever is said beside it.
+    pub(super) const fn certain(self) -> Option<FailureReason> {
+        match self {
+            Self::Certain(reason) => Some(reason),
+            Self::Refusal(_)
+            | Self::Resolution
+            | Self::Steps(_)
+            | Self::Stopped
+            | Self::TimeOut
+            | Self::Ignored => None,
+        }
+    }
+}
+
 use Basis::{Certain, Ignored, Refusal, Resolution, Steps, Stopped, TimeOut};
 use FailureReason::{
     ConfigurationError, Forbidden, ImagePullBackOff, OomKilled, ResourceExhausted, TaskFailed,

@@ -44,26 +44,27 @@ pub(super) fn denial(message: &str) -> Option<Found> {
     )
 }
 
+/// What says that a definition could not be fetched.
+const NOT_REACHED: [&str; 12] = [
+    "resolution took longer than global timeout",
+    // What we ask for is always complete: a resolver that just came up took it for its own.
+    "invalid resource request",
+    "connection refused",
+    "connection reset by peer",
+    "i/o timeout",
+    "TLS handshake timeout",
+    "context deadline exceeded",
+    "TOOMANYREQUESTS",
+    "500 Internal Server Error",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "504 Gateway Timeout",
+];
+
 /// The definition could not be fetched, which says nothing about it.
 pub(super) fn not_reached(message: &str) -> Option<Found> {
-    first(
-        message,
-        &[
-            ("resolution took longer than global timeout", FailureReason::Unknown),
-            // What we ask for is always complete: a resolver that just came up took it for its own.
-            ("invalid resource request", FailureReason::Unknown),
-            ("connection refused", FailureReason::Unknown),
-            ("connection reset by peer", FailureReason::Unknown),
-            ("i/o timeout", FailureReason::Unknown),
-            ("TLS handshake timeout", FailureReason::Unknown),
-            ("context deadline exceeded", FailureReason::Unknown),
-            ("TOOMANYREQUESTS", FailureReason::Unknown),
-            ("500 Internal Server Error", FailureReason::Unknown),
-            ("502 Bad Gateway", FailureReason::Unknown),
-            ("503 Service Unavailable", FailureReason::Unknown),
-            ("504 Gateway Timeout", FailureReason::Unknown),
-        ],
-    )
+    let found = NOT_REACHED.into_iter().find(|phrase| has(message, phrase))?;
+    Some((found, FailureReason::Unknown))
 }
 
 /// What the kubelet says of a pod that failed as a whole, told under `Failed`.

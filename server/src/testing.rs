@@ -9,15 +9,15 @@ use wfe_core::{
     actor::Actor,
     admit::Circumstances,
     clear::Clearance,
-    execution::Cancellation,
+    execution::{Cancellation, PlannedRun},
     failure::{Failure, FailureReason},
     gates::{Mode, Policy},
-    ids::{ClusterId, ExecutionId, RequestId},
+    ids::{ClusterId, Epoch, ExecutionId, RequestId},
     lock::ForeignRuns,
     observe::RunEnd,
     parameter::{DigestValues as _, Parameter},
     progress::Progress,
-    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
     settle::{Settlement, settle},
     start::{NewExecution, StartDecision, StartView, decide},
     target::TargetKey,
@@ -27,8 +27,10 @@ use wfe_core::{
 };
 
 use crate::{
+    clock::Ids,
     store::{SettleError, Store, StoreError},
-    vault::{ParameterKey, Vault},
+    tekton::{Birth, RunRequest},
+    vault::{Opened, ParameterKey, Vault},
 };
 
 /// A moment, so many seconds after the tests begin.
@@ -52,25 +54,37 @@ pub(crate) fn mk_key(target: &str) -> TargetKey {
     TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() }
 }
 
+/// A request that gives nothing but what must be given.
+pub(crate) fn mk_minimal(request_id: &str, target: &str, bundle: &str) -> StartRequest {
+    let workflow = BundleWorkflow::new(bundle, "", "").unwrap();
+    StartRequest::new(request_id.parse().unwrap(), workflow, mk_key(target), target)
+}
+
+/// The run of the first hold of a target, for a request that gives nothing but what must be given.
+pub(crate) fn mk_run_request(target: &str, bundle: &str) -> RunRequest {
+    RunRequest {
+        run: PlannedRun::new(&mk_key(target), Epoch(1), Timestamp::UNIX_EPOCH),
+        execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
+        request: mk_minimal("r", target, bundle),
+        opened: Opened::default(),
+        timeout: None,
+        birth: Birth::Ready,
+    }
+}
+
 /// The request `request-<n>`.
 pub(crate) fn mk_request(n: u32, target: &str, when_locked: WhenLocked) -> StartRequest {
     StartRequest {
-        request_id: format!("request-{n}").parse().unwrap(),
-        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap().into(),
-        target: mk_key(target),
-        target_as_given: target.to_owned(),
-        parameters: BTreeMap::from([("REASON".to_owned(), "a \"test\"\n".into())]),
-        declared: None,
-        service_account: None,
-        secrets: Vec::new(),
-        config_maps: Vec::new(),
-        correlation_id: None,
-        deadline: None,
+        parameters: BTreeMap::from([(
+            "REASON".to_owned(),
+            "a \"test\"
+"
+            .into(),
+        )]),
         when_locked,
         when_cooling: WhenCooling::Wait,
         when_blocked: WhenBlocked::Wait,
-        identity: WorkflowIdentity::default(),
-        source: None,
+        ..mk_minimal(&format!("request-{n}"), target, "registry.example/wfe/restart:v1")
     }
 }
 

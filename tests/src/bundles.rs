@@ -67,6 +67,7 @@ pub fn of_row(name: &str) -> Option<Workflow> {
     let long = |name: &str| Task::new(name).after(Duration::from_secs(3));
     let one = |fate| Workflow::new([Task::new("main").fate(fate)]);
     let failing = |name: &str| Task::new(name).fate(Fate::Fail { exit_code: 1 });
+    let hanging = |name: &str| Task::new(name).fate(Fate::Hang);
     let in_order = |b: Task, c: Task| [brief("a"), b.run_after("a"), c.run_after("b")];
     Some(match name {
         "succeeds" => one(Fate::Succeed),
@@ -120,6 +121,24 @@ pub fn of_row(name: &str) -> Option<Workflow> {
         "image-never-comes" => one(Fate::ImagePulling),
         "no-node-has-room" => one(Fate::NoNodeHasRoom),
         "quota-has-no-room" => one(Fate::NoQuota),
+        "never-ends-and-finally" => {
+            Workflow::new([hanging("a"), brief("b").run_after("a")]).finally(brief("report"))
+        }
+        "never-ends-and-finally-fails" => Workflow::new([hanging("a")]).finally(failing("report")),
+        "waits-and-finally" => {
+            let waits = Task::new("a").fate(Fate::ImagePulling);
+            Workflow::new([waits]).finally(brief("report"))
+        }
+        "takes-a-while-and-finally" => {
+            Workflow::new([long("a"), brief("b").run_after("a")]).finally(brief("report"))
+        }
+        "fails-late-and-finally" => {
+            let fails = failing("a").after(Duration::from_secs(3));
+            Workflow::new([fails, brief("b").run_after("a")]).finally(brief("report"))
+        }
+        "finally-takes-a-while" => Workflow::new([brief("a")]).finally(long("report")),
+        "finally-never-ends" => Workflow::new([hanging("a")]).finally(hanging("report")),
+        "never-ends-with-retries" => Workflow::new([hanging("a").with(json!({ "retries": 2 }))]),
         "takes-a-while" => Workflow::new([long("a"), brief("b").run_after("a")]),
         "second-takes-a-while" => Workflow::new(in_order(long("b"), brief("c"))),
         "third-takes-a-while" => Workflow::new(in_order(brief("b"), long("c"))),

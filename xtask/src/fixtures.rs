@@ -295,13 +295,13 @@ impl Cluster<'_> {
                 .await?;
             }
             Act::UntilTaskSays { until_task_says } => {
-                self.eventually(until_task_says, async || {
+                self.until(until_task_says, async || {
                     let (_, tasks) = self.objects(namespace).await?;
                     let said = |task: &Value| {
                         let message = task["status"]["conditions"][0]["message"].as_str();
                         message.is_some_and(|message| message.contains(until_task_says))
                     };
-                    Ok(tasks.iter().any(said))
+                    Ok(tasks.iter().any(said).then_some(()))
                 })
                 .await?;
             }

@@ -11,6 +11,7 @@ use crate::{
     progress::Progress,
     request::StartRequest,
     stuck::Stuck,
+    target::TargetKey,
 };
 
 mod cancel;
@@ -263,6 +264,13 @@ pub struct PlannedRun {
     /// Gates that were closed at that moment, and are only observed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<Hold>,
+}
+
+impl PlannedRun {
+    /// The run of this hold of the target, with every gate open.
+    pub fn new(target: &TargetKey, epoch: Epoch, since: Timestamp) -> Self {
+        Self { name: RunName::new(target, epoch), epoch, since, observed: Vec::new() }
+    }
 }
 
 /// A run that exists or existed.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{
     execution::PlannedRun,
     gates::History,
-    ids::{Epoch, ExecutionId, RunName},
+    ids::{Epoch, ExecutionId},
     target::TargetKey,
 };
 
@@ -59,8 +59,7 @@ pub fn held_message(target: &TargetKey, holder: &Holder) -> String {
 /// again.
 pub fn plan(target: &TargetState, foreign: &ForeignRuns, now: Timestamp) -> PlannedRun {
     let epoch = target.epoch.max(foreign.last_epoch).next();
-    let name = RunName::new(&target.key, epoch);
-    PlannedRun { name, epoch, since: now, observed: Vec::new() }
+    PlannedRun::new(&target.key, epoch, now)
 }
 
 /// The target once `execution` holds it.

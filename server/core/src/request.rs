@@ -64,6 +64,35 @@ pub struct StartRequest {
     pub source: Option<Source>,
 }
 
+impl StartRequest {
+    /// A request that gives what must be given and nothing else, and is refused where it would have to wait.
+    pub fn new(
+        request_id: RequestId,
+        workflow: impl Into<Workflow>,
+        target: TargetKey,
+        target_as_given: impl Into<String>,
+    ) -> Self {
+        Self {
+            request_id,
+            workflow: workflow.into(),
+            target,
+            target_as_given: target_as_given.into(),
+            parameters: BTreeMap::new(),
+            declared: None,
+            service_account: None,
+            secrets: Vec::new(),
+            config_maps: Vec::new(),
+            correlation_id: None,
+            deadline: None,
+            when_locked: WhenLocked::Reject,
+            when_cooling: WhenCooling::Reject,
+            when_blocked: WhenBlocked::Reject,
+            identity: WorkflowIdentity::default(),
+            source: None,
+        }
+    }
+}
+
 /// What to do when another execution holds the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

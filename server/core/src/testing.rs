@@ -13,7 +13,7 @@ use crate::{
         StateCode, Stop,
     },
     failure::{Failure, FailureReason},
-    ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
+    ids::{ClusterId, Epoch, ExecutionId, Revision},
     lock::{Holder, TargetState},
     parameter::{DigestValues, Parameter, SealedValue, ValueDigest},
     progress::Progress,
@@ -74,9 +74,7 @@ pub(crate) fn mk_held(n: u128, epoch: u64) -> TargetState {
 }
 
 pub(crate) fn mk_planned(epoch: u64) -> PlannedRun {
-    let epoch = Epoch(epoch);
-    let name = RunName::new(&mk_key("pod/x"), epoch);
-    PlannedRun { name, epoch, since: at(0), observed: Vec::new() }
+    PlannedRun::new(&mk_key("pod/x"), Epoch(epoch), at(0))
 }
 
 pub(crate) fn mk_created(epoch: u64) -> CreatedRun {

@@ -18,7 +18,7 @@ use wfe_core::{
     audit::{Entry, Hash, Position},
     execution::{PlannedRun, StateCode},
     facts::{RunFacts, TaskRunFacts},
-    ids::{Epoch, ExecutionId, RunName},
+    ids::{Epoch, ExecutionId},
     request::WhenLocked,
 };
 
@@ -218,9 +218,8 @@ impl World {
         let target = TARGETS[self.dice.below(self.rules.targets).unwrap_or(0)];
         let request = mk_request(0, target, WhenLocked::Reject);
         let epoch = Epoch(self.history().epoch(&request.target).0 + self.dice.between(0, 2));
-        let name = RunName::new(&request.target, epoch);
-        self.note(|| format!("somebody else creates {name}"));
-        let run = PlannedRun { name, epoch, since: Timestamp::UNIX_EPOCH, observed: Vec::new() };
+        let run = PlannedRun::new(&request.target, epoch, Timestamp::UNIX_EPOCH);
+        self.note(|| format!("somebody else creates {}", run.name));
         let run = RunRequest {
             run,
             execution,

@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use wfe_core::{
     execution::{CancelMode, PlannedRun},
     facts::{RunFacts, TaskRunFacts},
-    ids::{ClusterId, Epoch, ExecutionId, RunName},
+    ids::{ClusterId, Epoch, ExecutionId},
     observe::{Observation, RunEnd, observe},
     progress::Progress,
-    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    request::StartRequest,
     target::TargetKey,
     veil::Veil,
     workflow::BundleWorkflow,
@@ -208,30 +208,13 @@ impl Stage {
             cluster: ClusterId::local(),
             target: require(target_as_given.parse().ok(), "a target"),
         };
-        let run = PlannedRun {
-            name: RunName::new(&target, Epoch(1)),
-            epoch: Epoch(1),
-            since: self.clock.now(),
-            observed: Vec::new(),
-        };
-        let request = StartRequest {
-            request_id: require(execution.to_string().parse().ok(), "a request id"),
-            workflow: require(BundleWorkflow::new(bundle, "", "").ok(), "a bundle").into(),
+        let run = PlannedRun::new(&target, Epoch(1), self.clock.now());
+        let request = StartRequest::new(
+            require(execution.to_string().parse().ok(), "a request id"),
+            require(BundleWorkflow::new(bundle, "", "").ok(), "a bundle"),
             target,
             target_as_given,
-            parameters: BTreeMap::new(),
-            declared: None,
-            service_account: None,
-            secrets: Vec::new(),
-            config_maps: Vec::new(),
-            correlation_id: None,
-            deadline: None,
-            when_locked: WhenLocked::Reject,
-            when_cooling: WhenCooling::Reject,
-            when_blocked: WhenBlocked::Reject,
-            identity: WorkflowIdentity::default(),
-            source: None,
-        };
+        );
         RunRequest {
             run,
             execution,

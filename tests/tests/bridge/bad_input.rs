@@ -364,8 +364,13 @@ async fn while_the_server_refuses_the_bridge_objects_wait_and_nothing_is_lost() 
             let metrics = setup.bridge.metrics().await?;
             assert!(metrics.contains("wfe_bridge_server_usable 0"), "{metrics}");
         }
-        // It goes on running, and its status says so.
-        assert_eq!(setup.status("runs").await?, running);
+        // It goes on running, and its status says so. How far it is could still be told before the refusals began.
+        let still = setup.status("runs").await?;
+        assert_eq!(still.phase, Some(Phase::Running), "{still:?}");
+        assert_eq!(still.execution_ref, running.execution_ref);
+        assert_eq!(still.start_time, running.start_time);
+        let said = ["Ready", "Stalled", "Blocked"].map(|type_| condition(&still, type_).0);
+        assert_eq!(said, ["False", "", ""], "{still:?}");
 
         setup.service.point_to(Some(setup.server.addresses().grpc));
         setup.service.cut();

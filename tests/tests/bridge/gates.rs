@@ -10,17 +10,16 @@ use crate::support::*;
 
 const TARGET: &str = "default/deployment/api";
 
-/// Every gate holds, and the times are short.
+/// Every gate holds. The times are short, and long enough to apply the next object meanwhile on a machine that is slow.
 const ENFORCED: &[&str] = &[
     "--gate-cooldown=enforce",
     "--gate-backoff=enforce",
     "--gate-block=enforce",
-    "--backoff-base=2s",
-    "--cooldown-period=3s",
+    "--cooldown-period=6s",
 ];
 
-fn enforced<'a>() -> Arguments<'a> {
-    Arguments { server: ENFORCED, ..Arguments::default() }
+fn enforced(backoff_base: &'static str) -> Vec<&'static str> {
+    [ENFORCED, &["--backoff-base", backoff_base]].concat()
 }
 
 /// Whether it waits at a gate with this reason.
@@ -58,7 +57,8 @@ async fn failures_before_execution_make_the_next_wait_longer_until_one_succeeds(
     let plane = ControlPlane::from_env()?;
     let missing = bundles::missing(plane.registry());
     let succeeds = bundles::succeeds(plane.registry()).await?.reference;
-    with_arguments(&plane, &enforced(), async |setup| {
+    let arguments = Arguments { server: &enforced("6s"), ..Arguments::default() };
+    with_arguments(&plane, &arguments, async |setup| {
         setup.apply(&mk_object("first", &missing, TARGET)).await?;
         let first = setup.until_phase("first", Phase::Failed).await?;
         assert!(!first.failure_details.context("details")?.was_execution_failure);
@@ -102,10 +102,9 @@ async fn failures_before_execution_make_the_next_wait_longer_until_one_succeeds(
 async fn too_many_failures_before_execution_need_a_person() -> Result<()> {
     let plane = ControlPlane::from_env()?;
     let missing = bundles::missing(plane.registry());
-    let arguments = [ENFORCED, &["--backoff-limit=2", "--backoff-base=100ms"]].concat();
-    let arguments: Vec<&str> =
-        arguments.into_iter().filter(|flag| *flag != "--backoff-base=2s").collect();
-    let arguments = Arguments { server: &arguments, ..Arguments::default() };
+    let mut server = enforced("100ms");
+    server.push("--backoff-limit=2");
+    let arguments = Arguments { server: &server, ..Arguments::default() };
     with_arguments(&plane, &arguments, async |setup| {
         for name in ["first", "second"] {
             setup.apply(&mk_object(name, &missing, TARGET)).await?;
@@ -129,7 +128,8 @@ async fn an_execution_failure_blocks_the_target_until_it_is_cleared() -> Result<
     let plane = ControlPlane::from_env()?;
     let fails = bundles::step_exits_1(plane.registry()).await?.reference;
     let succeeds = bundles::succeeds(plane.registry()).await?.reference;
-    with_arguments(&plane, &enforced(), async |setup| {
+    let arguments = Arguments { server: &enforced("6s"), ..Arguments::default() };
+    with_arguments(&plane, &arguments, async |setup| {
         setup.apply(&mk_object("first", &fails, TARGET)).await?;
         let first = setup.until_phase("first", Phase::Failed).await?;
         setup.apply(&mk_object("second", &succeeds, TARGET)).await?;

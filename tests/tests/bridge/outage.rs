@@ -23,6 +23,13 @@ use crate::support::*;
 /// How long the API server is away.
 const AWAY: Duration = Duration::from_secs(20);
 
+/// How long each first task takes where the API server goes away: nothing may begin meanwhile, so it is far longer than
+/// what precedes the outage.
+const UNTIL_AWAY: Duration = Duration::from_secs(20);
+
+/// How long each first task takes elsewhere.
+const BRIEFLY: Duration = Duration::from_millis(1_500);
+
 /// Within this time readiness says that the service does not answer any more.
 const NOTICED: Duration = Duration::from_secs(25);
 
@@ -36,7 +43,7 @@ const ENDS: Duration = Duration::from_secs(5);
 async fn an_api_server_that_is_away_for_20_s_is_named_and_everything_catches_up() -> Result<()> {
     ControlPlane::alone(async |plane| {
         with_bridge(plane, &[], async |setup| {
-            let fates = run_objects(plane, setup).await?;
+            let fates = run_objects(plane, setup, UNTIL_AWAY).await?;
             plane.stop_component(API_SERVER).await?;
             let gone = Instant::now();
             until_parts(setup, AWAY, |kubernetes, _| kubernetes != "ok").await?;
@@ -61,7 +68,7 @@ async fn an_api_server_that_is_away_for_20_s_is_named_and_everything_catches_up(
 async fn a_frozen_api_server_is_named_and_everything_catches_up() -> Result<()> {
     ControlPlane::alone(async |plane| {
         with_bridge(plane, &[], async |setup| {
-            let fates = run_objects(plane, setup).await?;
+            let fates = run_objects(plane, setup, UNTIL_AWAY).await?;
             plane.pause_component(API_SERVER)?;
             let frozen = Instant::now();
             let noticed = until_parts(setup, SILENCE_NOTICED, |kubernetes, _| kubernetes != "ok");
@@ -97,7 +104,7 @@ async fn connections_to_the_api_server_that_are_cut_again_and_again_hide_nothing
         setup.bridge.until_ready().await?;
 
         let history = History::record(setup).await?;
-        let fates = run_objects(&plane, setup).await?;
+        let fates = run_objects(&plane, setup, BRIEFLY).await?;
         let mut moment = async |millis| {
             tokio::time::sleep(Duration::from_millis(random.random_range(0..millis))).await;
         };
@@ -141,7 +148,7 @@ async fn a_server_that_comes_back_at_another_address_is_found_and_everything_cat
     let bundle = bundles::succeeds(plane.registry()).await?.reference;
     with_bridge(&plane, &[], async |setup| {
         let history = History::record(setup).await?;
-        let mut fates = run_objects(&plane, setup).await?;
+        let mut fates = run_objects(&plane, setup, BRIEFLY).await?;
         let before = setup.server.addresses().grpc;
         setup.service.point_to(None);
         setup.server.kill().await?;
@@ -171,7 +178,7 @@ async fn a_frozen_server_is_named_and_everything_catches_up_when_it_goes_on() ->
     let plane = ControlPlane::from_env()?;
     with_bridge(&plane, &[], async |setup| {
         let history = History::record(setup).await?;
-        let fates = run_objects(&plane, setup).await?;
+        let fates = run_objects(&plane, setup, BRIEFLY).await?;
         signal(setup.server.pid(), Signal::SIGSTOP)?;
         let frozen = Instant::now();
         let noticed =
@@ -192,7 +199,7 @@ async fn a_bridge_that_is_asked_to_stop_ends_in_order_and_the_next_one_goes_on()
     let plane = ControlPlane::from_env()?;
     with_bridge(&plane, &[], async |setup| {
         let history = History::record(setup).await?;
-        let fates = run_objects(&plane, setup).await?;
+        let fates = run_objects(&plane, setup, BRIEFLY).await?;
         let asked = Instant::now();
         let ended = setup.bridge.terminate().await?;
         println!("ended after {:?}", asked.elapsed());
@@ -208,20 +215,27 @@ async fn a_bridge_that_is_asked_to_stop_ends_in_order_and_the_next_one_goes_on()
 
 /// Applies objects that take some seconds, of which some wait for others. Returns when all that can run do, with how each
 /// must end.
-async fn run_objects(plane: &ControlPlane, setup: &Setup) -> Result<BTreeMap<String, Fate>> {
+async fn run_objects(
+    plane: &ControlPlane,
+    setup: &Setup,
+    first_task: Duration,
+) -> Result<BTreeMap<String, Fate>> {
     const OBJECTS: usize = 9;
     const TARGETS: usize = 6;
-    let task = |name| Task::new(name).after(Duration::from_millis(1_500));
-    let slow = Workflow::new([task("a"), task("b").run_after("a")]);
-    let slow = bundles::push(plane.registry(), "two-slow-tasks", "v1", &slow).await?.reference;
+    let slow = Workflow::new([
+        Task::new("a").after(first_task),
+        Task::new("b").after(BRIEFLY).run_after("a"),
+    ]);
+    let tag = format!("after-{}ms", first_task.as_millis());
+    let slow = bundles::push(plane.registry(), "two-slow-tasks", &tag, &slow).await?.reference;
     let mut fates = BTreeMap::new();
     for n in 0..OBJECTS {
         let name = format!("object-{n}");
         setup.apply(&mk_object(&name, &slow, &format!("default/pod/p-{}", n % TARGETS))).await?;
         fates.insert(name, COMPLETED);
     }
-    // Tekton gives up a pipeline that is not there within a minute, whatever the bridge does: an outage
-    // begins when it has them all.
+    // Tekton gives up a pipeline that it does not get within a minute, whatever the bridge does: an outage
+    // begins when it has those that run, and before the first of them ends and lets in another.
     let resolved = |status: &WorkflowExecutionStatus| {
         let total = status.execution_status.as_ref().and_then(|run| run.total_tasks);
         total.is_some_and(|total| total > 0)
@@ -234,6 +248,12 @@ async fn run_objects(plane: &ControlPlane, setup: &Setup) -> Result<BTreeMap<Str
                 waits(status) || resolved(status)
             })
             .await?;
+    }
+    if first_task == UNTIL_AWAY {
+        for n in TARGETS..OBJECTS {
+            let status = setup.status(&format!("object-{n}")).await?;
+            ensure!(status.phase == Some(Phase::Pending), "object-{n} began too early: {status:?}");
+        }
     }
     Ok(fates)
 }

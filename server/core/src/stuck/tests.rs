@@ -2,9 +2,10 @@ use std::slice;
 
 use super::*;
 use crate::{
-    facts::{Child, Stopped},
+    facts::{Child, Condition, ContainerState, RunFacts, Status, StepFacts, Stopped, TaskRunFacts},
     observe::observe,
     testing::{at, mk_stuck},
+    veil::Veil,
 };
 
 fn mk_run(reason: &str) -> RunFacts {

@@ -1,19 +1,18 @@
-use std::{collections::BTreeMap, slice};
+use std::slice;
 
 use uuid::Uuid;
 use wfe_core::{
     actor::Actor,
     execution::{Cancellation, Closed, Hold, Stop},
     facts::{Condition, ContainerState, RunFacts, Status, StepFacts, Stopped, TaskRunFacts},
-    ids::{ClusterId, Epoch, ExecutionId, Revision, RunName},
+    ids::{Epoch, ExecutionId, Revision},
     progress::Progress,
-    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    request::StartRequest,
     stuck::StuckOn,
-    target::TargetKey,
-    workflow::BundleWorkflow,
 };
 
 use super::*;
+use crate::testing::{mk_key, mk_minimal};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -24,14 +23,7 @@ fn id() -> ExecutionId {
 }
 
 fn planned() -> PlannedRun {
-    let target = "pod/x".parse().unwrap();
-    let key = TargetKey { cluster: ClusterId::local(), target };
-    PlannedRun {
-        name: RunName::new(&key, Epoch(1)),
-        epoch: Epoch(1),
-        since: at(0),
-        observed: Vec::new(),
-    }
+    PlannedRun::new(&mk_key("pod/x"), Epoch(1), at(0))
 }
 
 fn created() -> CreatedRun {
@@ -40,26 +32,11 @@ fn created() -> CreatedRun {
 }
 
 fn mk(state: State) -> Execution {
-    let target = TargetKey { cluster: ClusterId::local(), target: "pod/x".parse().unwrap() };
     Execution {
         id: id(),
         request: StartRequest {
-            request_id: "r".parse().unwrap(),
-            workflow: BundleWorkflow::new("registry.example/wfe/x:v1", "", "").unwrap().into(),
-            target,
-            target_as_given: "pod/x".to_owned(),
-            parameters: BTreeMap::new(),
-            declared: None,
-            service_account: None,
-            secrets: Vec::new(),
-            config_maps: Vec::new(),
-            correlation_id: None,
             deadline: Some(at(100)),
-            when_locked: WhenLocked::Reject,
-            when_cooling: WhenCooling::Reject,
-            when_blocked: WhenBlocked::Reject,
-            identity: WorkflowIdentity::default(),
-            source: None,
+            ..mk_minimal("r", "pod/x", "registry.example/wfe/x:v1")
         },
         actor: Actor::anonymous(None),
         created_at: at(0),

@@ -1,22 +1,13 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use wfe_core::{
-    execution::PlannedRun,
-    failure::FailureReason,
-    ids::{ClusterId, Epoch, RunName},
-    lock::ForeignRuns,
-    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
-    target::TargetKey,
-    workflow::BundleWorkflow,
-};
+use wfe_core::{failure::FailureReason, ids::Epoch, lock::ForeignRuns};
 
 use wfe_runtime::cluster::testing::{ApiServer, Asked};
 
 use super::*;
-use crate::{clock::Ids, reconcile::foreign_runs, tekton::Birth, vault::Opened};
+use crate::{reconcile::foreign_runs, testing::mk_run_request};
 
 /// A PipelineRun as the API server shows it.
 fn mk_object(name: &str, version: u64, reason: &str) -> Value {
@@ -35,39 +26,7 @@ fn mk_object(name: &str, version: u64, reason: &str) -> Value {
 }
 
 fn mk_request() -> RunRequest {
-    let target = TargetKey { cluster: ClusterId::local(), target: "pod/x".parse().unwrap() };
-    RunRequest {
-        run: PlannedRun {
-            name: RunName::new(&target, Epoch(1)),
-            epoch: Epoch(1),
-            since: Timestamp::UNIX_EPOCH,
-            observed: Vec::new(),
-        },
-        execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
-        request: StartRequest {
-            request_id: "r".parse().unwrap(),
-            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "")
-                .unwrap()
-                .into(),
-            target,
-            target_as_given: "pod/x".to_owned(),
-            parameters: BTreeMap::new(),
-            declared: None,
-            service_account: None,
-            secrets: Vec::new(),
-            config_maps: Vec::new(),
-            correlation_id: None,
-            deadline: None,
-            when_locked: WhenLocked::Reject,
-            when_cooling: WhenCooling::Reject,
-            when_blocked: WhenBlocked::Reject,
-            identity: WorkflowIdentity::default(),
-            source: None,
-        },
-        opened: Opened::default(),
-        timeout: None,
-        birth: Birth::Ready,
-    }
+    mk_run_request("pod/x", "registry.example/wfe/restart:v1")
 }
 
 const RUNS: &str = "/apis/tekton.dev/v1/namespaces/n/pipelineruns";

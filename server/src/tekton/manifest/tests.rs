@@ -5,52 +5,24 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use wfe_core::{
     execution::PlannedRun,
-    ids::{ClusterId, Epoch, ExecutionId, RunName},
-    request::{Source, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
-    target::TargetKey,
+    ids::{Epoch, RunName},
+    request::{Source, StartRequest, WorkflowIdentity},
     workflow::{BundleWorkflow, InlineWorkflow, StepDraft},
 };
 
 use super::*;
 use crate::{
-    testing::{mk_sealed, vault},
+    testing::{mk_run_request, mk_sealed, vault},
     vault::Opened,
 };
 
 fn mk_run(target: &str) -> RunRequest {
-    let key = TargetKey { cluster: ClusterId::local(), target: target.parse().unwrap() };
-    let execution: ExecutionId = "0193a2b4-0000-7000-8000-000000000001".parse().unwrap();
+    let run = mk_run_request(target, "registry.example/wfe/restart:v1");
     RunRequest {
-        run: PlannedRun {
-            name: RunName::new(&key, Epoch(3)),
-            epoch: Epoch(3),
-            since: Timestamp::UNIX_EPOCH,
-            observed: Vec::new(),
-        },
-        execution,
-        request: StartRequest {
-            request_id: "request-1".parse().unwrap(),
-            workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "")
-                .unwrap()
-                .into(),
-            target: key,
-            target_as_given: target.to_owned(),
-            parameters: BTreeMap::new(),
-            declared: None,
-            service_account: None,
-            secrets: Vec::new(),
-            config_maps: Vec::new(),
-            correlation_id: None,
-            deadline: None,
-            when_locked: WhenLocked::Reject,
-            when_cooling: WhenCooling::Reject,
-            when_blocked: WhenBlocked::Reject,
-            identity: WorkflowIdentity::default(),
-            source: None,
-        },
-        opened: Opened::default(),
-        timeout: None,
-        birth: Birth::Ready,
+        run: PlannedRun::new(&run.request.target, Epoch(3), Timestamp::UNIX_EPOCH),
+        execution: "0193a2b4-0000-7000-8000-000000000001".parse().unwrap(),
+        request: StartRequest { request_id: "request-1".parse().unwrap(), ..run.request },
+        ..run
     }
 }
 

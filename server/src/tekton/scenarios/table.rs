@@ -7,6 +7,7 @@ use std::{fmt::Write as _, pin::Pin, time::Duration};
 
 use tokio::time::Instant;
 use wfe_core::{
+    execution::CancelMode,
     facts::{RunFacts, TaskRunFacts},
     failure::{Evidence, Failure},
     observe::{Observation, RunEnd, observe},
@@ -50,8 +51,10 @@ enum Act {
     DeleteTaskRun(&'static str),
     /// Somebody deletes the pod of this task.
     DeletePod(&'static str),
-    /// The service stops it.
+    /// The service stops it, with all that is alive of it.
     Stop,
+    /// The service asks Tekton to cancel it so.
+    Cancel(CancelMode),
 }
 
 /// What is written down.
@@ -120,6 +123,16 @@ pub const ROWS: &[Row] = &[
     row("a run that waits takes too long", "image-never-comes").within(Duration::from_secs(5)).after(&[Act::Waits(StuckOn::ImagePull)]),
     row("a running run is cancelled", "never-ends").after(&[Act::Runs("main"), Act::Stop]),
     row("a run that waits is cancelled", "image-never-comes").after(&[Act::Waits(StuckOn::ImagePull), Act::Stop]),
+    row("a running run is cancelled, and finally tasks run", "never-ends-and-finally").after(&[Act::Runs("a"), Act::Cancel(CancelMode::RunFinally)]),
+    row("a running run is cancelled, and a finally task fails", "never-ends-and-finally-fails").after(&[Act::Runs("a"), Act::Cancel(CancelMode::RunFinally)]),
+    row("a run that waits is cancelled, and finally tasks run", "waits-and-finally").after(&[Act::Waits(StuckOn::ImagePull), Act::Cancel(CancelMode::RunFinally)]),
+    row("a cancel lets the running task end, and finally tasks run", "takes-a-while-and-finally").after(&[Act::Runs("a"), Act::Cancel(CancelMode::StopAndFinally)]),
+    row("a cancel lets the running task fail, and finally tasks run", "fails-late-and-finally").after(&[Act::Runs("a"), Act::Cancel(CancelMode::StopAndFinally)]),
+    row("a cancel meets a run whose finally tasks run already", "finally-takes-a-while").after(&[Act::Runs("report"), Act::Cancel(CancelMode::RunFinally)]),
+    row("a cancel that waits for a task becomes one that runs finally tasks", "never-ends-and-finally").after(&[Act::Runs("a"), Act::Cancel(CancelMode::StopAndFinally), Act::Cancel(CancelMode::RunFinally)]),
+    row("a cancel that waits for a task becomes one that does not", "never-ends-and-finally").after(&[Act::Runs("a"), Act::Cancel(CancelMode::StopAndFinally), Act::Cancel(CancelMode::Immediate)]),
+    row("a finally task that does not end is stopped", "finally-never-ends").after(&[Act::Runs("a"), Act::Cancel(CancelMode::RunFinally), Act::Runs("report"), Act::Cancel(CancelMode::Immediate)]),
+    row("a task that would be tried again is cancelled", "never-ends-with-retries").after(&[Act::Runs("a"), Act::Stop]),
     row("a run is deleted before anything ran", "succeeds").after(&[Act::DeleteRun]).until(Until::Gone),
     row("a run is deleted while it waits", "image-never-comes").after(&[Act::Waits(StuckOn::ImagePull), Act::DeleteRun]).until(Until::Gone),
     row("a run is deleted while it runs", "never-ends").after(&[Act::Runs("main"), Act::DeleteRun]).until(Until::Gone),
@@ -233,6 +246,7 @@ impl Stage {
             }
             Act::DeletePod(task) => self.outsider.delete(Deletion::PodOf(task_run(task))).await,
             Act::Stop => drop(self.stop(run).await),
+            Act::Cancel(mode) => self.accept(self.tekton.cancel(name, &run.uid, mode).await),
         }
     }
 

@@ -73,12 +73,12 @@ impl Fate {
             ])),
             "needs-a-parameter" => Self::Unfit("ParameterMissing"),
             "wants-a-list" => Self::Unfit("ParameterTypeMismatch"),
-            "finally-runs" => Self::Runs(Graph::new([
+            "finally-runs" | "takes-a-while-and-finally" => Self::Runs(Graph::new([
                 Task::new("a"),
                 Task::new("b").after(&["a"]),
                 Task::new("report").finally(),
             ])),
-            "finally-after-failure" => Self::Runs(Graph::new([
+            "finally-after-failure" | "fails-late-and-finally" => Self::Runs(Graph::new([
                 Task::new("a").ends(Outcome::Fails),
                 Task::new("b").after(&["a"]),
                 Task::new("report").finally(),
@@ -92,6 +92,20 @@ impl Fate {
                 Task::new("b").after(&["a"]),
                 Task::new("report").finally(),
             ])),
+            "never-ends-and-finally-fails" => Self::Runs(Graph::new([
+                Task::new("a").ends(Outcome::NeverEnds),
+                Task::new("report").finally().ends(Outcome::Fails),
+            ])),
+            "waits-and-finally" => Self::Runs(Graph::new([
+                Task::new("a").ends(Outcome::Waits(Obstacle::Image)),
+                Task::new("report").finally(),
+            ])),
+            "finally-takes-a-while" => {
+                Self::Runs(Graph::new([Task::new("a"), Task::new("report").finally()]))
+            }
+            "never-ends-with-retries" => {
+                Self::Runs(Graph::new([Task::new("a").ends(Outcome::NeverEnds).retries(2)]))
+            }
             "finally-never-ends" => Self::Runs(Graph::new([
                 Task::new("a").ends(Outcome::NeverEnds),
                 Task::new("report").finally().ends(Outcome::NeverEnds),

@@ -1,13 +1,8 @@
 use jiff::Timestamp;
 use wfe_core::failure::FailureReason;
 use wfe_core::{
-    execution::PlannedRun,
-    ids::{ClusterId, Epoch, RunName},
     observe::{RunEnd, observe},
-    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
-    target::TargetKey,
     veil::Veil,
-    workflow::BundleWorkflow,
 };
 
 use super::{
@@ -20,10 +15,7 @@ use super::{
     },
     *,
 };
-use crate::{
-    clock::{Ids, ManualClock},
-    vault::Opened,
-};
+use crate::{clock::ManualClock, testing::mk_run_request};
 
 /// Follows tokio's clock, which stands or jumps in these tests.
 #[derive(Debug)]
@@ -52,40 +44,7 @@ fn mk_cluster() -> Arc<SimulatedCluster> {
 }
 
 fn mk_request(bundle: &str) -> RunRequest {
-    let target: TargetKey =
-        TargetKey { cluster: ClusterId::local(), target: "shop/deployment/cart".parse().unwrap() };
-    RunRequest {
-        run: PlannedRun {
-            name: RunName::new(&target, Epoch(1)),
-            epoch: Epoch(1),
-            since: Timestamp::UNIX_EPOCH,
-            observed: Vec::new(),
-        },
-        execution: Ids::default().execution(Timestamp::UNIX_EPOCH),
-        request: StartRequest {
-            request_id: "r".parse().unwrap(),
-            workflow: BundleWorkflow::new(&format!("registry.example/wfe/{bundle}:v1"), "", "")
-                .unwrap()
-                .into(),
-            target,
-            target_as_given: "shop/deployment/cart".to_owned(),
-            parameters: std::collections::BTreeMap::new(),
-            declared: None,
-            service_account: None,
-            secrets: Vec::new(),
-            config_maps: Vec::new(),
-            correlation_id: None,
-            deadline: None,
-            when_locked: WhenLocked::Reject,
-            when_cooling: WhenCooling::Reject,
-            when_blocked: WhenBlocked::Reject,
-            identity: WorkflowIdentity::default(),
-            source: None,
-        },
-        opened: Opened::default(),
-        timeout: None,
-        birth: Birth::Ready,
-    }
+    mk_run_request("shop/deployment/cart", &format!("registry.example/wfe/{bundle}:v1"))
 }
 
 /// A simulator whose watches run until it is dropped.

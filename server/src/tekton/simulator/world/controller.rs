@@ -100,7 +100,8 @@ impl World {
                 if left_out {
                     words::left_out(&task.name)
                 } else {
-                    words::skipped(&task.name, run.facts.stopping)
+                    // What failed or was stopped counts before the wish.
+                    words::skipped(&task.name, run.facts.stopping.filter(|_| !look.stopping))
                 }
             })
             .collect();

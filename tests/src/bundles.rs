@@ -68,6 +68,11 @@ pub fn of_row(name: &str) -> Option<Workflow> {
     let one = |fate| Workflow::new([Task::new("main").fate(fate)]);
     let failing = |name: &str| Task::new(name).fate(Fate::Fail { exit_code: 1 });
     let hanging = |name: &str| Task::new(name).fate(Fate::Hang);
+    let matrix = |name: &str, combinations: u32| {
+        let places: Vec<String> = (0..combinations).map(|n| format!("place-{n}")).collect();
+        let params = json!([{ "name": "PLACE", "value": places }]);
+        brief(name).with(json!({ "matrix": { "params": params } }))
+    };
     let in_order = |b: Task, c: Task| [brief("a"), b.run_after("a"), c.run_after("b")];
     Some(match name {
         "succeeds" => one(Fate::Succeed),
@@ -109,6 +114,15 @@ pub fn of_row(name: &str) -> Option<Workflow> {
                 brief("b").run_after("a").with(json!({ "when": never })),
                 brief("c").run_after("b"),
             ])
+        }
+        "matrix" => Workflow::new([matrix("a", 3), brief("b").run_after("a")]),
+        "matrix-fails" => {
+            let fails = matrix("a", 2).fate(Fate::Fail { exit_code: 1 });
+            Workflow::new([fails, brief("b").run_after("a")])
+        }
+        "matrix-never-ends" => {
+            let second = matrix("b", 2).run_after("a");
+            Workflow::new([matrix("a", 2).fate(Fate::Hang), second])
         }
         "task-timeout" => {
             let late = Task::new("a").fate(Fate::Hang).with(json!({ "timeout": "2s" }));

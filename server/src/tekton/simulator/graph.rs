@@ -14,6 +14,8 @@ pub(super) struct Graph {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) name: String,
+    /// Which one this is of the combinations of a matrix, each of which is a TaskRun of its own.
+    combination: Option<u32>,
     /// The tasks that have to end well before.
     after: Vec<String>,
     /// Whether it runs at the end, whatever became of the others.
@@ -72,11 +74,25 @@ impl Task {
     pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            combination: None,
             after: Vec::new(),
             is_finally: false,
             outcome: Outcome::Succeeds,
             retries: 0,
             is_left_out: false,
+        }
+    }
+
+    /// A task with a matrix of so many combinations, all of which end alike.
+    pub(super) fn matrix(self, combinations: u32) -> impl Iterator<Item = Self> {
+        (0..combinations).map(move |n| Self { combination: Some(n), ..self.clone() })
+    }
+
+    /// The name of its TaskRun.
+    pub(super) fn task_run(&self, run: &str) -> String {
+        match self.combination {
+            Some(n) => format!("{run}-{}-{n}", self.name),
+            None => format!("{run}-{}", self.name),
         }
     }
 
@@ -118,6 +134,13 @@ impl Graph {
         &self.tasks
     }
 
+    /// The names of the tasks, each once.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
+        names.dedup();
+        names
+    }
+
     /// Whether the conditions of the task at `index` never hold.
     pub(super) fn is_left_out(&self, index: usize) -> bool {
         self.tasks.get(index).is_some_and(|task| task.is_left_out)
@@ -131,7 +154,8 @@ impl Graph {
     /// The tasks that have to end well before the one at `index`.
     pub(super) fn before(&self, index: usize) -> impl Iterator<Item = usize> {
         let after = self.tasks.get(index).map_or(&[][..], |task| &task.after);
-        after.iter().filter_map(|name| self.tasks.iter().position(|task| task.name == *name))
+        let tasks = self.tasks.iter().enumerate();
+        tasks.filter(|(_, task)| after.contains(&task.name)).map(|(index, _)| index)
     }
 }
 
@@ -184,6 +208,17 @@ mod tests {
         assert_eq!(names, ["b", "a", "report"]);
         assert_eq!(graph.before(0).collect::<Vec<_>>(), [1]);
         assert!(graph.is_finally(2) && !graph.is_finally(1));
+    }
+
+    #[test]
+    fn a_matrix_is_one_task_with_a_task_run_for_each_combination() {
+        let tasks = Task::new("a").matrix(2).chain([Task::new("b").after(&["a"])]);
+        let graph = Graph::new(tasks);
+        assert_eq!(graph.names(), ["a", "b"]);
+        let task_runs: Vec<String> =
+            graph.tasks().iter().map(|task| task.task_run("run")).collect();
+        assert_eq!(task_runs, ["run-a-0", "run-a-1", "run-b"]);
+        assert_eq!(graph.before(2).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

@@ -71,6 +71,18 @@ impl Fate {
                 Task::new("b").after(&["a"]).left_out(),
                 Task::new("c").after(&["b"]),
             ])),
+            "matrix" => Self::Runs(Graph::new(
+                Task::new("a").matrix(3).chain([Task::new("b").after(&["a"])]),
+            )),
+            "matrix-fails" => Self::Runs(Graph::new(
+                Task::new("a").ends(Outcome::Fails).matrix(2).chain([Task::new("b").after(&["a"])]),
+            )),
+            "matrix-never-ends" => Self::Runs(Graph::new(
+                Task::new("a")
+                    .ends(Outcome::NeverEnds)
+                    .matrix(2)
+                    .chain(Task::new("b").after(&["a"]).matrix(2)),
+            )),
             "needs-a-parameter" => Self::Unfit("ParameterMissing"),
             "wants-a-list" => Self::Unfit("ParameterTypeMismatch"),
             "finally-runs" | "takes-a-while-and-finally" => Self::Runs(Graph::new([

@@ -73,7 +73,7 @@ impl World {
                 words::end(&mut run.facts, unfit, now.stamp());
             }
             Fate::Runs(graph) => {
-                run.facts.tasks = Some(graph.tasks().iter().map(|t| t.name.clone()).collect());
+                run.facts.tasks = Some(graph.names());
                 self.reconcile(name, now);
             }
         }
@@ -105,6 +105,7 @@ impl World {
                 }
             })
             .collect();
+        run.facts.skipped.dedup();
         if look.counts.incomplete == 0 {
             let asked = run.facts.stopping.is_some();
             words::end(&mut run.facts, look.counts.over(asked), now.stamp());
@@ -138,9 +139,8 @@ impl World {
         let Some(task) = run.fate.graph().and_then(|graph| graph.tasks().get(index)) else {
             return;
         };
-        let task = task.name.clone();
+        let (task, task_run) = (task.name.clone(), task.task_run(name));
         let micros = u64::try_from(now.time.as_microsecond()).unwrap_or(0);
-        let task_run = format!("{name}-{task}");
         let uid = run.facts.uid.clone();
         let again = run.facts.children.iter().any(|child| child.name == task_run);
         if launch == Launch::Known && !again {

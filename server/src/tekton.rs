@@ -61,6 +61,12 @@ pub trait Tekton: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// The pipelines that run as tasks of a run, without those inside of them.
+    async fn child_runs(&self, name: &str, uid: &str) -> Result<Vec<RunFacts>, TektonError> {
+        let _ = (name, uid);
+        Ok(Vec::new())
+    }
+
     /// Asks Tekton to stop one TaskRun now. Without effect on one that has ended or is gone.
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError>;
 

@@ -32,11 +32,13 @@ pub(super) fn task_index(progress: Option<&v1::Progress>, name: &str) -> i64 {
     index.and_then(|index| i64::try_from(index).ok()).unwrap_or(0)
 }
 
-/// Whether any step was seen to start, so that the target may have been changed.
+/// Whether a step has started, so that the target may have been changed.
 pub(super) fn has_acted(progress: Option<&v1::Progress>) -> bool {
-    let tasks = progress.into_iter().flat_map(|progress| &progress.tasks);
-    tasks.flat_map(|task| &task.steps).any(|step| {
-        step.start_time.is_some()
-            || matches!(step.state(), TaskState::Running | TaskState::Succeeded)
-    })
+    let shows = |progress: &v1::Progress| {
+        progress.tasks.iter().flat_map(|task| &task.steps).any(|step| {
+            step.start_time.is_some()
+                || matches!(step.state(), TaskState::Running | TaskState::Succeeded)
+        })
+    };
+    progress.is_some_and(|progress| progress.step_started || shows(progress))
 }

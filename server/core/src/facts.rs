@@ -46,6 +46,12 @@ impl RunFacts {
     pub fn is_abandoned(&self) -> bool {
         self.deleted_at.is_some() && self.is_live()
     }
+
+    /// Whether a step of it really started. What is not carried out by a TaskRun is not looked into, and counts
+    /// as if one had: who is asked to look at the target is better asked once too often.
+    pub fn ran(&self, task_runs: &[TaskRunFacts]) -> bool {
+        self.children.iter().any(Child::is_foreign) || task_runs.iter().any(TaskRunFacts::ran)
+    }
 }
 
 /// A condition `Succeeded`.
@@ -79,6 +85,14 @@ pub struct Child {
     pub name: String,
     /// The task of the pipeline that it runs.
     pub pipeline_task: String,
+}
+
+impl Child {
+    /// Whether something else than a TaskRun carries the task out: a custom task, or a pipeline inside of the
+    /// run. Nobody watches it.
+    pub fn is_foreign(&self) -> bool {
+        self.kind != "TaskRun"
+    }
 }
 
 /// A task of a pipeline that will not run.

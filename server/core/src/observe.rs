@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     execution::CreatedRun,
-    facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
+    facts::{Child, Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
     failure::{Failure, classify, is_of_task_run, log::StepLog},
     progress::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
@@ -32,6 +32,37 @@ pub struct Observation {
     /// Whether all that the run says it created is known and over. When not, what is said about the
     /// end may still change.
     pub complete: bool,
+}
+
+impl Observation {
+    /// Whether all that failed are pipelines inside of the run, of which it does not say why.
+    pub fn failed_inside(&self) -> bool {
+        let failure = self.end.as_ref().and_then(RunEnd::failure);
+        let mut failed = foreign::failed(&self.progress).peekable();
+        failure.is_some_and(|failure| failure.task_run.is_none())
+            && failed.peek().is_some()
+            && failed.all(|task| task.reason == foreign::PIPELINE)
+    }
+
+    /// The same, when the pipelines `inside` of the run are known. Tekton says that a run failed of which a
+    /// pipeline was cancelled that ran as a task: it was cancelled.
+    #[must_use]
+    pub fn knowing(mut self, inside: &[RunFacts]) -> Self {
+        let cancelled = |task: &TaskProgress| {
+            let mut known = inside.iter().filter(|run| Some(&run.name) == task.task_run.as_ref());
+            known.any(|run| run.condition.as_ref().is_some_and(is_cancelled))
+        };
+        if self.failed_inside() && foreign::failed(&self.progress).all(cancelled) {
+            for task in &mut self.progress.tasks {
+                if task.state == TaskState::Failed {
+                    task.state = TaskState::Cancelled;
+                }
+            }
+            self.progress = self.progress.counted();
+            self.end = Some(RunEnd::Cancelled { ran: self.progress.ran() });
+        }
+        self
+    }
 }
 
 /// How a run ended.
@@ -87,7 +118,7 @@ pub fn observe(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Obser
     let own: Vec<TaskRunFacts> =
         task_runs.iter().filter(|task| task.run_uid == run.uid).cloned().collect();
     let known = |name: &str| own.iter().any(|task| task.name == name && !task.is_live());
-    let complete = run.children.iter().filter(|c| c.kind == "TaskRun").all(|c| known(&c.name))
+    let complete = run.children.iter().filter(|c| !c.is_foreign()).all(|c| known(&c.name))
         && !own.iter().any(TaskRunFacts::is_abandoned);
     let stoppable = |task: &&TaskRunFacts| task.is_live() && !task.is_abandoned();
     let progress = progress(run, &own, veil);
@@ -107,13 +138,14 @@ fn end(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> Option<RunEnd> {
     match condition.status {
         Status::Unknown => None,
         Status::True => Some(RunEnd::Succeeded { at: run.completed_at.unwrap_or(run.created_at) }),
-        // With this reason alone a run was really cancelled: when a task failed meanwhile, Tekton
-        // says Failed.
-        Status::False if condition.reason == "Cancelled" => {
-            Some(RunEnd::Cancelled { ran: tasks.iter().any(TaskRunFacts::ran) })
-        }
+        Status::False if is_cancelled(condition) => Some(RunEnd::Cancelled { ran: run.ran(tasks) }),
         Status::False => Some(RunEnd::Failed(classify(run, tasks, veil))),
     }
+}
+
+/// With this reason alone a run was really cancelled: when a task failed meanwhile, Tekton says Failed.
+fn is_cancelled(condition: &Condition) -> bool {
+    condition.status == Status::False && condition.reason == "Cancelled"
 }
 
 fn progress(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Progress {
@@ -146,6 +178,8 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Progress
         tasks: tasks.into_iter().map(|task| presentable(task, veil)).collect(),
         reason: veil.tell(reason, MAX_NAME_BYTES),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
+        // Steps of what is not watched are not seen to start.
+        ran_before: run.children.iter().any(Child::is_foreign),
         ..Progress::default()
     }
     .counted()

@@ -54,19 +54,22 @@ impl Progress {
     }
 
     /// The last of a run that is over, seen after `before`. Tasks whose TaskRuns were deleted stay as they
-    /// were seen; one that was not over then is now `unseen`.
+    /// were seen; what was not over then, and what runs as far as the run knows, is now `unseen`.
     #[must_use]
     pub fn last_after(mut self, before: &Self, unseen: TaskState) -> Self {
-        for task in self.tasks.iter_mut().filter(|task| task.task_run.is_none()) {
+        for task in &mut self.tasks {
             let mut seen = before.tasks.iter();
-            if task.state == TaskState::Pending
+            if task.task_run.is_none()
+                && task.state == TaskState::Pending
                 && let Some(seen) = seen.find(|t| t.name == task.name && t.task_run.is_some())
             {
                 *task = seen.clone();
-                let states = task.steps.iter_mut().map(|step| &mut step.state);
-                for state in states.chain([&mut task.state]).filter(|state| !state.is_over()) {
-                    *state = unseen;
-                }
+            } else if task.state != TaskState::Running {
+                continue;
+            }
+            let states = task.steps.iter_mut().map(|step| &mut step.state);
+            for state in states.chain([&mut task.state]).filter(|state| !state.is_over()) {
+                *state = unseen;
             }
         }
         self.counted().after(before)

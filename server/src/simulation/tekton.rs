@@ -160,6 +160,10 @@ impl Tekton for TroubledTekton {
         self.call("stop child runs of", name, self.inner.stop_child_runs(name, uid)).await
     }
 
+    async fn child_runs(&self, name: &str, uid: &str) -> Result<Vec<RunFacts>, TektonError> {
+        self.call("list child runs of", name, self.inner.child_runs(name, uid)).await
+    }
+
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError> {
         self.call("cancel TaskRun", name, self.inner.cancel_task_run(name)).await
     }

@@ -336,6 +336,11 @@ impl Tekton for KubeTekton {
         stopped.map_err(|error| failed(error, "stop pipelines inside of PipelineRun", name))
     }
 
+    async fn child_runs(&self, name: &str, uid: &str) -> Result<Vec<RunFacts>, TektonError> {
+        let found = self.runs_below(uid).await;
+        found.map_err(|error| failed(error, "list pipelines inside of PipelineRun", name))
+    }
+
     async fn cancel_task_run(&self, name: &str) -> Result<(), TektonError> {
         let stopped = self.stop_task_run(name).await;
         stopped.map_err(|error| failed(error, "cancel TaskRun", name))

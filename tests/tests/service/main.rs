@@ -3,6 +3,7 @@
 mod calls;
 mod cancel;
 mod cancel_modes;
+mod child_pipelines;
 mod clients;
 mod crash;
 mod lifecycle;

@@ -90,9 +90,10 @@ prop_compose! {
         tasks in vec(task().boxed(), 0..4),
         reason in text(),
         message in text(),
+        step_started in any::<bool>(),
     ) -> v1::Progress {
         let (total, succeeded, failed, skipped) = counts;
-        v1::Progress { total, succeeded, failed, skipped, tasks, reason, message }
+        v1::Progress { total, succeeded, failed, skipped, tasks, reason, message, step_started }
     }
 }
 

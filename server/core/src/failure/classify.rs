@@ -32,7 +32,7 @@ pub(crate) fn classify(run: &RunFacts, tasks: &[TaskRunFacts], veil: &Veil) -> F
     let attempt = verdict.task_run.map(|task| task.failed_attempts.saturating_add(1));
     Failure {
         reason: verdict.reason,
-        was_execution_failure: tasks.iter().any(TaskRunFacts::ran),
+        was_execution_failure: run.ran(tasks),
         task: verdict.task.map(name),
         task_run: verdict.task_run.map(|task| name(&task.name)),
         step: verdict.step.map(|step| name(&step.name)),
@@ -308,7 +308,7 @@ fn terminated(step: &StepFacts) -> Option<(&StepFacts, i32, &str)> {
 
 /// What is not a TaskRun is not watched: the task is known when there is one such.
 fn only_foreign_task(run: &RunFacts) -> Option<&str> {
-    let mut foreign = run.children.iter().filter(|child| child.kind != "TaskRun");
+    let mut foreign = run.children.iter().filter(|child| child.is_foreign());
     let first = foreign.next()?;
     foreign.next().is_none().then_some(first.pipeline_task.as_str())
 }

@@ -5,8 +5,16 @@
 
 use crate::{
     facts::{Condition, RunFacts, Status},
-    progress::{TaskProgress, TaskState},
+    progress::{Progress, TaskProgress, TaskState},
 };
+
+/// The kind of a pipeline that runs as a task.
+pub(super) const PIPELINE: &str = "PipelineRun";
+
+/// The tasks that failed.
+pub(super) fn failed(progress: &Progress) -> impl Iterator<Item = &TaskProgress> {
+    progress.tasks.iter().filter(|task| task.state == TaskState::Failed)
+}
 
 /// Says where each of them stands, as far as that is known. `tasks` are those of the run, where they
 /// are pending.
@@ -14,7 +22,7 @@ pub(super) fn fill_in(run: &RunFacts, tasks: &mut [TaskProgress]) {
     let is_foreign = |task: &TaskProgress| {
         let mut own =
             run.children.iter().filter(|child| child.pipeline_task == task.name).peekable();
-        task.task_run.is_none() && own.peek().is_some() && own.all(|child| child.kind != "TaskRun")
+        task.task_run.is_none() && own.peek().is_some() && own.all(|child| child.is_foreign())
     };
     let Some(condition) = &run.condition else { return };
     let foreign: Vec<usize> =

@@ -8,6 +8,8 @@ use crate::{
     testing::at,
 };
 
+mod foreign;
+
 fn condition(status: Status, reason: &str) -> Condition {
     Condition { status, reason: reason.to_owned(), message: format!("about {reason}") }
 }

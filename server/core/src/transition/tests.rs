@@ -531,3 +531,18 @@ fn what_is_deleted_before_the_end_is_seen_stays_as_it_was_seen() {
         }
     }
 }
+
+#[test]
+fn nothing_runs_in_a_run_that_is_over() {
+    let running = mk_execution(1, mk_state(StateCode::Running));
+    let runs = || mk_progress(mk_task_progress(TaskState::Running, true));
+    for (end, unseen) in [
+        (RunEnd::Succeeded { at: at(9) }, TaskState::Succeeded),
+        (RunEnd::Failed(mk_failure()), TaskState::Cancelled),
+    ] {
+        let ended = Input::RunEnded { end, progress: runs() };
+        let ended = moved(&running, ended).execution;
+        let last = &progress_of(&ended).tasks[0];
+        assert_eq!((last.state, last.steps[0].state), (unseen, unseen));
+    }
+}

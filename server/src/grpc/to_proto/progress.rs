@@ -10,6 +10,7 @@ pub(super) fn seen(progress: &Progress) -> Option<v1::Progress> {
     if *progress == Progress::default() {
         return None;
     }
+    let step_started = progress.ran();
     let Progress {
         total,
         succeeded,
@@ -29,6 +30,7 @@ pub(super) fn seen(progress: &Progress) -> Option<v1::Progress> {
         tasks: tasks.iter().map(task).collect(),
         reason: reason.clone(),
         message: message.clone(),
+        step_started,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use wfe_core::{
     execution::{CancelMode, CreatedRun, Execution, RunRef},
-    facts::TaskRunFacts,
+    facts::{RunFacts, TaskRunFacts},
     observe::{Observation, RunEnd, observe},
     progress::Progress,
     transition::Input,
@@ -106,7 +106,10 @@ impl Reconciler {
                 self.tekton.cancel(&snapshot.run.name, &snapshot.run.uid, mode).await?;
                 return Ok(Some(Turn::After(self.policy.cancel_retry)));
             }
-            Some(snapshot) => Some(observe(&snapshot.run, &snapshot.task_runs, &veil)),
+            Some(snapshot) => {
+                let seen = observe(&snapshot.run, &snapshot.task_runs, &veil);
+                Some(self.with_inside(&snapshot.run, seen).await?)
+            }
             None => None,
         };
         let last = if seen.is_some() { Last::Seen } else { Last::Lost };
@@ -132,6 +135,18 @@ impl Reconciler {
             }
         }
         self.apply(execution, "quiet", Input::Quiet { end, progress }).await
+    }
+
+    /// What is seen of a run that was asked to stop, with what became of pipelines inside of it where that matters.
+    async fn with_inside(
+        &self,
+        run: &RunFacts,
+        seen: Observation,
+    ) -> Result<Observation, ServiceError> {
+        if !seen.failed_inside() {
+            return Ok(seen);
+        }
+        Ok(seen.knowing(&self.tekton.child_runs(&run.name, &run.uid).await?))
     }
 
     /// Stops by itself what Tekton cannot stop: a run with pipelines as its tasks. Such a run never ends,

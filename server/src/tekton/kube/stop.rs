@@ -97,7 +97,7 @@ impl KubeTekton {
         Ok(alive)
     }
 
-    async fn runs_below(&self, uid: &str) -> Result<Vec<RunFacts>, CallError> {
+    pub(super) async fn runs_below(&self, uid: &str) -> Result<Vec<RunFacts>, CallError> {
         let selector = format!("{}={uid}", tekton_label::PIPELINE_RUN_UID);
         let mut params = ListParams::default().labels(&selector).limit(PAGE);
         let mut found = Vec::new();

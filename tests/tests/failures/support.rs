@@ -230,7 +230,7 @@ pub(crate) async fn run(client: &mut Client, request: v1::StartRequest) -> Resul
         }
         bail!("the watch ended without an end")
     };
-    tokio::time::timeout(PATIENCE, to_the_end).await.context("it does not end")?
+    tokio::time::timeout(PATIENCE, Box::pin(to_the_end)).await.context("it does not end")?
 }
 
 /// Plays the cases at the same time, in a namespace and with a server of their own. Before that, `prepare` changes the

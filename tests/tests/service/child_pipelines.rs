@@ -63,10 +63,12 @@ async fn until_it_runs(
                     let step = &task.data["status"]["steps"][0]["running"];
                     of.starts_with(&run) && step.is_object()
                 });
-                match seen.state() {
-                    State::Running if runs => Ok(Ok(id.clone())),
-                    State::Failed => Ok(Err(format!("{:?}", seen.failure))),
-                    _ => Err(format!("{seen:?}")),
+                if seen.state() == State::Running && runs {
+                    Ok(Ok(id.clone()))
+                } else if let Some(failure) = seen.failure {
+                    Ok(Err(format!("{failure:?}")))
+                } else {
+                    Err(format!("{seen:?}"))
                 }
             })
             .await

@@ -4,7 +4,7 @@
 //! tasks are done, which is enough unless several of them are at different points.
 
 use crate::{
-    facts::{Condition, RunFacts, Status},
+    facts::{Child, Condition, RunFacts, Status},
     progress::{Progress, TaskProgress, TaskState},
 };
 
@@ -22,7 +22,7 @@ pub(super) fn fill_in(run: &RunFacts, tasks: &mut [TaskProgress]) {
     let is_foreign = |task: &TaskProgress| {
         let mut own =
             run.children.iter().filter(|child| child.pipeline_task == task.name).peekable();
-        task.task_run.is_none() && own.peek().is_some() && own.all(|child| child.is_foreign())
+        task.task_run.is_none() && own.peek().is_some() && own.all(Child::is_foreign)
     };
     let Some(condition) = &run.condition else { return };
     let foreign: Vec<usize> =

@@ -107,10 +107,12 @@ impl Auditor {
         loop {
             let rest = self.round(&mut memory, &stopping).await;
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => break,
                 () = tokio::time::sleep(rest) => {}
                 _ = news.changed() => {
                     tokio::select! {
+                        biased;
                         () = stopping.cancelled() => break,
                         () = tokio::time::sleep(GATHER) => {}
                     }

@@ -11,7 +11,7 @@ use wfe_core::{
     ids::{ExecutionId, RequestId, Revision},
     request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked},
     target::TargetKey,
-    workflow::BundleWorkflow,
+    workflow::{BundleWorkflow, InlineWorkflow, StepDraft},
 };
 
 use super::{
@@ -126,7 +126,11 @@ fn draw_request(world: &World, number: u32) -> StartRequest {
         let sealed = mk_sealed(&request.request_id, SENSITIVE, &value);
         request.parameters.insert(SENSITIVE.to_owned(), sealed);
     }
-    request.workflow = BundleWorkflow::new(dice.one_of(&BUNDLES), "", "").unwrap().into();
+    request.workflow = if dice.hits(100) {
+        mk_steps().into()
+    } else {
+        BundleWorkflow::new(dice.one_of(&BUNDLES), "", "").unwrap().into()
+    };
     request.when_cooling = dice.one_of(&[WhenCooling::Wait, WhenCooling::Reject]);
     request.when_blocked = dice.one_of(&[WhenBlocked::Wait, WhenBlocked::Reject]);
     if dice.hits(250) {
@@ -135,6 +139,25 @@ fn draw_request(world: &World, number: u32) -> StartRequest {
         request.deadline = Some(world.clock.now() + time);
     }
     request
+}
+
+/// Steps of which one is tried again, and of which two would run at once if they might.
+fn mk_steps() -> InlineWorkflow {
+    let step = |name: &str, image: &str, after: &[&str]| StepDraft {
+        name: name.to_owned(),
+        image: format!("registry.example/wfe/{image}:v1"),
+        command: vec!["act".to_owned()],
+        depends_on: after.iter().map(ToString::to_string).collect(),
+        retries: 1,
+        ..StepDraft::default()
+    };
+    let steps = vec![
+        step("a", "succeeds", &[]),
+        step("b", "retry-succeeds", &["a"]),
+        step("c", "succeeds", &["a"]),
+        step("d", "succeeds", &["b", "c"]),
+    ];
+    InlineWorkflow::new(steps, 1).unwrap()
 }
 
 async fn call(world: &Arc<World>, number: u32) {

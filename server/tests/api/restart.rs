@@ -64,8 +64,10 @@ async fn a_create_that_arrives_after_the_cancel_brings_nothing_to_life() {
         cancel(&mut client, &id).await;
         assert_eq!(until_terminal(&mut client, &id).await.state(), State::Cancelled);
     }
-    // Whatever was still under way has arrived by then, or never will.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    eventually("every create has arrived", async || {
+        (stack.cluster.creates_under_way() == 0).then_some(())
+    })
+    .await;
     eventually("nothing is alive", async || {
         stack.cluster.runs().iter().all(|seen| !seen.run.is_live()).then_some(())
     })

@@ -64,6 +64,11 @@ async fn a_hundred_refusals_are_two_records_and_one_call_of_the_store_each() {
     })
     .await;
     assert_eq!(counts(&logged), [1, 99]);
+    // A call is counted a moment after what it wrote can be read.
+    eventually("the second call is counted", async || {
+        (stack.transactions("record") > 1).then_some(())
+    })
+    .await;
     assert_eq!(stack.transactions("record"), 2);
     let [first, sum] = &logged[..] else { panic!("{logged:?}") };
     let at = |millis| begin + Duration::from_millis(millis);

@@ -213,6 +213,11 @@ impl SimulatedCluster {
         self.world().left_alone().map(snapshot).collect()
     }
 
+    /// How many creates are still under way whose [answers were lost](CreateFault::AnswerLost).
+    pub fn creates_under_way(&self) -> usize {
+        self.world().creates_under_way()
+    }
+
     /// Every run that exists now, past all watches.
     pub fn runs(&self) -> Vec<RunSnapshot> {
         self.world().runs().map(snapshot).collect()

@@ -248,6 +248,11 @@ impl World {
         self.plan(at, Due::Arrive(Box::new(request)));
     }
 
+    /// How many runs are yet to be created although their callers have had an answer.
+    pub(super) fn creates_under_way(&self) -> usize {
+        self.due.values().filter(|due| matches!(due, Due::Arrive(_))).count()
+    }
+
     /// Creates a run, unless one of its name exists.
     pub(super) fn create(&mut self, request: &RunRequest, now: Moment) -> Option<&Run> {
         let name = request.run.name.as_str();

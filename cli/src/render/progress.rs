@@ -30,18 +30,34 @@ pub(crate) fn lines(progress: &Progress, now: Timestamp, colour: Colour) -> Vec<
     lines
 }
 
-/// What a run does now: the tasks that run, else the one that comes next. `None` when its tasks are
-/// not known or none is left.
+/// What a run does now: the tasks that run, else one that starts, else the one that comes next, else that all
+/// have ended. `None` when its tasks are not known.
 pub(crate) fn now(progress: &Progress) -> Option<String> {
-    let running: Vec<&TaskProgress> =
-        progress.tasks.iter().filter(|task| task.state() == TaskState::Running).collect();
-    if running.is_empty() {
-        let next = progress.tasks.iter().find(|task| task.state() == TaskState::Pending)?;
+    let all = |state: TaskState| progress.tasks.iter().filter(move |task| task.state() == state);
+    let running: Vec<String> = all(TaskState::Running).map(tried).collect();
+    if !running.is_empty() {
+        let verb = if running.len() == 1 { "runs" } else { "run" };
+        return Some(format!("{} {verb}", running.join(", ")));
+    }
+    if let Some(starts) = all(TaskState::Pending).find(|task| !task.task_run.is_empty()) {
+        return Some(format!("{} starts", tried(starts)));
+    }
+    if let Some(next) = all(TaskState::Pending).next() {
         return Some(format!("{} is next", plain(&next.name)));
     }
-    let names: Vec<String> = running.iter().map(|task| plain(&task.name)).collect();
-    let verb = if names.len() == 1 { "runs" } else { "run" };
-    Some(format!("{} {verb}", names.join(", ")))
+    let failed: Vec<String> = all(TaskState::Failed).map(|task| plain(&task.name)).collect();
+    match failed.as_slice() {
+        [] if progress.tasks.is_empty() => None,
+        [] => Some("every task has ended".to_owned()),
+        [one] => Some(format!("{one} has failed")),
+        several => Some(format!("{} have failed", several.join(", "))),
+    }
+}
+
+/// The name of a task, with the attempt when it is not the first.
+fn tried(task: &TaskProgress) -> String {
+    let name = plain(&task.name);
+    if task.attempts > 1 { format!("{name} (attempt {})", task.attempts) } else { name }
 }
 
 fn task_line(task: &TaskProgress, width: usize, now: Timestamp, colour: Colour) -> String {
@@ -137,12 +153,39 @@ mod tests {
 
     #[test]
     fn what_runs_is_said_before_what_comes_next() {
-        use TaskState::{Pending, Running, Succeeded};
+        use TaskState::{Cancelled, Failed, Pending, Running, Skipped, Succeeded};
         let said = |tasks| now(&mk(tasks));
         assert_eq!(said(&[]), None);
-        assert_eq!(said(&[("a", Succeeded)]), None);
-        assert_eq!(said(&[("a", Succeeded), ("b", Pending)]).as_deref(), Some("b is next"));
-        assert_eq!(said(&[("a", Running), ("b", Pending)]).as_deref(), Some("a runs"));
-        assert_eq!(said(&[("a", Running), ("b", Running)]).as_deref(), Some("a, b run"));
+        for (tasks, expected) in [
+            (&[("a", Succeeded), ("b", Pending)][..], "b is next"),
+            (&[("a", Running), ("b", Pending)], "a runs"),
+            (&[("a", Running), ("b", Running)], "a, b run"),
+            (&[("a", Succeeded), ("b", Skipped)], "every task has ended"),
+            (&[("a", Cancelled)], "every task has ended"),
+            (&[("a", Failed), ("b", Skipped)], "a has failed"),
+            (&[("a", Failed), ("b", Failed)], "a, b have failed"),
+        ] {
+            assert_eq!(said(tasks).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_task_that_starts_or_is_tried_again_says_so() {
+        let task = |state: TaskState, attempts, task_run: &str| TaskProgress {
+            name: "a".to_owned(),
+            state: state.into(),
+            attempts,
+            task_run: task_run.to_owned(),
+            ..TaskProgress::default()
+        };
+        for (task, expected) in [
+            (task(TaskState::Pending, 0, ""), "a is next"),
+            (task(TaskState::Pending, 1, "run-a"), "a starts"),
+            (task(TaskState::Pending, 2, "run-a"), "a (attempt 2) starts"),
+            (task(TaskState::Running, 3, "run-a"), "a (attempt 3) runs"),
+        ] {
+            let progress = Progress { tasks: vec![task], ..Progress::default() };
+            assert_eq!(now(&progress).as_deref(), Some(expected));
+        }
     }
 }

@@ -487,7 +487,7 @@ fn events_are_lines_of_time_revision_state_and_message() {
     let snapshot = event::snapshot_line(&failed(), now(), Colour::Off);
     expect![[r"
         2026-11-21T10:00:01.000Z     1  STARTING    message 1
-        2026-11-21T10:00:04.000Z     4  RUNNING     message 4 (3 of 3 tasks done, 1 failed, 1 skipped)
+        2026-11-21T10:00:04.000Z     4  RUNNING     restart has failed (3 of 3 tasks done, 1 failed, 1 skipped)
         2026-11-21T10:00:12.000Z    12  SUCCEEDED   succeeded
         2026-11-21T10:00:13.000Z    13  SUCCEEDED   two lines and  [2J
         2026-11-21T10:00:09.000Z     9  FAILED      after 3.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log."]]

@@ -334,7 +334,7 @@ async fn the_story_is_told_to_its_end() {
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  RUNNING     second runs (1 of 3 tasks done)
         2026-11-21T10:00:04.000Z     4  RUNNING     third runs (2 of 3 tasks done)
-        2026-11-21T10:00:05.000Z     5  RUNNING     message 5 (3 of 3 tasks done)
+        2026-11-21T10:00:05.000Z     5  RUNNING     every task has ended (3 of 3 tasks done)
         2026-11-21T10:00:06.000Z     6  SUCCEEDED   message 6
         e-01  default/deployment/api  SUCCEEDED after 4.0s: 3 of 3 tasks done
 
@@ -411,19 +411,19 @@ async fn the_story_is_told_to_its_end() {
         $ wfe start --steps examples/diamond.yaml --target default/deployment/cart
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
-        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (4 of 4 tasks done)
+        2026-11-21T10:00:03.000Z     3  RUNNING     every task has ended (4 of 4 tasks done)
         2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
         e-08  default/deployment/cart  SUCCEEDED after 2.0s: 4 of 4 tasks done
         $ wfe start --steps examples/retries.yaml --target node/worker-2
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
-        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (2 of 2 tasks done)
+        2026-11-21T10:00:03.000Z     3  RUNNING     every task has ended (2 of 2 tasks done)
         2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
         e-09  node/worker-2  SUCCEEDED after 2.0s: 2 of 2 tasks done
         $ wfe start --steps examples/script.yaml --target default/deployment/search -p REPLICAS=5
         2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
-        2026-11-21T10:00:03.000Z     3  RUNNING     message 3 (1 of 1 task done)
+        2026-11-21T10:00:03.000Z     3  RUNNING     every task has ended (1 of 1 task done)
         2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
         e-10  default/deployment/search  SUCCEEDED after 2.0s: 1 of 1 task done
 

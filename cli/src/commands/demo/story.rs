@@ -100,7 +100,7 @@ All of this went as it says. Next:
         let id = accepted(started.await?)?.id;
         let mut running = false;
         let execution = self
-            .follow_to_end(&id, None, |message| {
+            .follow_to_end(&id, Some(0), |message| {
                 running |= state_after(message) == Some(State::Running);
             })
             .await?;
@@ -120,7 +120,7 @@ All of this went as it says. Next:
         )?;
         let started = self.start("step-exits-1", DATABASE, WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
-        let execution = self.follow_to_end(&id, None, |_| {}).await?;
+        let execution = self.follow_to_end(&id, Some(0), |_| {}).await?;
         expect_state(&execution, State::Failed)?;
         let failure = execution.failure.clone().unwrap_or_default();
         expect(failure.reason() == FailureReason::TaskFailed, || {
@@ -179,8 +179,9 @@ All of this went as it says. Next:
         )?;
         let started = self.start("never-ends", "node/worker-1", WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
-        let seen =
-            self.follow(&id, None, |message| state_after(message) == Some(State::Running)).await?;
+        let seen = self
+            .follow(&id, Some(0), |message| state_after(message) == Some(State::Running))
+            .await?;
         let Seen::Enough { after } = seen else {
             return Err(Error::Demo(format!("{id} was never seen RUNNING")));
         };

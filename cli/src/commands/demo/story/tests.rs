@@ -330,7 +330,7 @@ async fn the_story_is_told_to_its_end() {
         1. A workflow runs to its end
         Three tasks in order. Every change of the execution comes in on one stream.
         $ wfe start --bundle registry.example/demo/three-tasks-in-order:v1 --target default/deployment/api
-        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:01.000Z     1  STARTING    message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  RUNNING     second runs (1 of 3 tasks done)
         2026-11-21T10:00:04.000Z     4  RUNNING     third runs (2 of 3 tasks done)
@@ -341,7 +341,7 @@ async fn the_story_is_told_to_its_end() {
         2. A workflow fails
         A step exits with 1. The answer says what failed, and whether anything was changed.
         $ wfe start --bundle registry.example/demo/step-exits-1:v1 --target default/statefulset/db
-        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:01.000Z     1  STARTING    message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  FAILED      message 3
         e-02  default/statefulset/db  FAILED after 1.0s: TASK_FAILED: Step apply of task restart exited with code 1. Look at its log.
@@ -399,7 +399,7 @@ async fn the_story_is_told_to_its_end() {
         6. A workflow that never ends is cancelled
         CANCELLED is said when nothing of its run is alive any more.
         $ wfe start --bundle registry.example/demo/never-ends:v1 --target node/worker-1
-        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:01.000Z     1  STARTING    message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         $ wfe cancel e-07 --reason "it takes too long"
         2026-11-21T10:00:03.000Z     3  CANCELLING  message 3
@@ -409,19 +409,19 @@ async fn the_story_is_told_to_its_end() {
         7. A workflow of own steps needs no bundle
         Steps are containers in a file. Those that need not wait for each other run at once.
         $ wfe start --steps examples/diamond.yaml --target default/deployment/cart
-        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:01.000Z     1  STARTING    message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  RUNNING     every task has ended (4 of 4 tasks done)
         2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
         e-08  default/deployment/cart  SUCCEEDED after 2.0s: 4 of 4 tasks done
         $ wfe start --steps examples/retries.yaml --target node/worker-2
-        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:01.000Z     1  STARTING    message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  RUNNING     every task has ended (2 of 2 tasks done)
         2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4
         e-09  node/worker-2  SUCCEEDED after 2.0s: 2 of 2 tasks done
         $ wfe start --steps examples/script.yaml --target default/deployment/search -p REPLICAS=5
-        2026-11-21T10:00:09.000Z     1  STARTING    its run is being created
+        2026-11-21T10:00:01.000Z     1  STARTING    message 1
         2026-11-21T10:00:02.000Z     2  RUNNING     message 2
         2026-11-21T10:00:03.000Z     3  RUNNING     every task has ended (1 of 1 task done)
         2026-11-21T10:00:04.000Z     4  SUCCEEDED   message 4

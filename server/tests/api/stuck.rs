@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use wfe_core::gates::{Mode, Policy};
 use wfe_proto::v1::{self, EventType, FailureReason, State};
-use wfe_server::{clock::ManualClock, tekton::simulator::SimulatorConfig};
+use wfe_server::{
+    clock::ManualClock,
+    tekton::{RunSnapshot, simulator::SimulatorConfig},
+};
 
 use crate::support::*;
 
@@ -32,6 +35,14 @@ async fn a_wait_is_shown_while_it_lasts_and_ended_with_its_own_reason() {
         let mut client = stack.client().await;
         let id = start(&mut client, mk_start_of(bundle, "r", "pod/x")).await.id;
         until_state(&mut client, &id, State::Running).await;
+        eventually("Tekton is at the place where it waits", async || {
+            let waits = |seen: &RunSnapshot| {
+                let resolving = bundle == "never-resolved" && seen.run.condition.is_some();
+                resolving || seen.task_runs.iter().any(|task| task.condition.is_some())
+            };
+            stack.cluster.runs().iter().any(waits).then_some(())
+        })
+        .await;
         // Longer than what every run may take to begin.
         clock.advance(Duration::from_secs(31));
         let waiting = eventually(words, async || {

@@ -117,7 +117,7 @@ pub fn of_row(name: &str) -> Option<Workflow> {
         }
         "matrix" => Workflow::new([matrix("a", 3), brief("b").run_after("a")]),
         "matrix-fails" => {
-            let fails = matrix("a", 2).fate(Fate::Fail { exit_code: 1 });
+            let fails = matrix("a", 1).fate(Fate::Fail { exit_code: 1 });
             Workflow::new([fails, brief("b").run_after("a")])
         }
         "matrix-never-ends" => {

@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use wfe_proto::v1::{CancelMode, State, TaskState};
-use wfe_tests::bundles::{Workflow, push};
+use wfe_tests::bundles::{Task, Workflow, push};
 use wfe_tests::server::Client;
 use wfe_tests::wait::eventually;
 use wfe_tests::{ControlPlane, Namespace};
@@ -84,7 +84,8 @@ async fn a_run_with_pipelines_as_tasks_is_stopped_in_every_mode_and_leaves_nothi
     with_fields("alpha", async |plane| {
         let inner = Workflow::new([hangs("a")]).to_json()["spec"]["tasks"].clone();
         let outer = Workflow::new([])
-            .with(json!({ "tasks": [{ "name": "inner", "pipelineSpec": { "tasks": inner } }] }));
+            .with(json!({ "tasks": [{ "name": "inner", "pipelineSpec": { "tasks": inner } }] }))
+            .finally(Task::new("report"));
         let bundle = push(plane.registry(), "pipeline-in-pipeline", "v1", &outer).await?.reference;
         with_server(plane, async |namespace, server| {
             let mut client = server.client().await?;

@@ -83,9 +83,13 @@ impl Task {
         }
     }
 
-    /// A task with a matrix of so many combinations, all of which end alike.
+    /// A task with a matrix of so many combinations, all of which end alike. Tekton numbers the TaskRuns when
+    /// there are several.
     pub(super) fn matrix(self, combinations: u32) -> impl Iterator<Item = Self> {
-        (0..combinations).map(move |n| Self { combination: Some(n), ..self.clone() })
+        (0..combinations).map(move |n| {
+            let combination = (combinations > 1).then_some(n);
+            Self { combination, ..self.clone() }
+        })
     }
 
     /// The name of its TaskRun.

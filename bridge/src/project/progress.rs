@@ -34,6 +34,7 @@ pub(super) fn task_index(progress: Option<&v1::Progress>, name: &str) -> i64 {
 
 /// Whether a step has started, so that the target may have been changed.
 pub(super) fn has_acted(progress: Option<&v1::Progress>) -> bool {
+    // A server of before that field shows it by its steps alone.
     let shows = |progress: &v1::Progress| {
         progress.tasks.iter().flat_map(|task| &task.steps).any(|step| {
             step.start_time.is_some()

@@ -47,10 +47,15 @@ impl RunFacts {
         self.deleted_at.is_some() && self.is_live()
     }
 
+    /// Whether something else than TaskRuns carries out a part of it.
+    pub fn has_foreign_parts(&self) -> bool {
+        self.children.iter().any(Child::is_foreign)
+    }
+
     /// Whether a step of it really started. What is not carried out by a TaskRun is not looked into, and counts
     /// as if one had: who is asked to look at the target is better asked once too often.
     pub fn ran(&self, task_runs: &[TaskRunFacts]) -> bool {
-        self.children.iter().any(Child::is_foreign) || task_runs.iter().any(TaskRunFacts::ran)
+        self.has_foreign_parts() || task_runs.iter().any(TaskRunFacts::ran)
     }
 }
 

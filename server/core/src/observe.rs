@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     execution::CreatedRun,
-    facts::{Child, Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
+    facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
     failure::{Failure, classify, is_of_task_run, log::StepLog},
     progress::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, Progress, StepProgress, TaskProgress, TaskState, shorten,
@@ -179,7 +179,7 @@ fn progress(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Progress
         reason: veil.tell(reason, MAX_NAME_BYTES),
         message: veil.tell(message, MAX_MESSAGE_BYTES),
         // Steps of what is not watched are not seen to start.
-        ran_before: run.children.iter().any(Child::is_foreign),
+        ran_before: run.has_foreign_parts(),
         ..Progress::default()
     }
     .counted()

@@ -1,7 +1,5 @@
 //! Builders for the tests of this crate.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -17,7 +15,7 @@ use crate::{
     lock::{Holder, TargetState},
     parameter::{DigestValues, Parameter, SealedValue, ValueDigest},
     progress::Progress,
-    request::{StartRequest, WhenBlocked, WhenCooling, WhenLocked, WorkflowIdentity},
+    request::StartRequest,
     stuck::{Stuck, StuckOn, Wait},
     target::TargetKey,
     workflow::{BundleWorkflow, InlineWorkflow, StepDraft},
@@ -47,24 +45,8 @@ pub(crate) fn mk_inline(name: &str) -> InlineWorkflow {
 }
 
 pub(crate) fn mk_request(request_id: &str, target: &str) -> StartRequest {
-    StartRequest {
-        request_id: request_id.parse().unwrap(),
-        workflow: BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap().into(),
-        target: mk_key(target),
-        target_as_given: target.to_owned(),
-        parameters: BTreeMap::new(),
-        declared: None,
-        service_account: None,
-        secrets: Vec::new(),
-        config_maps: Vec::new(),
-        correlation_id: None,
-        deadline: None,
-        when_locked: WhenLocked::Reject,
-        when_cooling: WhenCooling::Reject,
-        when_blocked: WhenBlocked::Reject,
-        identity: WorkflowIdentity::default(),
-        source: None,
-    }
+    let workflow = BundleWorkflow::new("registry.example/wfe/restart:v1", "", "").unwrap();
+    StartRequest::new(request_id.parse().unwrap(), workflow, mk_key(target), target)
 }
 
 /// A target that one holds under an epoch, since the beginning.

@@ -17,11 +17,8 @@ use wfe_tests::{ControlPlane, Namespace};
 use crate::calls::*;
 use crate::cancel_modes::{anything_alive, causes, hangs};
 
-/// Runs a test while Tekton takes what is of this stability, and nothing else runs.
-async fn with_fields(
-    stability: &str,
-    test: impl AsyncFnOnce(&ControlPlane) -> Result<()>,
-) -> Result<()> {
+/// Runs a test while Tekton takes alpha fields, and nothing else runs.
+async fn with_alpha_fields(test: impl AsyncFnOnce(&ControlPlane) -> Result<()>) -> Result<()> {
     ControlPlane::alone(async |plane| {
         let maps = Api::<ConfigMap>::namespaced(plane.client().await?, "tekton-pipelines");
         let set = async |value: Option<&str>| {
@@ -29,7 +26,7 @@ async fn with_fields(
             maps.patch("feature-flags", &PatchParams::default(), &patch).await
         };
         let flags = maps.get("feature-flags").await?.data.unwrap_or_default();
-        set(Some(stability)).await?;
+        set(Some("alpha")).await?;
         let tested = AssertUnwindSafe(test(plane)).catch_unwind().await;
         set(flags.get("enable-api-fields").map(String::as_str)).await?;
         tested.unwrap_or_else(|panic| resume_unwind(panic))
@@ -81,7 +78,7 @@ async fn until_it_runs(
 #[tokio::test]
 async fn a_run_with_pipelines_as_tasks_is_stopped_in_every_mode_and_leaves_nothing_alive()
 -> Result<()> {
-    with_fields("alpha", async |plane| {
+    with_alpha_fields(async |plane| {
         let inner = Workflow::new([hangs("a")]).to_json()["spec"]["tasks"].clone();
         let outer = Workflow::new([])
             .with(json!({ "tasks": [{ "name": "inner", "pipelineSpec": { "tasks": inner } }] }))

@@ -100,7 +100,7 @@ All of this went as it says. Next:
         let id = accepted(started.await?)?.id;
         let mut running = false;
         let execution = self
-            .follow_to_end(&id, Some(0), |message| {
+            .follow_to_end(&id, 0, |message| {
                 running |= state_after(message) == Some(State::Running);
             })
             .await?;
@@ -120,7 +120,7 @@ All of this went as it says. Next:
         )?;
         let started = self.start("step-exits-1", DATABASE, WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
-        let execution = self.follow_to_end(&id, Some(0), |_| {}).await?;
+        let execution = self.follow_to_end(&id, 0, |_| {}).await?;
         expect_state(&execution, State::Failed)?;
         let failure = execution.failure.clone().unwrap_or_default();
         expect(failure.reason() == FailureReason::TaskFailed, || {
@@ -163,7 +163,7 @@ All of this went as it says. Next:
         self.say(&format!("\nThe second waits for {holder}, then runs:"))?;
         let mut waited = false;
         let execution = self
-            .follow_to_end(&second.id, Some(0), |message| {
+            .follow_to_end(&second.id, 0, |message| {
                 waited |= state_after(message) == Some(State::Waiting);
             })
             .await?;
@@ -179,9 +179,8 @@ All of this went as it says. Next:
         )?;
         let started = self.start("never-ends", "node/worker-1", WaitsFor::Nothing);
         let id = accepted(started.await?)?.id;
-        let seen = self
-            .follow(&id, Some(0), |message| state_after(message) == Some(State::Running))
-            .await?;
+        let seen =
+            self.follow(&id, 0, |message| state_after(message) == Some(State::Running)).await?;
         let Seen::Enough { after } = seen else {
             return Err(Error::Demo(format!("{id} was never seen RUNNING")));
         };
@@ -194,7 +193,7 @@ All of this went as it says. Next:
         };
         let call = self.client.cancel(request(message, self.call_limit));
         answered(self.context, call).await?;
-        let execution = self.follow_to_end(&id, Some(after), |_| {}).await?;
+        let execution = self.follow_to_end(&id, after, |_| {}).await?;
         expect_state(&execution, State::Cancelled)?;
         let kept = execution.cancellation.unwrap_or_default().reason;
         expect(kept == reason, || {
@@ -262,7 +261,7 @@ All of this went as it says. Next:
     async fn follow_to_end(
         &mut self,
         id: &str,
-        after: Option<i64>,
+        after: i64,
         mut look: impl FnMut(&WatchResponse),
     ) -> Result<Execution, Error> {
         let seen = self
@@ -281,7 +280,7 @@ All of this went as it says. Next:
     async fn follow(
         &mut self,
         id: &str,
-        after: Option<i64>,
+        after: i64,
         mut enough: impl FnMut(&WatchResponse) -> bool,
     ) -> Result<Seen, Error> {
         let display = self.context.display;
@@ -290,13 +289,13 @@ All of this went as it says. Next:
             // A live display begins with a snapshot.
             after: match display {
                 Display::Live => None,
-                Display::Lines => after,
+                Display::Lines => Some(after),
             },
             open_within: self.call_limit,
             patience: Patience::usual(CHAPTER_LIMIT, Contact::Made),
         };
         let updates = follow(self.client.clone(), wish);
-        let mut last = after.unwrap_or_default();
+        let mut last = after;
         let shown = show(self.context, Shown::Text(display), updates, |message| {
             last = message.cursor;
             enough(message)

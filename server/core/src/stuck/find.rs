@@ -2,7 +2,7 @@
 
 use super::{StuckOn, Wait};
 use crate::{
-    facts::{Child, Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
+    facts::{Condition, ContainerState, RunFacts, Status, StepFacts, TaskRunFacts},
     progress::{MAX_MESSAGE_BYTES, MAX_NAME_BYTES, TaskProgress, TaskState, shorten},
     veil::Veil,
 };
@@ -42,8 +42,7 @@ pub(crate) fn find(
 /// does not make it again, and does nothing else either.
 fn gone(run: &RunFacts, task_runs: &[TaskRunFacts], veil: &Veil) -> Option<Wait> {
     // What is not a TaskRun is not watched, and may go on.
-    let goes_on =
-        task_runs.iter().any(TaskRunFacts::is_live) || run.children.iter().any(Child::is_foreign);
+    let goes_on = task_runs.iter().any(TaskRunFacts::is_live) || run.has_foreign_parts();
     if goes_on {
         return None;
     }

@@ -19,7 +19,7 @@ impl Story<'_> {
         self.look(&failed.id).await?;
         self.clear(&failed.id).await?;
         self.say("\nIt waited for that, and runs:")?;
-        let execution = self.follow_to_end(&second.id, Some(0), |_| {}).await?;
+        let execution = self.follow_to_end(&second.id, 0, |_| {}).await?;
         expect_state(&execution, State::Succeeded)?;
         Ok(second.id)
     }
@@ -37,7 +37,7 @@ impl Story<'_> {
         expect(until.is_some(), || format!("{} does not know how long it waits", third.id))?;
         let mut waited = false;
         let execution = self
-            .follow_to_end(&third.id, Some(0), |message| {
+            .follow_to_end(&third.id, 0, |message| {
                 waited |= state_after(message) == Some(State::Waiting);
             })
             .await?;

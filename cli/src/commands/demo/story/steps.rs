@@ -71,7 +71,7 @@ impl Story<'_> {
         };
         let call = self.client.start(request(message, self.call_limit));
         let id = accepted(answered(self.context, call).await?)?.id;
-        let execution = self.follow_to_end(&id, Some(0), |_| {}).await?;
+        let execution = self.follow_to_end(&id, 0, |_| {}).await?;
         expect_state(&execution, State::Succeeded)?;
         let progress = execution.progress.unwrap_or_default();
         expect(usize::try_from(progress.succeeded) == Ok(count), || {
